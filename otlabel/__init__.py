@@ -1,0 +1,11 @@
+"""Optimal-transport labelling: labels for n items from their scores, every label with its share of the items.
+
+``otlabel.assign(logits, k=3000)`` is the library; docs/algorithm.md has the mathematics, with numbered equations.
+"""
+
+from ._assign import assign
+from ._result import Assignment, ConvergenceWarning, Status, Step
+
+__version__ = "0.1.0"
+
+__all__ = ["Assignment", "ConvergenceWarning", "Status", "Step", "assign"]

@@ -1,0 +1,95 @@
+"""The entry point, and the outline of the library: problem -> kernels -> potentials -> labels -> Assignment."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _problem, _round, _solve, backends
+from ._result import Assignment, ConvergenceWarning, Status, Step
+
+
+def assign(
+    logits: Any,
+    k: int | None = None,
+    *,
+    epsilon: float = 1 / 25,
+    a: Any = None,
+    b: Any = None,
+    rounding: Literal["balanced", "argmax"] = "balanced",
+    tol: float = 1e-4,
+    max_sweeps: int = 1000,
+    method: Literal["lbfgs", "sinkhorn"] = "lbfgs",
+    init: Any = None,
+    backend: str = "auto",
+    callback: Callable[[Step], object] | None = None,
+) -> Assignment:
+    """Label n items with k labels so that every label gets its share, at the best total score.
+
+    Solves the entropic optimal transport problem of SeLa (Asano et al., ICLR 2020, eq. 7), then rounds the plan.
+
+    Args:
+        logits: scores, larger is better, shape (n, k), or (h, n, k) for h independent heads. A NumPy array, a CPU
+            tensor or anything NumPy can read, of any float or integer dtype. Never modified; no softmax needed.
+        k: a check, not a choice: if given it must equal ``logits.shape[-1]``.
+        epsilon: temperature of the plan in units of the scores; SeLa's lambda is 1/epsilon.
+        a: row weights, shape (n,), non-negative, summing to 1. Default 1/n. A row of weight 0 is labelled but not
+            counted. Balanced rounding needs the positive weights to be equal.
+        b: share of each label, shape (k,) or (h, k), non-negative, summing to 1. Default 1/k. A label of share 0 is
+            not used.
+        rounding: "balanced": every size is floor or ceil of n*b_j and the total score is the best among all such
+            labellings. "argmax": SeLa's own rule, the largest entry of each row of the plan; sizes come close only.
+        tol: stop when ``sum_j |c_j - b_j| <= tol``, where c is the column sum of the plan.
+        max_sweeps: stop after this many passes over the scores, a head.
+        method: "lbfgs" on the semi-dual (docs/algorithm.md eq. 2), or "sinkhorn", the textbook iteration.
+        init: potentials to start from, shape (k,) or (h, k), as in ``Assignment.potentials``.
+        backend: "auto", "numba" or "numpy".
+        callback: called after every sweep with a ``Step``.
+
+    Returns:
+        An ``Assignment``. Not converging is a ``ConvergenceWarning`` and a ``status``, never silence.
+
+    Raises:
+        ValueError: NaN or infinite scores, wrong shapes, marginals that are no distribution, ...: the message states
+            the rule, the value received and the remedy.
+        TypeError: scores or options of a type that cannot be read as numbers.
+        ImportError: a named backend is not installed.
+    """
+    problem = _problem.check(
+        logits, k, epsilon=epsilon, a=a, b=b, rounding=rounding, tol=tol, max_sweeps=max_sweeps, method=method, init=init
+    )
+    name = backends.infer() if backend == "auto" else backend
+    make_kernels = backends.load(name).Kernels
+    kernels = [make_kernels(scores, 1.0 / problem.epsilon, problem.a) for scores in problem.scores]
+
+    solutions, labels, gaps = [], [], []
+    for head, head_kernels in enumerate(kernels):
+        solution = _solve.solve(
+            head_kernels.sweep,
+            problem.b[head],
+            init=problem.init[head],
+            tol=tol,
+            max_sweeps=max_sweeps,
+            method=method,
+            head=head,
+            callback=callback,
+        )
+        head_labels, gap = _round.round_plan(head_kernels, solution.g, problem.b[head], problem.a > 0, rounding)
+        solutions.append(solution)
+        labels.append(head_labels)
+        gaps.append(gap)
+
+    result = Assignment.from_heads(problem, kernels, solutions, labels, gaps, name)
+    if not result.converged:
+        warnings.warn(
+            f"{result.status.value} The L1 error is {np.max(result.error):.2e}, tol is {tol:.0e}.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+__all__ = ["Status", "assign"]

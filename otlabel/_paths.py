@@ -1,0 +1,180 @@
+"""Successive shortest paths on the graph of labels: the compiled inside of balanced rounding.
+
+Nodes are the k labels and a hub of spare places. An item i of label u is an edge u -> v for each v on its shortlist; its
+length is the regret (S_iu + g_u) - (S_iv + g_v) >= 0 (S in nats, docs/algorithm.md eq. 5). An edge u -> hub lets u keep
+one item more (up to its upper capacity), hub -> v makes v give up a place (down to its lower one). A shortest path from
+a label above its target to one below it costs least; Dijkstra's distances are then taken into g, which keeps every
+regret non-negative, hence every intermediate labelling optimal for its own sizes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+try:
+    from numba import njit
+except ImportError:  # the same algorithm, interpreted: correct, for small problems
+
+    def njit(**options):  # type: ignore[no-redef]
+        return lambda function: function
+
+
+if TYPE_CHECKING:
+    from ._round import Capacities
+
+
+def fill(
+    labels: np.ndarray,
+    counted: np.ndarray,
+    indptr: np.ndarray,
+    label: np.ndarray,
+    value: np.ndarray,
+    g: np.ndarray,
+    limits: Capacities,
+) -> bool:
+    """Move items, in place, until every label has its target size.
+
+    Args:
+        labels: (n,) int64, each a row's best at g; changed.
+        counted: (n,) bool, rows that fill capacity.
+        indptr, label, value: the shortlist, in compressed rows; it holds every row's own label.
+        g: (k,) potentials; changed.
+        limits: capacities; target and hub are changed.
+
+    Returns:
+        False if some label could not be emptied through the shortlist: what was done stays valid.
+    """
+    hub = np.array([limits.hub])
+    routed = _fill(labels, counted, indptr, label, value, g, limits.lower, limits.upper, limits.target, hub)
+    limits.hub = float(hub[0])
+    return bool(routed)
+
+
+@njit(cache=True, nogil=True)
+def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g):
+    n, k = labels.size, g.size
+    hub = k
+    # Items of a label: a doubly linked list, so that a move is a few writes.
+    first = np.full(k, -1, dtype=np.int64)
+    after = np.full(n, -1, dtype=np.int64)
+    before = np.full(n, -1, dtype=np.int64)
+    own = np.empty(n, dtype=np.int64)  # the entry of the shortlist that holds the item's label
+    size = np.zeros(k, dtype=np.int64)
+    for i in range(n):
+        if counted[i]:
+            u = labels[i]
+            after[i] = first[u]
+            if first[u] >= 0:
+                before[first[u]] = i
+            first[u] = i
+            size[u] += 1
+            for entry in range(indptr[i], indptr[i + 1]):
+                if label[entry] == u:
+                    own[i] = entry
+
+    distance = np.full(k + 1, np.inf)
+    settled = np.zeros(k + 1, dtype=np.bool_)
+    parent = np.empty(k + 1, dtype=np.int64)
+    through_item = np.empty(k + 1, dtype=np.int64)
+    through_entry = np.empty(k + 1, dtype=np.int64)
+    touched = np.empty(k + 1, dtype=np.int64)
+
+    for source in range(k):
+        while size[source] > target[source]:
+            # Dijkstra from the source to the nearest label with room. It stays local: `touched` is short.
+            touched[0] = source
+            n_touched = 1
+            distance[source] = 0.0
+            nearest = np.inf  # distance of the nearest label with room so far: no path longer than it matters
+            sink = -1
+            while True:
+                u = -1
+                for t in range(n_touched):
+                    v = touched[t]
+                    if not settled[v] and (u < 0 or distance[v] < distance[u]):
+                        u = v
+                if u < 0:
+                    break
+                settled[u] = True
+                if u != hub and size[u] < target[u]:
+                    sink = u
+                    break
+                if u == hub:
+                    for v in range(k):
+                        if target[v] > lower[v]:
+                            reach = distance[u] + max(hub_g[0] - g[v], 0.0)
+                            if reach < distance[v] and reach < nearest:
+                                if distance[v] == np.inf:
+                                    touched[n_touched] = v
+                                    n_touched += 1
+                                distance[v] = reach
+                                parent[v] = hub
+                                if size[v] < target[v]:
+                                    nearest = reach
+                    continue
+                if target[u] < upper[u]:
+                    reach = distance[u] + max(g[u] - hub_g[0], 0.0)
+                    if reach < distance[hub] and reach < nearest:
+                        if distance[hub] == np.inf:
+                            touched[n_touched] = hub
+                            n_touched += 1
+                        distance[hub] = reach
+                        parent[hub] = u
+                i = first[u]
+                while i >= 0:
+                    here = value[own[i]] + g[u]
+                    for entry in range(indptr[i], indptr[i + 1]):
+                        v = label[entry]
+                        reach = distance[u] + max(here - (value[entry] + g[v]), 0.0)
+                        if reach < distance[v] and reach < nearest:
+                            if distance[v] == np.inf:
+                                touched[n_touched] = v
+                                n_touched += 1
+                            distance[v] = reach
+                            parent[v] = u
+                            through_item[v] = i
+                            through_entry[v] = entry
+                            if size[v] < target[v]:
+                                nearest = reach
+                    i = after[i]
+            if sink >= 0:
+                for t in range(n_touched):
+                    v = touched[t]
+                    if settled[v]:
+                        if v == hub:
+                            hub_g[0] += distance[v] - distance[sink]
+                        else:
+                            g[v] += distance[v] - distance[sink]
+                v = sink
+                while v != source:
+                    u = parent[v]
+                    if v == hub:
+                        target[u] += 1
+                    elif u == hub:
+                        target[v] -= 1
+                    else:
+                        i = through_item[v]
+                        if before[i] >= 0:
+                            after[before[i]] = after[i]
+                        else:
+                            first[u] = after[i]
+                        if after[i] >= 0:
+                            before[after[i]] = before[i]
+                        before[i] = -1
+                        after[i] = first[v]
+                        if first[v] >= 0:
+                            before[first[v]] = i
+                        first[v] = i
+                        labels[i] = v
+                        own[i] = through_entry[v]
+                        size[u] -= 1
+                        size[v] += 1
+                    v = u
+            for t in range(n_touched):
+                distance[touched[t]] = np.inf
+                settled[touched[t]] = False
+            if sink < 0:
+                return False
+    return True

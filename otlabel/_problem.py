@@ -1,0 +1,199 @@
+"""What the caller asked for, checked: every message about bad input is in this file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+ROUNDINGS = ("balanced", "argmax")
+METHODS = ("lbfgs", "sinkhorn")
+_BLOCK = 1 << 20  # entries looked at in one step of the check for non-finite scores
+_LARGEST = 1e300  # |scores| / epsilon must stay below: sums of a few of them must not overflow float64
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A checked labelling problem. Arrays are host memory; ``scores`` is a view of the caller's array."""
+
+    scores: np.ndarray  # (h, n, k), any real dtype
+    has_heads: bool  # whether the caller's scores had the axis h
+    epsilon: float
+    a: np.ndarray  # (n,) float64, sums to 1
+    b: np.ndarray  # (h, k) float64, rows sum to 1
+    init: np.ndarray  # (h, k) float64
+    like: Any  # the caller's scores: labels go back to its library
+
+
+def check(
+    logits: Any,
+    k: int | None,
+    *,
+    epsilon: float,
+    a: Any,
+    b: Any,
+    rounding: str,
+    tol: float,
+    max_sweeps: int,
+    method: str,
+    init: Any,
+) -> Problem:
+    """Validate the arguments of ``assign``; raise ValueError or TypeError with rule, value and remedy."""
+    _check_choice("rounding", rounding, ROUNDINGS)
+    _check_choice("method", method, METHODS)
+    _check_positive("epsilon", epsilon, "SeLa uses 1/25 on ImageNet and 1/10 on CIFAR")
+    _check_positive("tol", tol, "the default is 1e-4")
+    if not isinstance(max_sweeps, int | np.integer) or max_sweeps < 1:
+        raise ValueError(f"max_sweeps must be an integer of at least 1, got {max_sweeps!r}.")
+
+    scores = as_scores(logits)
+    n, width = scores.shape[-2:]
+    if k is not None and k != width:
+        raise ValueError(
+            f"k must equal the number of columns of logits: k={k}, but logits has shape {tuple(np.shape(logits))}. "
+            "Pass one score per label, or leave k out."
+        )
+    check_finite(scores, epsilon)
+    heads = scores if scores.ndim == 3 else scores[None]
+    h = len(heads)
+    weights = np.full(n, 1.0 / n) if a is None else _distribution("a", a, (n,), "row weights", "a / a.sum()")
+    if rounding == "balanced" and a is not None:
+        _check_equal_weights(weights)
+    shares = np.full((h, width), 1.0 / width) if b is None else _per_head("b", b, h, width)
+    if b is not None:
+        shares = np.stack(
+            [_distribution("b", row, (width,), "label shares", "b / b.sum(-1, keepdims=True)") for row in shares]
+        )
+    start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
+    return Problem(heads, scores.ndim == 3, float(epsilon), weights, shares, start, logits)
+
+
+def as_scores(logits: Any) -> np.ndarray:
+    """The scores as a NumPy array of shape (n, k) or (h, n, k), without a copy where the library allows it."""
+    array = as_numpy(logits, "logits")
+    if array.ndim not in (2, 3):
+        raise ValueError(
+            f"logits must have shape (n, k), or (h, n, k) for h heads, got shape {array.shape}. "
+            "One row per item, one column per label."
+        )
+    if 0 in array.shape:
+        raise ValueError(f"logits must have at least one item and one label, got shape {array.shape}.")
+    return array
+
+
+def as_numpy(value: Any, name: str) -> np.ndarray:
+    """Any array library's real-valued array as NumPy, detached and on the host."""
+    torch = sys.modules.get("torch")  # never imported here: a tensor can only come from a program that has it
+    if torch is not None and isinstance(value, torch.Tensor):
+        if value.device.type != "cpu":
+            raise ValueError(
+                f"{name} must be in host memory, got a tensor on {value.device}. Pass {name}.cpu(): "
+                "this version has no kernels for other devices."
+            )
+        value = value.detach()
+        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged lists
+        raise ValueError(f"{name} must be a rectangular array of numbers, got {type(value).__name__}: {error}") from None
+    if array.dtype.name == "bfloat16":  # ml_dtypes
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must hold real numbers (float, integer or bool), got dtype {array.dtype}. "
+            f"Convert it first, for example {name}.astype(numpy.float32)."
+        )
+    return array
+
+
+def check_finite(scores: np.ndarray, epsilon: float) -> None:
+    """Raise ValueError for NaN, infinite or overflowing scores, naming the first bad row."""
+    flat = scores.reshape(-1, scores.shape[-1]) if scores.flags.c_contiguous else scores
+    for block_start, block in _row_blocks(flat):
+        low, high = float(block.min()), float(block.max())  # NaN propagates through both
+        if max(-low, high) / epsilon < _LARGEST:
+            continue
+        bad = ~(np.abs(block.astype(np.float64)) / epsilon < _LARGEST)
+        row, column = (int(axis[0]) for axis in np.nonzero(bad))
+        place = _place(scores.shape, block_start + row)
+        value = block[row, column]
+        if np.isfinite(value):
+            raise ValueError(
+                f"logits / epsilon must be below {_LARGEST:.0e} in size, got {value} / {epsilon} in {place}, "
+                f"column {column}. Rescale the logits or raise epsilon."
+            )
+        raise ValueError(
+            f"logits must be finite, got {value} in {place}, column {column}. Remove or repair such rows first; "
+            "a forbidden label needs a large negative finite score."
+        )
+
+
+def _row_blocks(scores: np.ndarray):
+    """(global row, block) pairs over all rows of an (n, k) or (h, n, k) array."""
+    heads = scores if scores.ndim == 3 else scores[None]
+    step = max(1, _BLOCK // scores.shape[-1])
+    for head, rows in enumerate(heads):
+        for start in range(0, len(rows), step):
+            yield head * len(rows) + start, rows[start : start + step]
+
+
+def _place(shape: tuple[int, ...], row: int) -> str:
+    return f"row {row}" if len(shape) == 2 else f"head {row // shape[1]}, row {row % shape[1]}"
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def _check_positive(name: str, value: Any, hint: str) -> None:
+    try:
+        good = np.ndim(value) == 0 and 0 < float(value) < np.inf
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(f"{name} must be a positive finite number, got {value!r}; {hint}.")
+
+
+def _distribution(name: str, value: Any, shape: tuple[int, ...], what: str, remedy: str) -> np.ndarray:
+    array = as_numpy(value, name).astype(np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} ({what}) must have shape {shape}, got {array.shape}.")
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"{name} ({what}) must be finite and non-negative, got {name}[{first}] = {array[first]}.")
+    total = array.sum()
+    if abs(total - 1.0) > 1e-6:
+        raise ValueError(f"{name} ({what}) must sum to 1 within 1e-6, got {total:.9g}. Pass {remedy}.")
+    return array / total
+
+
+def _per_head(name: str, value: Any, h: int, k: int) -> np.ndarray:
+    array = as_numpy(value, name).astype(np.float64)
+    if array.shape not in ((k,), (h, k)):
+        raise ValueError(f"{name} must have shape ({k},), or ({h}, {k}) for one row per head, got {array.shape}.")
+    return np.broadcast_to(array, (h, k))
+
+
+def _potentials(init: Any, h: int, k: int, shares: np.ndarray) -> np.ndarray:
+    start = _per_head("init", init, h, k)
+    bad = ~np.isfinite(start) & (shares > 0)
+    if bad.any():
+        head, label = (int(axis[0]) for axis in np.nonzero(bad))
+        raise ValueError(
+            f"init must be finite for every label in use, got {start[head, label]} for label {label}. "
+            "Pass the potentials of an earlier Assignment, or leave init out."
+        )
+    return start
+
+
+def _check_equal_weights(a: np.ndarray) -> None:
+    positive = a[a > 0]
+    if np.ptp(positive) > 1e-9 * positive[0]:
+        raise ValueError(
+            "rounding='balanced' counts items, so the positive weights in a must be equal, got weights from "
+            f"{positive.min():.3g} to {positive.max():.3g}. Use rounding='argmax' for weighted items."
+        )

@@ -1,0 +1,164 @@
+"""What the caller gets: labels, potentials and the certificate that goes with them."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+from ._problem import Problem, as_scores, check_finite
+
+if TYPE_CHECKING:
+    from ._solve import Solution
+    from .backends import Kernels
+
+
+class ConvergenceWarning(UserWarning):
+    """The solve stopped before the L1 error of the column sums reached ``tol``."""
+
+
+class Status(enum.Enum):
+    """How a solve ended; the value is the message for the reader. Ordered from best to worst."""
+
+    CONVERGED = "The column sums are within tol of the marginal b."
+    PLATEAU = "Neither the objective nor the error improves any more: this is the limit of float64 on these scores."
+    SWEEP_LIMIT = "The limit max_sweeps was reached before tol: raise max_sweeps, tol or epsilon."
+
+
+class Step(NamedTuple):
+    """One sweep of a solve, as the callback sees it."""
+
+    head: int
+    sweep: int
+    objective: float  # the semi-dual F(g), docs/algorithm.md eq. (2), in nats
+    error: float  # sum_j |c_j - b_j| at this sweep's g
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """Labels of n items, and the proof of how good they are.
+
+    For scores of shape (h, n, k) every field has a leading axis h; a field marked "per head" is then an array of h.
+    """
+
+    labels: Any  # (n,) int64, in the caller's array library
+    potentials: np.ndarray  # (k,) float64: g, mean 0 over the labels in use, -inf where b_j = 0
+    sizes: np.ndarray  # (k,) int64: items per label, rows of weight 0 not counted
+    error: Any  # per head: sum_j |c_j - b_j| at `potentials`
+    max_relative_error: Any  # per head: max_j |c_j / b_j - 1| over the labels in use
+    gap: Any  # per head: nats an item between the score of `labels` and an upper bound; nan for rounding="argmax"
+    n_sweeps: Any  # per head: passes over the scores, every one that the solver looked at
+    history: Any  # per head: (n_sweeps, 2) float64, objective and error of each sweep
+    status: Status  # the worst of all heads
+    backend: str
+    _problem: Problem = field(repr=False)
+    _kernels: list[Kernels] = field(repr=False)
+
+    @property
+    def converged(self) -> bool:
+        """Whether every head reached ``tol``."""
+        return self.status is Status.CONVERGED
+
+    @property
+    def epsilon(self) -> float:
+        """The temperature the labels were made with."""
+        return self._problem.epsilon
+
+    def plan(self, rows: Any) -> np.ndarray:
+        """Rows of the transport plan Q, docs/algorithm.md eq. (1).
+
+        Args:
+            rows: indices of r items.
+
+        Returns:
+            (r, k) float64, or (h, r, k); row i sums to a_i.
+        """
+        rows = np.atleast_1d(np.asarray(rows))
+        if rows.size and rows.dtype.kind not in "iu":
+            raise TypeError(f"rows must be integer indices, got dtype {rows.dtype}. For a mask pass np.flatnonzero(mask).")
+        rows = rows.astype(np.intp)
+        potentials = self.potentials.reshape(len(self._kernels), -1)
+        plans = []
+        for kernels, g in zip(self._kernels, potentials, strict=True):
+            exponent = kernels.rows(rows) + g
+            plan = np.exp(exponent - exponent.max(axis=1, keepdims=True))
+            plans.append(plan * (self._problem.a[rows] / plan.sum(axis=1))[:, None])
+        return np.stack(plans) if self._problem.has_heads else plans[0]
+
+    def predict(self, logits: Any) -> Any:
+        """Labels of items that were not part of the solve: the argmax at the same potentials, free of capacities.
+
+        Args:
+            logits: scores of m items, shape (m, k), or (h, m, k) if the solve had h heads.
+
+        Returns:
+            (m,) int64, or (h, m), in the array library of ``logits``.
+        """
+        scores = as_scores(logits)
+        expected = self._problem.scores.shape[::2] if self._problem.has_heads else self._problem.scores.shape[2:]
+        if scores.shape[:-2] + scores.shape[-1:] != expected:
+            raise ValueError(
+                f"logits must have one column per label{' and one head per solve' if self._problem.has_heads else ''} as in "
+                f"the solve (heads, k) = {expected}, got shape {scores.shape}."
+            )
+        check_finite(scores, self.epsilon)
+        kind = type(self._kernels[0])
+        heads = scores if self._problem.has_heads else scores[None]
+        potentials = self.potentials.reshape(len(heads), -1)
+        labels = [
+            kind(head, 1.0 / self.epsilon, np.full(len(head), 1.0 / len(head))).labels(g)
+            for head, g in zip(heads, potentials, strict=True)
+        ]
+        return _as_library(np.stack(labels) if self._problem.has_heads else labels[0], logits)
+
+    @classmethod
+    def from_heads(
+        cls,
+        problem: Problem,
+        kernels: list[Kernels],
+        solutions: list[Solution],
+        labels: list[np.ndarray],
+        gaps: list[float],
+        backend: str,
+    ) -> Self:
+        """Put the heads of one problem together."""
+        k = problem.b.shape[1]
+        counted = problem.a > 0
+        sizes = [np.bincount(head[counted], minlength=k) for head in labels]
+
+        def join(values: list[Any]) -> Any:
+            return np.stack(values) if problem.has_heads else values[0]
+
+        return cls(
+            labels=_as_library(join(labels), problem.like),
+            potentials=join([s.g for s in solutions]),
+            sizes=join(sizes),
+            error=join([s.error for s in solutions]),
+            max_relative_error=join([s.max_relative_error for s in solutions]),
+            gap=join(gaps),
+            n_sweeps=join([len(s.history) for s in solutions]),
+            history=[s.history for s in solutions] if problem.has_heads else solutions[0].history,
+            status=max((s.status for s in solutions), key=list(Status).index),
+            backend=backend,
+            _problem=problem,
+            _kernels=kernels,
+        )
+
+    def __repr__(self) -> str:
+        h, n, k = self._problem.scores.shape
+        heads = f"{h} heads, " if self._problem.has_heads else ""
+        low, high = int(self.sizes.min()), int(self.sizes.max())
+        gap = np.max(self.gap)
+        return (
+            f"Assignment({heads}{n} items, {k} labels, sizes {low if low == high else f'{low} to {high}'}, "
+            f"L1 error {np.max(self.error):.1e}, {'' if np.isnan(gap) else f'gap {max(gap, 0.0):.1e} nats an item, '}"
+            f"{np.max(self.n_sweeps)} sweeps, {self.status.name.lower()}, {self.backend})"
+        )
+
+
+def _as_library(labels: np.ndarray, like: Any) -> Any:
+    torch = sys.modules.get("torch")
+    return torch.from_numpy(labels) if torch is not None and isinstance(like, torch.Tensor) else labels

@@ -1,0 +1,116 @@
+"""From potentials to labels: exactly balanced, at the best total score, with a certificate.
+
+For given sizes, rounding the plan is the unregularised transport problem (docs/algorithm.md section 4). It is solved
+from the entropic potentials by successive shortest paths on the graph of the k labels: each path moves one item out of
+a label that has too many, along near-ties, into one that has too few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .backends import Kernels, Shortlist
+
+DENSE = 1 << 22  # n*k up to which the shortlist is the whole matrix, 12 bytes an entry
+WIDTH = 2.0  # nats: the first shortlist of a larger problem; widened when it proves too narrow
+ROUNDS = 40
+TIGHT = 1e-11  # relative: rounding error allowed between a label's score and its row's best
+
+
+@dataclass
+class Capacities:
+    """lower_j <= size_j <= upper_j, and the target that the current potentials ask for."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    target: np.ndarray  # sums to the number of items
+    hub: float  # potential of the spare places: labels above it hold `lower`, labels below it `upper`
+
+
+def round_plan(
+    kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray, rounding: str
+) -> tuple[np.ndarray, float]:
+    """Labels from solved potentials.
+
+    Args:
+        kernels: of the scores, n x k.
+        g: (k,) potentials, -inf for labels not in use.
+        b: (k,) shares.
+        counted: (n,) bool, the rows that fill capacity; the others get their argmax.
+        rounding: "balanced" or "argmax".
+
+    Returns:
+        labels (n,) int64, and the gap to the optimum in nats an item (nan for "argmax").
+    """
+    if rounding == "argmax":
+        return kernels.labels(g), float("nan")
+    return _balance(kernels, g, b, counted)
+
+
+def capacities(n: int, b: np.ndarray, g: np.ndarray) -> Capacities:
+    """Floor and ceiling of n*b_j; the labels with the smallest potentials are offered the ceiling first."""
+    share = n * b
+    whole = np.abs(share - np.rint(share)) <= 1e-9
+    lower = np.where(whole, np.rint(share), np.floor(share)).astype(np.int64)
+    upper = np.where(whole, np.rint(share), np.ceil(share)).astype(np.int64)
+    target = lower.copy()
+    flexible = np.flatnonzero(upper > lower)
+    spare = n - int(lower.sum())
+    order = flexible[np.argsort(g[flexible], kind="stable")]
+    target[order[:spare]] += 1
+    edge = g[order[max(spare - 1, 0) : spare + 1]]  # the last label offered a spare place and the first that is not
+    return Capacities(lower, upper, target, float(edge.mean()) if edge.size else 0.0)
+
+
+def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, float]:
+    from ._paths import fill  # numba's import is paid by those who round
+
+    n = int(counted.sum())
+    g = g.copy()
+    limits = capacities(n, b, g)
+    width = np.inf if counted.size * len(b) <= DENSE else WIDTH
+    labels = np.empty(0, dtype=np.int64)
+    for _ in range(ROUNDS):
+        short = kernels.shortlist(g, width)
+        labels = _keep_tight(short, g, labels)
+        gap = _gap(short, labels, counted, limits, g)
+        sizes = np.bincount(labels[counted], minlength=len(b))
+        if np.array_equal(sizes, limits.target):
+            break
+        routed = fill(labels, counted, short.indptr, short.label, short.value, g, limits)
+        if not routed:
+            width *= 4
+    else:
+        raise RuntimeError("balanced rounding did not settle; please report these scores as a bug")
+    return labels, gap
+
+
+def _keep_tight(short: Shortlist, g: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The labels that are still their row's best at g, ties included; the argmax for the others."""
+    rows = np.repeat(np.arange(len(short.best)), np.diff(short.indptr))
+    x = short.value + g[short.label]
+    slack = TIGHT * (1 + np.abs(short.best))
+    argmax = np.empty(len(short.best), dtype=np.int64)
+    top = np.flatnonzero(x >= short.best[rows])[::-1]  # reversed, so that the first label of a tie is written last
+    argmax[rows[top]] = short.label[top]
+    if not labels.size:
+        return argmax
+    kept = np.zeros(len(short.best), dtype=bool)
+    own = np.flatnonzero(short.label == labels[rows])
+    kept[rows[own]] = x[own] >= (short.best - slack)[rows[own]]
+    return np.where(kept, labels, argmax)
+
+
+def _gap(short: Shortlist, labels: np.ndarray, counted: np.ndarray, limits: Capacities, g: np.ndarray) -> float:
+    """docs/algorithm.md eq. (6): the dual bound at g less the score of the labels, in nats an item."""
+    rows = np.repeat(np.arange(len(short.best)), np.diff(short.indptr))
+    own = np.flatnonzero(short.label == labels[rows])
+    score = np.empty(len(labels))
+    score[rows[own]] = short.value[own]
+    used = limits.upper > 0
+    smallest = np.minimum((g[used] - limits.hub) * limits.lower[used], (g[used] - limits.hub) * limits.upper[used]).sum()
+    n = int(counted.sum())
+    bound = float((short.best - score)[counted].sum()) - smallest - n * limits.hub
+    return bound / n

@@ -1,0 +1,71 @@
+"""Backends: what one has to provide, which there are, and which one to take.
+
+A new backend is one module here with a class ``Kernels``; nothing else in the library knows how a sweep is done.
+Modules are imported on first use only, so that otlabel never imports a library the caller does not use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+_REQUIRES = {"numba": "numba", "numpy": "numpy"}  # in order of preference for arrays in host memory
+
+
+class Sweep(NamedTuple):
+    """What one pass over the scores returns at g."""
+
+    logsumexp: float  # sum_i a_i logsumexp_j(S_ij/epsilon + g_j)
+    c: np.ndarray  # (k,) float64: column sums of the plan
+    log_c: np.ndarray  # (k,) float64: their logarithms, finite for every label in use even where c underflows
+
+
+class Shortlist(NamedTuple):
+    """The labels of each row within a width of its best, in compressed rows."""
+
+    best: np.ndarray  # (n,) float64: max_j(S_ij/epsilon + g_j)
+    indptr: np.ndarray  # (n+1,) int64: row i has entries indptr[i]:indptr[i+1]
+    label: np.ndarray  # (entries,) int32, ascending within a row
+    value: np.ndarray  # (entries,) float64: S_ij/epsilon, without g
+
+
+class Kernels(Protocol):
+    """Kernels bound to one matrix of scores. g is (k,) float64; g_j = -inf takes label j out of use."""
+
+    def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray):
+        """scores (n, k) of any real dtype, scale = 1/epsilon, row weights a (n,) float64."""
+
+    def sweep(self, g: np.ndarray) -> Sweep:
+        """One pass over the scores; bit-identical from run to run."""
+
+    def labels(self, g: np.ndarray) -> np.ndarray:
+        """(n,) int64: the first j with the largest S_ij/epsilon + g_j."""
+
+    def shortlist(self, g: np.ndarray, width: float) -> Shortlist:
+        """The labels in use with S_ij/epsilon + g_j >= max_j - width (nats)."""
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """(r, k) float64: S_ij/epsilon of the given rows."""
+
+
+def names() -> tuple[str, ...]:
+    """The backends whose libraries are installed, best first."""
+    return tuple(name for name, library in _REQUIRES.items() if importlib.util.find_spec(library))
+
+
+def infer() -> str:
+    """The backend for scores in host memory."""
+    return names()[0]
+
+
+def load(name: str) -> ModuleType:
+    """The backend's module, imported now."""
+    if name not in _REQUIRES:
+        raise ValueError(f"backend must be 'auto' or one of {', '.join(map(repr, _REQUIRES))}, got {name!r}.")
+    if name not in names():
+        raise ImportError(f"backend {name!r} needs {_REQUIRES[name]}, which is not installed: pip install {_REQUIRES[name]}.")
+    return importlib.import_module(f"{__name__}.{name}")
