@@ -23,7 +23,7 @@ from . import numpy as _numpy
 _BLOCK = 1 << 16  # entries of a block: its float64 exponents fit the second-level cache
 _PART = 1 << 18  # entries of the smallest part worth a thread's start
 _PARTS = 64  # at most: each holds a (k,) partial sum
-_VECTOR = {"reassoc", "nsz", "contract", "arcp"}  # lets sums use SIMD; says nothing about NaN or infinity
+_VECTOR = {"nnan", "reassoc", "nsz", "contract"}  # lets sums use SIMD; infinities keep their meaning
 
 
 class Kernels(_numpy.Kernels):
@@ -122,12 +122,23 @@ def _as_int64(typing_context, number):
     return numba.int64(numba.float64), code
 
 
+@intrinsic
+def _larger(typing_context, x, y):
+    """max(x, y) for numbers that are not NaN, in the one form that LLVM turns into SIMD inside a reduction."""
+
+    def code(context, builder, signature, arguments):
+        flags = ["nnan", "nsz"]
+        return builder.select(builder.fcmp_ordered(">", *arguments, flags=flags), *arguments, flags=flags)
+
+    return x(x, y), code
+
+
 _MAGIC = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, which the low bits then hold
 _LOG2E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
 
 
-@numba.njit(fastmath={"contract"})
+@numba.njit(fastmath={"nnan", "contract"})
 def _exp(x):
     """exp(x) for x <= 0, relative error 4e-16; 0 below -600, so that no product with it is subnormal.
 
@@ -171,7 +182,7 @@ def _exponents(scores, scale, g, x):
     top = -np.inf
     for j in range(g.size):
         x[j] = scores[j] * scale + g[j]
-        top = max(top, x[j])
+        top = _larger(top, x[j])
     return top
 
 
@@ -195,15 +206,13 @@ def _sweep(scores, scale, g, a, c):
 
 @numba.njit(_signatures(numba.void, _I64), nogil=True, cache=True)
 def _labels(scores, scale, g, labels):
+    x = np.empty(g.size)
     for i in range(scores.shape[0]):
-        best = 0
-        top = -np.inf
-        for j in range(g.size):
-            x = scores[i, j] * scale + g[j]
-            if x > top:
-                top = x
-                best = j
-        labels[i] = best
+        top = _exponents(scores[i], scale, g, x)
+        j = 0
+        while x[j] < top:
+            j += 1
+        labels[i] = j
 
 
 @numba.njit(_signatures(numba.void, numba.float64, _F64, _I64), nogil=True, cache=True)

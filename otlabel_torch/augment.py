@@ -1,0 +1,33 @@
+"""SeLa's augmentation, in batches: crop, gray, jitter, flip, normalise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in the paper
+GROUP = 8
+# torchvision draws one set of parameters a call. A call for every image takes 0.20 s a batch of 256 at 32 px on 2
+# cores, for every 8 images 0.045 s, a tenth of the training step: 32 draws a batch, and other neighbours each epoch.
+
+
+class Augment:
+    """uint8 images (n, 3, s, s) -> float images of the same shape, randomly changed."""
+
+    def __init__(self, size: int, *, flip: bool = True, smallest_crop: float = 0.2):
+        steps = [
+            v2.RandomResizedCrop(size, scale=(smallest_crop, 1.0), antialias=True),
+            v2.RandomGrayscale(0.2),
+            v2.ColorJitter(0.4, 0.4, 0.4, 0.4),
+        ]
+        self.transform = v2.Compose(steps + [v2.RandomHorizontalFlip()] * flip)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return normalise(torch.cat([self.transform(group) for group in pixels.split(GROUP)]))
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 images -> float32 images with ImageNet's mean and spread, channels last in memory."""
+    scaled = v2.functional.normalize(v2.functional.to_dtype(pixels, torch.float32, scale=True), list(MEAN), list(STD))
+    return scaled.contiguous(memory_format=torch.channels_last)

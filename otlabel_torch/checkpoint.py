@@ -1,0 +1,54 @@
+"""Files that are either whole or not there: every write of a run goes through here."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file that replaces ``path`` when the block ends, and leaves it alone when the block raises."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    """JSON lines; the whole file each time, because a file of a run's epochs is small."""
+    write_text(path, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Tensors and plain values only: ``load`` refuses anything else."""
+    with atomic(path) as file:
+        torch.save(state, file)
+
+
+def load(path: Path) -> dict[str, Any]:
+    return torch.load(path, map_location="cpu", weights_only=True)
+

@@ -1,0 +1,54 @@
+"""The adapter between networks and otlabel, and the only importer of otlabel in this package."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import otlabel
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .augment import normalise
+from .data import Images
+from .models import Network
+
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Labels of every image, keyed by its index, and how they were found."""
+
+    labels: Tensor  # (n, heads) int64
+    potentials: np.ndarray  # (heads, k)
+    sizes: np.ndarray  # (heads, k)
+    sweeps: int  # the most of any head
+    seconds: float  # of the transport, the network's pass not counted
+    converged: bool
+
+
+@torch.no_grad()
+def collect(network: Network, images: Images, device: torch.device) -> Tensor:
+    """Features (n, width) of every image in its place, in eval mode and without augmentation."""
+    was_training = network.training
+    network.eval()
+    batches = images.pixels.split(BATCH)
+    bar = tqdm(batches, desc="scores", unit="batch", leave=False, disable=None)
+    features = torch.cat([network.features(normalise(batch.to(device))).cpu() for batch in bar])
+    network.train(was_training)
+    return features
+
+
+@torch.no_grad()
+def solve(network: Network, features: Tensor, epsilon: float, rounding: str) -> Labelling:
+    """One equipartition a head from the scores that the heads give to the features (n, width)."""
+    device = network.head.weight.device
+    scores = network.scores(features.to(device)).permute(1, 0, 2).contiguous().cpu()  # (heads, n, k)
+    start = time.perf_counter()
+    result = otlabel.assign(scores, k=network.k, epsilon=epsilon, rounding=rounding)
+    seconds = time.perf_counter() - start
+    sweeps = int(np.max(result.n_sweeps))
+    return Labelling(result.labels.T.contiguous(), result.potentials, result.sizes, sweeps, seconds, result.converged)

@@ -1,0 +1,45 @@
+"""What the labels and features are worth, where ground truth exists: scikit-learn's scores by their full names."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+NEIGHBOURS, TEMPERATURE = 10, 0.1  # the paper's weighted kNN: cosine, weight exp(similarity / 0.1)
+
+
+def weighted_knn(features: Tensor, classes: Tensor, test: tuple[Tensor, Tensor] | None) -> float:
+    """Accuracy in percent of a weighted vote of the 10 nearest training images by cosine similarity.
+
+    Args:
+        features: (n, width) of the training images, with their classes (n,).
+        test: features and classes to classify, or None: each training image by the others (leave one out).
+    """
+    search = NearestNeighbors(n_neighbors=NEIGHBOURS, metric="cosine").fit(_flat(features))
+    queries, truth = (None, classes) if test is None else (_flat(test[0]), test[1])
+    distance, neighbour = search.kneighbors(queries)
+    weight = np.exp((1 - distance) / TEMPERATURE)
+    known = classes.numpy()[neighbour]
+    votes = np.stack([(weight * (known == c)).sum(axis=1) for c in range(int(classes.max()) + 1)], axis=1)
+    return float(100 * np.mean(votes.argmax(axis=1) == truth.numpy()))
+
+
+def agreement(labels: Tensor, other: Tensor) -> dict[str, float]:
+    """Mean over heads of NMI and AMI, in percent.
+
+    Args:
+        labels: (n, heads).
+        other: (n, heads) or (n,), such as ground truth.
+    """
+    columns = other.T if other.ndim == 2 else [other] * labels.shape[1]
+    pairs = [(a.numpy(), b.numpy()) for a, b in zip(labels.T, columns, strict=True)]
+    return {
+        "nmi": float(100 * np.mean([normalized_mutual_info_score(*pair) for pair in pairs])),
+        "ami": float(100 * np.mean([adjusted_mutual_info_score(*pair) for pair in pairs])),
+    }
+
+
+def _flat(features: Tensor) -> np.ndarray:
+    return features.flatten(1).float().numpy()

@@ -1,0 +1,152 @@
+"""The loop of the method: labels from the network, the network from the labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from . import checkpoint, labelling
+from .augment import Augment
+from .config import Config
+from .data import Images
+from .metrics import agreement
+from .models import Network
+from .schedule import relabel_epochs
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class State:
+    """Everything a run has become; what a checkpoint holds."""
+
+    network: Network
+    optimiser: torch.optim.Optimizer
+    epoch: int = 0  # epochs finished
+    labels: Tensor | None = None  # (n, heads) int64
+    potentials: np.ndarray | None = None  # (heads, k)
+    sizes: np.ndarray | None = None  # (heads, k)
+    records: list[dict[str, Any]] = field(default_factory=list)  # metrics.jsonl
+
+    def save(self, path: Path) -> None:
+        checkpoint.save(
+            path,
+            {
+                "network": self.network.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "epoch": self.epoch,
+                "labels": self.labels,
+                "potentials": None if self.potentials is None else torch.from_numpy(self.potentials),
+                "sizes": None if self.sizes is None else torch.from_numpy(self.sizes),
+                "records": self.records,
+            },
+        )
+
+    def load(self, path: Path) -> None:
+        saved = checkpoint.load(path)
+        self.network.load_state_dict(saved["network"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.epoch, self.labels, self.records = saved["epoch"], saved["labels"], saved["records"]
+        self.potentials, self.sizes = (None if saved[x] is None else saved[x].numpy() for x in ("potentials", "sizes"))
+
+
+def start(config: Config, size: int, device: torch.device) -> State:
+    """A random network, the same for the same seed."""
+    torch.manual_seed(config.seed)
+    network = Network(config.arch, size, config.heads, config.k).to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.SGD(network.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.weight_decay)
+    return State(network, optimiser)
+
+
+def fit(
+    config: Config,
+    images: Images,
+    device: torch.device,
+    *,
+    state: State,
+    after_epoch: Callable[[State], None] = lambda state: None,
+    report: Report = lambda record: None,
+    name: str = "SeLa",
+) -> State:
+    """Train ``state`` to the end of the schedule; the state it is given may be half-way there.
+
+    Args:
+        after_epoch: called with the state after every epoch and after the last labels, to save it.
+        report: called with the metrics of every epoch.
+    """
+    solves = set(relabel_epochs(config.relabels, config.epochs, config.schedule))
+    epochs = config.epochs if config.relabels else 0
+    augment = Augment(images.pixels.shape[-1], flip=config.data != "digits")
+    while state.epoch < epochs:
+        # One seed an epoch: a resumed run draws what the uninterrupted one would have drawn.
+        torch.manual_seed(config.seed * 100_003 + state.epoch)
+        record: dict[str, Any] = {"run": name, "epoch": state.epoch + 1}
+        if state.epoch in solves:
+            record |= _relabel(config, state, images, device)
+        record |= _train_epoch(config, state, images, augment, device, epochs, name)
+        _finish(state, record, after_epoch, report)
+    if epochs in solves and len(state.records) == epochs:
+        record = {"run": name, "epoch": epochs, "final": True} | _relabel(config, state, images, device)
+        _finish(state, record, after_epoch, report)
+    return state
+
+
+def _finish(state: State, record: dict[str, Any], after_epoch: Callable[[State], None], report: Report) -> None:
+    state.records.append(record)
+    after_epoch(state)
+    report(record)
+
+
+def _relabel(config: Config, state: State, images: Images, device: torch.device) -> dict[str, Any]:
+    began = time.perf_counter()
+    found = labelling.solve(
+        state.network, labelling.collect(state.network, images, device), config.epsilon, config.rounding
+    )
+    record: dict[str, Any] = {
+        "sweeps": found.sweeps,
+        "solve_seconds": round(found.seconds, 3),
+        "label_seconds": round(time.perf_counter() - began, 3),
+        "converged": found.converged,
+    }
+    if state.labels is not None:
+        record["changed"] = float((found.labels != state.labels).float().mean())
+        record["nmi_previous"] = agreement(found.labels, state.labels)["nmi"]
+    if images.classes is not None:
+        record |= {f"{name}_classes": value for name, value in agreement(found.labels, images.classes).items()}
+    state.labels, state.potentials, state.sizes = found.labels, found.potentials, found.sizes
+    return record
+
+
+def _train_epoch(
+    config: Config, state: State, images: Images, augment: Augment, device: torch.device, epochs: int, name: str
+) -> dict[str, Any]:
+    assert state.labels is not None, "the first solve comes before the first step"
+    began = time.perf_counter()
+    network, optimiser = state.network.train(), state.optimiser
+    n, steps = len(images), max(1, len(images) // config.batch_size)
+    order = torch.randperm(n)
+    total = torch.zeros((), device=device)
+    for step in tqdm(range(steps), desc=f"{name} {state.epoch + 1}/{epochs}", unit="batch", leave=False, disable=None):
+        progress = (state.epoch + step / steps) / epochs
+        for group in optimiser.param_groups:
+            group["lr"] = config.lr * 0.5 * (1 + np.cos(np.pi * progress))
+        batch = order[step * config.batch_size : (step + 1) * config.batch_size]
+        scores = network(augment(images.pixels[batch].to(device)))  # (batch, heads, k)
+        # Averaged over images and heads: the paper's loss for several labellings.
+        loss = F.cross_entropy(scores.flatten(0, 1), state.labels[batch].flatten().to(device))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        total += loss.detach()
+    state.epoch += 1
+    # .item() waits for the device: once an epoch.
+    return {"loss": total.item() / steps, "train_seconds": round(time.perf_counter() - began, 3)}
