@@ -68,7 +68,7 @@ class Kernels:
         step = max(1, _BLOCK // len(g))
         for start in range(0, len(self.scores), step):
             rows = slice(start, start + step)
-            x = self.scores[rows].astype(np.float64)
+            x = self.scores[rows].astype(np.float64, order="C")
             x *= self.scale
             x += g
             yield rows, x

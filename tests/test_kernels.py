@@ -1,0 +1,146 @@
+"""Conformance: every backend against the oracle, on fresh random input, by relative error."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+import pytest
+
+from otlabel import backends
+
+DTYPES = ("float64", "float32", "float16", "int32", "int8", "uint8", "bool")
+SHAPES = ((1, 1), (1, 7), (5, 1), (3, 2), (64, 10), (257, 33), (700, 300), (3000, 128))
+
+
+def kernels_of(backend, scores, epsilon, a):
+    return backends.load(backend).Kernels(scores, 1 / epsilon, a)
+
+
+def random_scores(rng, shape, dtype):
+    if dtype == "bool":
+        return rng.random(shape) < 0.5
+    if dtype.startswith("float"):
+        return (rng.normal(size=shape) * rng.choice([0.1, 1, 10])).astype(dtype)
+    return rng.integers(0, 100, size=shape).astype(dtype)
+
+
+def random_case(rng, shape, dtype="float64"):
+    n, k = shape
+    a = rng.random(n)
+    return random_scores(rng, shape, dtype), a / a.sum(), rng.normal(size=k) * 3
+
+
+def close(value, truth, naive):
+    """As good as a plain float64 computation, to a small factor."""
+    truth = np.asarray(truth, dtype=np.float64)
+    allowed = 8 * np.abs(np.asarray(naive) - truth).max() + 64 * np.finfo(float).eps * np.abs(truth).max()
+    assert np.abs(np.asarray(value) - truth).max() <= allowed
+
+
+def naive_sweep(scores, epsilon, g, a):
+    x = scores.astype(np.float64) / epsilon + g
+    top = x.max(axis=1)
+    q = np.exp(x - top[:, None])
+    total = q.sum(axis=1)
+    return a @ (top + np.log(total)), (a / total) @ q
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sweep_agrees_with_oracle(backend, rng, shape, dtype):
+    scores, a, g = random_case(rng, shape, dtype)
+    epsilon = float(rng.choice([1 / 25, 0.1, 1.0, 50.0]))
+    swept = kernels_of(backend, scores, epsilon, a).sweep(g)
+    naive_lse, naive_c = naive_sweep(scores, epsilon, g, a)
+    truth = oracle.plan(scores, epsilon, g, a).sum(axis=0)
+    close(swept.logsumexp, oracle.logsumexp(scores, epsilon, g, a), naive_lse)
+    close(swept.c, truth, naive_c)
+    np.testing.assert_allclose(swept.log_c, np.log(truth).astype(float), rtol=1e-9, atol=1e-9)
+
+
+def test_sweep_where_columns_underflow(backend, rng):
+    scores, a, g = random_case(rng, (50, 6))
+    g[2] -= 5000
+    swept = kernels_of(backend, scores, 1.0, a).sweep(g)
+    shifted = g.copy()
+    shifted[2] += 5000  # the same column sum, up to a factor that the logarithm shows
+    lifted = oracle.plan(scores, 1.0, g, a)
+    x = scores.astype(np.longdouble) + g
+    top = x.max(axis=1)
+    log_rows = np.log(a) + x[:, 2] - top - np.log(np.exp(x - top[:, None]).sum(axis=1))
+    peak = log_rows.max()
+    assert swept.c[2] == 0
+    assert lifted[:, 2].sum() < 1e-300
+    np.testing.assert_allclose(swept.log_c[2], float(peak + np.log(np.exp(log_rows - peak).sum())), rtol=1e-12)
+
+
+def test_label_out_of_use_gets_nothing(backend, rng):
+    scores, a, g = random_case(rng, (90, 8))
+    g[3] = -np.inf
+    kernels = kernels_of(backend, scores, 0.1, a)
+    swept = kernels.sweep(g)
+    rest = np.delete(np.arange(8), 3)
+    truth = oracle.plan(scores[:, rest], 0.1, g[rest], a).sum(axis=0)
+    assert swept.c[3] == 0
+    np.testing.assert_allclose(swept.c[rest], truth.astype(float), rtol=1e-12)
+    assert not (kernels.labels(g) == 3).any()
+    assert not (kernels.shortlist(g, np.inf).label == 3).any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_labels_and_shortlist_agree_with_dense_search(backend, rng, dtype):
+    scores, a, g = random_case(rng, (333, 21), dtype)
+    if rng.random() < 0.5:
+        g[:] = 0.0  # ties: the first label wins everywhere
+    kernels = kernels_of(backend, scores, 0.25, a)
+    x = scores.astype(np.float64) * 4 + g
+    np.testing.assert_array_equal(kernels.labels(g), x.argmax(axis=1))
+    short = kernels.shortlist(g, 2.0)
+    near = x >= x.max(axis=1, keepdims=True) - 2.0
+    np.testing.assert_array_equal(short.best, x.max(axis=1))
+    np.testing.assert_array_equal(np.diff(short.indptr), near.sum(axis=1))
+    np.testing.assert_array_equal(short.label, np.nonzero(near)[1])
+    np.testing.assert_array_equal(short.value, (scores.astype(np.float64) * 4)[near])
+    np.testing.assert_array_equal(kernels.rows(np.array([7, 0, 7])), scores.astype(np.float64)[[7, 0, 7]] * 4)
+
+
+def test_any_memory_layout_gives_the_same_bits(backend, rng):
+    scores, a, g = random_case(rng, (301, 40), "float32")
+    reference = kernels_of(backend, scores, 0.1, a).sweep(g)
+    wide = np.zeros((301, 80), np.float32)
+    wide[:, ::2] = scores
+    frozen = scores.copy()
+    frozen.flags.writeable = False
+    for layout in (np.asfortranarray(scores), wide[:, ::2], scores[::-1].copy()[::-1], frozen):
+        swept = kernels_of(backend, layout, 0.1, a).sweep(g)
+        np.testing.assert_array_equal(swept.c, reference.c)
+        assert swept.logsumexp == reference.logsumexp
+
+
+def test_numba_is_bit_identical_for_any_number_of_threads(rng, monkeypatch):
+    scores, a, g = random_case(rng, (40_000, 65), "float32")
+    kernels = kernels_of("numba", scores, 0.1, a)
+    results = []
+    for threads in ("1", "2", "7"):
+        monkeypatch.setenv("OTLABEL_NUM_THREADS", threads)
+        results.append(kernels.sweep(g))
+    for swept in results[1:]:
+        np.testing.assert_array_equal(swept.c, results[0].c)
+        assert swept.logsumexp == results[0].logsumexp
+
+
+def test_exponential_is_accurate_to_the_last_digits(rng):
+    from otlabel.backends.numba import _exp
+
+    x = -np.concatenate([rng.random(2000) * 40, rng.random(2000) * 590, [0.0]])
+    ours = np.array([_exp(value) for value in x])
+    assert np.max(np.abs(ours / np.exp(x.astype(np.longdouble)) - 1)) < 5e-16
+    assert _exp(-601.0) == 0.0
+    assert _exp(-np.inf) == 0.0
+
+
+def test_names_load_and_infer():
+    assert backends.infer() == backends.names()[0]
+    assert set(backends.names()) <= {"numba", "numpy"}
+    for name in backends.names():
+        assert backends.load(name).__name__.endswith(name)

@@ -1,0 +1,97 @@
+"""Balanced rounding: sizes exact, score optimal, gap honest."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+import pytest
+
+import otlabel
+from otlabel import _round, backends
+
+
+def total(scores, labels):
+    return float(np.asarray(scores, dtype=np.float64)[np.arange(len(labels)), labels].sum())
+
+
+@pytest.mark.filterwarnings("ignore::otlabel.ConvergenceWarning")  # optimal labels do not need converged potentials
+@pytest.mark.parametrize("case", range(60))
+def test_equals_the_exact_optimum(backend, rng, case):
+    n, k = int(rng.integers(1, 60)), int(rng.integers(1, 14))
+    scores = rng.normal(size=(n, k)) * rng.choice([0.01, 1, 30])
+    if case % 3 == 0:
+        scores = np.round(scores)  # ties
+    b = rng.dirichlet(np.ones(k)) if case % 2 else np.full(k, 1 / k)
+    result = otlabel.assign(scores, b=b, epsilon=0.2, max_sweeps=200, backend=backend)
+    lower, upper = oracle.size_limits(n, b)
+    assert (result.sizes >= lower).all()
+    assert (result.sizes <= upper).all()
+    assert result.sizes.sum() == n
+    best = oracle.best_balanced_score(scores, b)
+    assert total(scores, result.labels) == pytest.approx(best, rel=1e-9, abs=1e-9)
+    assert 0 <= result.gap + 1e-12
+    assert result.gap <= 1e-9 * (1 + np.abs(scores).max() / 0.2)
+
+
+def test_narrow_shortlists_reach_the_same_optimum(backend, rng, monkeypatch):
+    scores = rng.normal(size=(400, 12))
+    dense = otlabel.assign(scores, epsilon=0.05, backend=backend)
+    monkeypatch.setattr(_round, "DENSE", 0)
+    for width in (1e-3, 0.5, 8.0):
+        monkeypatch.setattr(_round, "WIDTH", width)
+        result = otlabel.assign(scores, epsilon=0.05, backend=backend)
+        assert set(result.sizes) == {33, 34}
+        assert total(scores, result.labels) == pytest.approx(total(scores, dense.labels), abs=1e-9)
+        assert result.gap <= 1e-9
+
+
+def test_gap_of_worse_labels_is_what_they_lose(rng):
+    """The certificate must be able to say no: swapping two items raises the gap by exactly the loss."""
+    scores = rng.normal(size=(60, 5))
+    result = otlabel.assign(scores, epsilon=1.0)
+    kernels = backends.load("numpy").Kernels(scores, 1.0, np.full(60, 1 / 60))
+    g = result.potentials.copy()
+    limits = _round.capacities(60, np.full(5, 0.2), g)
+    labels, gap = _round.round_plan(kernels, g, np.full(5, 0.2), np.ones(60, bool), "balanced")
+    short = kernels.shortlist(g, np.inf)
+    bound = _round._gap(short, labels, np.ones(60, bool), limits, g)
+    worse = labels.copy()
+    i, j = 0, int(np.flatnonzero(labels != labels[0])[0])
+    worse[[i, j]] = labels[[j, i]]
+    loss = (total(scores, labels) - total(scores, worse)) / 60
+    assert loss > 0
+    assert _round._gap(short, worse, np.ones(60, bool), limits, g) == pytest.approx(bound + loss, abs=1e-12)
+    assert bound >= gap - 1e-12
+
+
+def test_shares_that_are_whole_numbers_up_to_rounding_count_as_whole():
+    limits = _round.capacities(30, np.full(10, 0.1), np.zeros(10))
+    np.testing.assert_array_equal(limits.lower, 3)
+    np.testing.assert_array_equal(limits.upper, 3)
+
+
+def test_argmax_is_the_plan_s_argmax(backend, rng):
+    scores = rng.normal(size=(500, 9))
+    result = otlabel.assign(scores, rounding="argmax", backend=backend)
+    np.testing.assert_array_equal(result.labels, result.plan(np.arange(500)).argmax(axis=1))
+    assert np.isnan(result.gap)
+
+
+def test_the_interpreted_path_search_gives_the_same_labels(rng):
+    """Where numba is missing, the same function runs in Python."""
+    from otlabel._paths import _fill
+
+    scores = rng.normal(size=(90, 7))
+    kernels = backends.load("numpy").Kernels(scores, 5.0, np.full(90, 1 / 90))
+    short = kernels.shortlist(np.zeros(7), np.inf)
+    outcomes = []
+    for function in (_fill, _fill.py_func):
+        limits = _round.capacities(90, np.full(7, 1 / 7), np.zeros(7))
+        labels, g, hub = kernels.labels(np.zeros(7)), np.zeros(7), np.array([limits.hub])
+        assert function(
+            labels, np.ones(90, bool), short.indptr, short.label, short.value, g,
+            limits.lower, limits.upper, limits.target, hub,
+        )  # fmt: skip
+        outcomes.append(labels)
+        np.testing.assert_array_equal(np.bincount(labels, minlength=7), limits.target)
+    np.testing.assert_array_equal(*outcomes)
