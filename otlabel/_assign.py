@@ -59,7 +59,16 @@ def assign(
         ImportError: a named backend is not installed.
     """
     problem = _problem.check(
-        logits, k, epsilon=epsilon, a=a, b=b, rounding=rounding, tol=tol, max_sweeps=max_sweeps, method=method, init=init
+        logits,
+        k,
+        epsilon=epsilon,
+        a=a,
+        b=b,
+        rounding=rounding,
+        tol=tol,
+        max_sweeps=max_sweeps,
+        method=method,
+        init=init,
     )
     name = backends.infer() if backend == "auto" else backend
     make_kernels = backends.load(name).Kernels

@@ -1,10 +1,10 @@
 """Successive shortest paths on the graph of labels: the compiled inside of balanced rounding.
 
-Nodes are the k labels and a hub of spare places. An item i of label u is an edge u -> v for each v on its shortlist; its
-length is the regret (S_iu + g_u) - (S_iv + g_v) >= 0 (S in nats, docs/algorithm.md eq. 5). An edge u -> hub lets u keep
-one item more (up to its upper capacity), hub -> v makes v give up a place (down to its lower one). A shortest path from
-a label above its target to one below it costs least; Dijkstra's distances are then taken into g, which keeps every
-regret non-negative, hence every intermediate labelling optimal for its own sizes.
+Nodes are the k labels and a hub of spare places. An item i of label u is an edge u -> v for each v on its shortlist;
+its length is the regret of docs/algorithm.md eq. (4), never negative. An edge u -> hub lets u keep one item more, up
+to its upper capacity; hub -> v makes v give up a place, down to its lower one. A shortest path from a label above its
+target to one below it costs least; Dijkstra's distances are then taken into g, which keeps every regret non-negative,
+hence every intermediate labelling optimal for its own sizes.
 """
 
 from __future__ import annotations

@@ -97,7 +97,9 @@ def as_numpy(value: Any, name: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged lists
-        raise ValueError(f"{name} must be a rectangular array of numbers, got {type(value).__name__}: {error}") from None
+        raise ValueError(
+            f"{name} must be a rectangular array of numbers, got {type(value).__name__}: {error}"
+        ) from None
     if array.dtype.name == "bfloat16":  # ml_dtypes
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":

@@ -78,7 +78,9 @@ class Assignment:
         """
         rows = np.atleast_1d(np.asarray(rows))
         if rows.size and rows.dtype.kind not in "iu":
-            raise TypeError(f"rows must be integer indices, got dtype {rows.dtype}. For a mask pass np.flatnonzero(mask).")
+            raise TypeError(
+                f"rows must be integer indices, got dtype {rows.dtype}. For a mask pass np.flatnonzero(mask)."
+            )
         rows = rows.astype(np.intp)
         potentials = self.potentials.reshape(len(self._kernels), -1)
         plans = []
@@ -98,12 +100,10 @@ class Assignment:
             (m,) int64, or (h, m), in the array library of ``logits``.
         """
         scores = as_scores(logits)
-        expected = self._problem.scores.shape[::2] if self._problem.has_heads else self._problem.scores.shape[2:]
+        h, _, k = self._problem.scores.shape
+        expected, where = ((h, k), f"({h}, any, {k})") if self._problem.has_heads else ((k,), f"(any, {k})")
         if scores.shape[:-2] + scores.shape[-1:] != expected:
-            raise ValueError(
-                f"logits must have one column per label{' and one head per solve' if self._problem.has_heads else ''} as in "
-                f"the solve (heads, k) = {expected}, got shape {scores.shape}."
-            )
+            raise ValueError(f"logits must have the shape of the solve, {where}, got shape {scores.shape}.")
         check_finite(scores, self.epsilon)
         kind = type(self._kernels[0])
         heads = scores if self._problem.has_heads else scores[None]

@@ -110,7 +110,9 @@ def _gap(short: Shortlist, labels: np.ndarray, counted: np.ndarray, limits: Capa
     score = np.empty(len(labels))
     score[rows[own]] = short.value[own]
     used = limits.upper > 0
-    smallest = np.minimum((g[used] - limits.hub) * limits.lower[used], (g[used] - limits.hub) * limits.upper[used]).sum()
+    smallest = np.minimum(
+        (g[used] - limits.hub) * limits.lower[used], (g[used] - limits.hub) * limits.upper[used]
+    ).sum()
     n = int(counted.sum())
     bound = float((short.best - score)[counted].sum()) - smallest - n * limits.hub
     return bound / n

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tyro
 import yaml
@@ -36,7 +36,7 @@ class Config:
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Empty --out first if it holds a run."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Go on from --out's last checkpoint; the other options must be those of the first start."""
+    """Go on from the last checkpoint in --out, with the configuration it was started with."""
     arch: str = "convnet"
     """The network: convnet, or a torchvision ResNet (resnet18, resnet34, resnet50), from random weights."""
     k: int | None = None
@@ -71,7 +71,17 @@ class Config:
         """Write the configuration as YAML, atomically."""
         from .checkpoint import write_text
 
-        write_text(path, yaml.safe_dump(_plain(self), sort_keys=False))
+        fields = dataclasses.asdict(self)
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+        write_text(path, yaml.safe_dump(plain, sort_keys=False))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The configuration that ``save`` wrote."""
+        fields = yaml.safe_load(path.read_text())
+        for name in ("root", "out"):
+            fields[name] = None if fields[name] is None else Path(fields[name])
+        return cls(**fields)
 
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -80,21 +90,29 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def resolve(config: Config, n: int) -> Config:
-    """Fill every None in with the choice for this data set of n training images."""
-    chosen = {name: value for name, value in RECIPES[config.data].items() if getattr(config, name) is None}
-    config = dataclasses.replace(config, **chosen)
-    if config.k is None:
-        config = dataclasses.replace(config, k=min(MAX_LABELS, max(10, n // ITEMS_PER_LABEL)))
-    if config.relabels is None:
-        config = dataclasses.replace(config, relabels=config.epochs)
-    return config
+@dataclass(frozen=True)
+class Resolved(Config):
+    """A configuration with every choice made: what a run is started with."""
+
+    k: int = 0
+    heads: int = 0
+    epsilon: float = 0.0
+    relabels: int = 0
+    epochs: int = 0
+    batch_size: int = 0
+    lr: float = 0.0
+
+
+def resolve(config: Config, n: int) -> Resolved:
+    """Replace every None by the choice for this data set of n training images."""
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
+    fields |= {name: value for name, value in RECIPES[config.data].items() if fields[name] is None}
+    if fields["k"] is None:
+        fields["k"] = min(MAX_LABELS, max(10, n // ITEMS_PER_LABEL))
+    if fields["relabels"] is None:
+        fields["relabels"] = fields["epochs"]
+    return Resolved(**fields)
 
 
 def default_out(config: Config) -> Path:
     return Path("runs") / f"{config.data}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _plain(config: Config) -> dict[str, Any]:
-    fields = dataclasses.asdict(config)
-    return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Images:
 
     pixels: Tensor  # (n, 3, size, size) uint8
     paths: list[str]  # the identity of image i: labels are keyed by it
-    classes: Tensor | None  # (n,) int64 ground truth, for evaluation only
+    classes: Tensor  # (n,) int64 ground truth, for evaluation only
     class_names: list[str]
 
     def __len__(self) -> int:
@@ -46,12 +47,7 @@ def load(data: str, root: Path | None, image_size: int | None) -> tuple[Images, 
     train = _folder(train_root, image_size)
     val_root = root / "val"
     val = _folder(val_root, train.pixels.shape[-1]) if train_root != root and val_root.is_dir() else None
-    if val is not None and val.class_names != train.class_names:
-        raise DataError(
-            f"{root}/val must have the classes of {root}/train, but they differ in: "
-            f"{', '.join(sorted(set(val.class_names) ^ set(train.class_names))[:5])}."
-        )
-    return train, val
+    return train, None if val is None else _renumbered(val, train.class_names, root)
 
 
 def _digits(size: int) -> Images:
@@ -73,9 +69,29 @@ def _folder(root: Path, size: int | None) -> Images:
     size = size or min(MAX_SIZE, *_read(paths[0]).size)
     with ThreadPoolExecutor() as pool:
         decoded = pool.map(lambda path: _square(path, size), paths)
-        pixels = torch.stack(list(tqdm(decoded, total=len(paths), desc=f"decode {root.name}", unit="img", leave=False, disable=None)))
+        pixels = torch.stack(
+            list(
+                tqdm(
+                    decoded,
+                    total=len(paths),
+                    desc=f"decode {root.name}",
+                    unit="img",
+                    leave=False,
+                    disable=None,
+                )
+            )
+        )
     names = [path.relative_to(root.parent if root.name in ("train", "val") else root).as_posix() for path in paths]
     return Images(pixels, names, torch.tensor(listing.targets), listing.classes)
+
+
+def _renumbered(val: Images, names: list[str], root: Path) -> Images:
+    """Validation classes by the numbers of the training classes; some may be missing, none may be new."""
+    unknown = sorted(set(val.class_names) - set(names))
+    if unknown:
+        raise DataError(f"{root}/val may only have classes of {root}/train, but it also has {', '.join(unknown[:5])}.")
+    number = torch.tensor([names.index(name) for name in val.class_names])
+    return dataclasses.replace(val, classes=number[val.classes], class_names=names)
 
 
 def _read(path: Path) -> Image.Image:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import otlabel
 import torch
 from torch import Tensor
 from tqdm import tqdm
+
+import otlabel
 
 from .augment import normalise
 from .data import Images
@@ -43,7 +45,7 @@ def collect(network: Network, images: Images, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def solve(network: Network, features: Tensor, epsilon: float, rounding: str) -> Labelling:
+def solve(network: Network, features: Tensor, epsilon: float, rounding: Literal["balanced", "argmax"]) -> Labelling:
     """One equipartition a head from the scores that the heads give to the features (n, width)."""
     device = network.head.weight.device
     scores = network.scores(features.to(device)).permute(1, 0, 2).contiguous().cpu()  # (heads, n, k)

@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from rich.console import Console
@@ -26,7 +25,11 @@ def epoch_line(record: dict[str, Any], epochs: int) -> str:
     if record.get("final"):
         parts = ["final labels  "]
     else:
-        parts = [f"epoch {record['epoch']:>3}/{epochs}", f"loss {record['loss']:.3f}", f"{record['train_seconds']:.1f} s"]
+        parts = [
+            f"epoch {record['epoch']:>3}/{epochs}",
+            f"loss {record['loss']:.3f}",
+            f"{record['train_seconds']:.1f} s",
+        ]
     if "sweeps" in record:
         parts.append(f"labels: {record['sweeps']} sweeps in {record['solve_seconds']:.2f} s")
         if not record["converged"]:
@@ -34,8 +37,7 @@ def epoch_line(record: dict[str, Any], epochs: int) -> str:
         if "changed" in record:
             parts.append(f"{100 * record['changed']:.1f} % changed")
             parts.append(f"NMI {record['nmi_previous']:.1f} to the previous")
-        if "nmi_classes" in record:
-            parts.append(f"NMI {record['nmi_classes']:.1f} to the classes")
+        parts.append(f"NMI {record['nmi_classes']:.1f} to the classes")
     return "  ".join(parts)
 
 
@@ -89,9 +91,5 @@ def closing_table(rows: list[dict[str, Any]], console: Console, protocol: str) -
     for name in ("weighted kNN accuracy", "NMI to the classes", "AMI to the classes"):
         table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(row["name"], *(_number(row.get(key)) for key in ("knn", "nmi", "ami")))
+        table.add_row(row["name"], *(f"{row[key]:.1f}" for key in ("knn", "nmi", "ami")))
     console.print(table)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or np.isnan(value) else f"{value:.1f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from . import checkpoint, labelling
 from .augment import Augment
-from .config import Config
+from .config import Resolved
 from .data import Images
 from .metrics import agreement
 from .models import Network
@@ -59,16 +60,16 @@ class State:
         self.potentials, self.sizes = (None if saved[x] is None else saved[x].numpy() for x in ("potentials", "sizes"))
 
 
-def start(config: Config, size: int, device: torch.device) -> State:
+def start(config: Resolved, size: int, device: torch.device) -> State:
     """A random network, the same for the same seed."""
     torch.manual_seed(config.seed)
-    network = Network(config.arch, size, config.heads, config.k).to(device, memory_format=torch.channels_last)
+    network = Network(config.arch, size, config.heads, config.k).to(device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(network.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.weight_decay)
     return State(network, optimiser)
 
 
 def fit(
-    config: Config,
+    config: Resolved,
     images: Images,
     device: torch.device,
     *,
@@ -106,7 +107,7 @@ def _finish(state: State, record: dict[str, Any], after_epoch: Callable[[State],
     report(record)
 
 
-def _relabel(config: Config, state: State, images: Images, device: torch.device) -> dict[str, Any]:
+def _relabel(config: Resolved, state: State, images: Images, device: torch.device) -> dict[str, Any]:
     began = time.perf_counter()
     found = labelling.solve(
         state.network, labelling.collect(state.network, images, device), config.epsilon, config.rounding
@@ -127,7 +128,13 @@ def _relabel(config: Config, state: State, images: Images, device: torch.device)
 
 
 def _train_epoch(
-    config: Config, state: State, images: Images, augment: Augment, device: torch.device, epochs: int, name: str
+    config: Resolved,
+    state: State,
+    images: Images,
+    augment: Augment,
+    device: torch.device,
+    epochs: int,
+    name: str,
 ) -> dict[str, Any]:
     assert state.labels is not None, "the first solve comes before the first step"
     began = time.perf_counter()
@@ -138,7 +145,7 @@ def _train_epoch(
     for step in tqdm(range(steps), desc=f"{name} {state.epoch + 1}/{epochs}", unit="batch", leave=False, disable=None):
         progress = (state.epoch + step / steps) / epochs
         for group in optimiser.param_groups:
-            group["lr"] = config.lr * 0.5 * (1 + np.cos(np.pi * progress))
+            group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * progress))
         batch = order[step * config.batch_size : (step + 1) * config.batch_size]
         scores = network(augment(images.pixels[batch].to(device)))  # (batch, heads, k)
         # Averaged over images and heads: the paper's loss for several labellings.

@@ -27,7 +27,15 @@ def test_error_is_certified_by_an_independent_computation(backend, rng, method, 
     a = rng.random(700)
     b = rng.dirichlet(np.full(30, 5.0))
     result = otlabel.assign(
-        scores, 30, epsilon=0.5, a=a / a.sum(), b=b, rounding="argmax", tol=tol, method=method, backend=backend
+        scores,
+        30,
+        epsilon=0.5,
+        a=a / a.sum(),
+        b=b,
+        rounding="argmax",
+        tol=tol,
+        method=method,
+        backend=backend,
     )
     truth = oracle.error(scores, 0.5, result.potentials, a / a.sum(), b)
     assert result.converged
@@ -68,7 +76,13 @@ def test_the_first_sinkhorn_steps_are_the_textbook_s(backend, rng):
     for t in (1, 2, 5):
         with pytest.warns(otlabel.ConvergenceWarning):
             result_of[t] = otlabel.assign(
-                scores, epsilon=1.0, method="sinkhorn", max_sweeps=t, tol=1e-15, rounding="argmax", backend=backend
+                scores,
+                epsilon=1.0,
+                method="sinkhorn",
+                max_sweeps=t,
+                tol=1e-15,
+                rounding="argmax",
+                backend=backend,
             )
     matrix, v = np.exp(scores), np.ones(6)
     for t in range(1, 6):
@@ -166,7 +180,9 @@ def test_logits_of_any_scale(backend, rng, log10_scale):
     with np.errstate(all="raise", under="ignore"):
         try:
             result = otlabel.assign(scores, epsilon=1.0, backend=backend)
-        except otlabel.ConvergenceWarning:  # pytest turns warnings into errors: only allowed where float64 is at its limit
+        except (
+            otlabel.ConvergenceWarning
+        ):  # pytest turns warnings into errors: only allowed where float64 is at its limit
             assert log10_scale >= 3
             return
     assert np.isfinite(result.potentials).all()
@@ -231,7 +247,9 @@ def test_heads_are_independent_solves(backend, rng):
         np.testing.assert_array_equal(together.history[head], alone.history)
     assert together.plan([0, 5]).shape == (3, 2, 8)
     np.testing.assert_array_equal(together.predict(scores[:, :4]).shape, (3, 4))
-    np.testing.assert_array_equal(otlabel.assign(scores, b=b[0], epsilon=0.5, backend=backend).labels[0], together.labels[0])
+    np.testing.assert_array_equal(
+        otlabel.assign(scores, b=b[0], epsilon=0.5, backend=backend).labels[0], together.labels[0]
+    )
 
 
 def test_plan_rows_sum_to_their_weights(backend, rng):
@@ -240,7 +258,9 @@ def test_plan_rows_sum_to_their_weights(backend, rng):
     a /= a.sum()
     result = otlabel.assign(scores, a=a, rounding="argmax", epsilon=0.5, backend=backend)
     rows = rng.integers(0, 90, 12)
-    np.testing.assert_allclose(result.plan(rows), oracle.plan(scores, 0.5, result.potentials, a)[rows].astype(float), rtol=1e-12)
+    np.testing.assert_allclose(
+        result.plan(rows), oracle.plan(scores, 0.5, result.potentials, a)[rows].astype(float), rtol=1e-12
+    )
     np.testing.assert_allclose(result.plan(rows).sum(axis=1), a[rows])
     np.testing.assert_allclose(result.plan(4), result.plan([4]))
 
@@ -300,7 +320,12 @@ def test_the_result_is_the_best_point_seen(backend, rng):
     steps = []
     with pytest.warns(otlabel.ConvergenceWarning):
         result = otlabel.assign(
-            rng.normal(size=(300, 20)) * 20, epsilon=1.0, max_sweeps=15, tol=1e-12, backend=backend, callback=steps.append
+            rng.normal(size=(300, 20)) * 20,
+            epsilon=1.0,
+            max_sweeps=15,
+            tol=1e-12,
+            backend=backend,
+            callback=steps.append,
         )
     assert result.error == min(step.error for step in steps)
 
@@ -329,7 +354,8 @@ def test_concurrent_solves_do_not_disturb_each_other(rng):
     expected = otlabel.assign(scores).labels
     found = [None] * 4
     threads = [
-        threading.Thread(target=lambda slot=slot: found.__setitem__(slot, otlabel.assign(scores).labels)) for slot in range(4)
+        threading.Thread(target=lambda slot=slot: found.__setitem__(slot, otlabel.assign(scores).labels))
+        for slot in range(4)
     ]
     for thread in threads:
         thread.start()

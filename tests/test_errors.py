@@ -39,24 +39,51 @@ MESSAGES = {
     "epsilon text": (dict(logits=GOOD, epsilon="x"), "epsilon must be a positive finite number, got 'x'"),
     "tol 0": (dict(logits=GOOD, tol=0), "tol must be a positive finite number, got 0"),
     "max_sweeps 0": (dict(logits=GOOD, max_sweeps=0), "max_sweeps must be an integer of at least 1, got 0"),
-    "max_sweeps 1.5": (dict(logits=GOOD, max_sweeps=1.5), "max_sweeps must be an integer of at least 1, got 1.5"),
-    "rounding": (dict(logits=GOOD, rounding="floor"), "rounding must be one of 'balanced', 'argmax', got 'floor'"),
+    "max_sweeps 1.5": (
+        dict(logits=GOOD, max_sweeps=1.5),
+        "max_sweeps must be an integer of at least 1, got 1.5",
+    ),
+    "rounding": (
+        dict(logits=GOOD, rounding="floor"),
+        "rounding must be one of 'balanced', 'argmax', got 'floor'",
+    ),
     "method": (dict(logits=GOOD, method="newton"), "method must be one of 'lbfgs', 'sinkhorn', got 'newton'"),
-    "backend": (dict(logits=GOOD, backend="jax"), "backend must be 'auto' or one of 'numba', 'numpy', got 'jax'"),
+    "backend": (
+        dict(logits=GOOD, backend="jax"),
+        "backend must be 'auto' or one of 'numba', 'numpy', got 'jax'",
+    ),
     "a shape": (dict(logits=GOOD, a=[0.5, 0.5]), "a (row weights) must have shape (4,), got (2,)"),
-    "a < 0": (dict(logits=GOOD, a=[1.5, -0.5, 0, 0]), "a (row weights) must be finite and non-negative, got a[1] = -0.5"),
+    "a < 0": (
+        dict(logits=GOOD, a=[1.5, -0.5, 0, 0]),
+        "a (row weights) must be finite and non-negative, got a[1] = -0.5",
+    ),
     "a NaN": (dict(logits=GOOD, a=[1, np.nan, 0, 0]), "got a[1] = nan"),
-    "a sum": (dict(logits=GOOD, a=[1, 1, 1, 1]), "a (row weights) must sum to 1 within 1e-6, got 4. Pass a / a.sum()"),
+    "a sum": (
+        dict(logits=GOOD, a=[1, 1, 1, 1]),
+        "a (row weights) must sum to 1 within 1e-6, got 4. Pass a / a.sum()",
+    ),
     "a unequal": (dict(logits=GOOD, a=[0.4, 0.2, 0.2, 0.2]), "Use rounding='argmax' for weighted items"),
-    "b shape": (dict(logits=GOOD, b=[0.5, 0.5]), "b must have shape (3,), or (1, 3) for one row per head, got (2,)"),
-    "b < 0": (dict(logits=GOOD, b=[1.5, -0.5, 0]), "b (label shares) must be finite and non-negative, got b[1] = -0.5"),
+    "b shape": (
+        dict(logits=GOOD, b=[0.5, 0.5]),
+        "b must have shape (3,), or (1, 3) for one row per head, got (2,)",
+    ),
+    "b < 0": (
+        dict(logits=GOOD, b=[1.5, -0.5, 0]),
+        "b (label shares) must be finite and non-negative, got b[1] = -0.5",
+    ),
     "b sum": (dict(logits=GOOD, b=[1, 1, 1]), "b (label shares) must sum to 1 within 1e-6, got 3"),
     "init shape": (dict(logits=GOOD, init=[0, 0]), "init must have shape (3,), or (1, 3)"),
-    "init NaN": (dict(logits=GOOD, init=[0, np.nan, 0]), "init must be finite for every label in use, got nan for label 1"),
+    "init NaN": (
+        dict(logits=GOOD, init=[0, np.nan, 0]),
+        "init must be finite for every label in use, got nan for label 1",
+    ),
 }
 TYPES = {
     "objects": (dict(logits=np.array([[None, 1]], dtype=object)), "got dtype object"),
-    "text": (dict(logits=[["a", "b"]]), "logits must hold real numbers (float, integer or bool), got dtype <U1"),
+    "text": (
+        dict(logits=[["a", "b"]]),
+        "logits must hold real numbers (float, integer or bool), got dtype <U1",
+    ),
     "complex": (dict(logits=GOOD.astype(complex)), "got dtype complex128"),
     "b text": (dict(logits=GOOD, b=["a", "b", "c"]), "b must hold real numbers"),
 }
@@ -90,7 +117,10 @@ def test_tensors_elsewhere_are_refused_with_the_remedy():
 
 def test_predict_checks_its_input():
     result = otlabel.assign(GOOD, epsilon=1.0)
-    with pytest.raises(ValueError, match=re.escape("one column per label as in the solve (heads, k) = (3,), got shape (4, 2)")):
+    with pytest.raises(
+        ValueError,
+        match=re.escape("the shape of the solve, (any, 3), got shape (4, 2)"),
+    ):
         result.predict(GOOD[:, :2])
     with pytest.raises(ValueError, match="logits must be finite, got nan in row 2, column 1"):
         result.predict(bad(2, 1, np.nan))

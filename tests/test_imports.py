@@ -21,7 +21,10 @@ def test_import_loads_no_backend():
 
 
 def test_validation_loads_no_backend():
-    code = "import otlabel\ntry: otlabel.assign([[float('nan')]])\nexcept ValueError: pass\nelse: raise SystemExit('no error')"
+    code = (
+        "import otlabel\ntry: otlabel.assign([[float('nan')]])\n"
+        "except ValueError: pass\nelse: raise SystemExit('no error')"
+    )
     assert loaded_after(code) == set()
 
 

@@ -67,5 +67,7 @@ def load(name: str) -> ModuleType:
     if name not in _REQUIRES:
         raise ValueError(f"backend must be 'auto' or one of {', '.join(map(repr, _REQUIRES))}, got {name!r}.")
     if name not in names():
-        raise ImportError(f"backend {name!r} needs {_REQUIRES[name]}, which is not installed: pip install {_REQUIRES[name]}.")
+        raise ImportError(
+            f"backend {name!r} needs {_REQUIRES[name]}, which is not installed: pip install {_REQUIRES[name]}."
+        )
     return importlib.import_module(f"{__name__}.{name}")

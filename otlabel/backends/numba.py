@@ -7,6 +7,7 @@ in order, so that results are bit-identical for any number of threads.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -75,7 +76,7 @@ class Kernels(_numpy.Kernels):
         """part(start, stop) over all rows, in parallel; the results in order."""
         n, k = self.scores.shape
         bounds = np.linspace(0, n, int(np.clip(n * k // _PART, 1, min(_PARTS, n))) + 1).astype(int)
-        spans = list(zip(bounds[:-1], bounds[1:], strict=True))
+        spans = list(itertools.pairwise(bounds))
         threads = min(len(spans), _threads())
         if threads == 1:
             return [part(*span) for span in spans]
@@ -142,7 +143,7 @@ _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
 def _exp(x):
     """exp(x) for x <= 0, relative error 4e-16; 0 below -600, so that no product with it is subnormal.
 
-    exp(x) = 2**m exp(r), |r| <= log(2)/2; a polynomial, because LLVM turns it into SIMD and a call to libm it does not.
+    exp(x) = 2**m exp(r), |r| <= log(2)/2; a polynomial, because LLVM turns that into SIMD, and no call.
     A function of its own, without "reassoc": reordering would cancel the addition of _MAGIC.
     """
     t = max(x, -700.0) * _LOG2E + _MAGIC
@@ -162,15 +163,15 @@ def _exp(x):
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    power = _as_float64((_as_int64(t) + 1023) << 52)
+    power = _as_float64((_as_int64(t) + 1023) << 52)  # type: ignore[call-arg, var-annotated]
     return p * power if x > -600.0 else 0.0
 
 
 def _signatures(result, *rest):
     """One compiled version per storage type; read-only scores are as good as writable ones."""
-    array = numba.types.Array
-    return [result(array(dtype, 2, "C", readonly=True), numba.float64, array(numba.float64, 1, "C", readonly=True), *rest)
-            for dtype in (numba.float32, numba.float64)]  # fmt: skip
+    g = numba.types.Array(numba.float64, 1, "C", readonly=True)
+    storage = [numba.types.Array(dtype, 2, "C", readonly=True) for dtype in (numba.float32, numba.float64)]
+    return [result(scores, numba.float64, g, *rest) for scores in storage]
 
 
 _F64, _I64, _I32 = numba.float64[::1], numba.int64[::1], numba.int32[::1]
@@ -182,7 +183,7 @@ def _exponents(scores, scale, g, x):
     top = -np.inf
     for j in range(g.size):
         x[j] = scores[j] * scale + g[j]
-        top = _larger(top, x[j])
+        top = _larger(top, x[j])  # type: ignore[call-arg]
     return top
 
 

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from otlabel_torch.schedule import relabel_epochs
+
+
+@pytest.mark.parametrize(
+    ("relabels", "epochs", "schedule", "expected"),
+    [
+        (0, 10, "linear", []),
+        (1, 10, "linear", [0]),
+        (1, 10, "quadratic", [0]),
+        (2, 10, "quadratic", [0, 10]),
+        (6, 10, "linear", [0, 2, 4, 6, 8, 10]),
+        (11, 10, "linear", list(range(11))),
+        (5, 16, "quadratic", [0, 1, 4, 9, 16]),
+        (81, 4, "linear", [0, 1, 2, 3, 4]),  # at most once an epoch
+    ],
+)
+def test_relabel_epochs(relabels, epochs, schedule, expected):
+    assert relabel_epochs(relabels, epochs, schedule) == expected
+
+
+def test_imagenet_schedule_is_dense_early():
+    """80 solves in 160 epochs: those that fall into one epoch are merged, and more come in the first half."""
+    epochs = relabel_epochs(80, 160, "quadratic")
+    assert epochs[0] == 0
+    assert epochs[-1] == 160
+    assert len(epochs) == len(set(epochs)) < 80
+    assert sum(epoch < 80 for epoch in epochs) > len(epochs) / 2

@@ -1,0 +1,226 @@
+"""The training command, for real: real images, real processes, real kills."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from otlabel_torch import checkpoint
+
+SMALL = ["--epochs", "3", "--heads", "2", "--k", "12", "--image-size", "8", "--device", "cpu"]
+
+
+def train(*options, check=True, cwd=None, timeout=300):
+    command = [sys.executable, "-m", "otlabel_torch.train", *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout)
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def tensors_equal(one, other):
+    """Deep equality of checkpoints, bit for bit; times of day are not compared."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        keys = [key for key in one if not str(key).endswith("seconds")]
+        return one.keys() == other.keys() and all(tensors_equal(one[key], other[key]) for key in keys)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(tensors_equal, one, other))
+    return one == other
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("digits") / "run"
+    done = train(*SMALL, "--controls", "--out", out)
+    return out, done
+
+
+def test_a_run_leaves_everything_behind(run):
+    out, _done = run
+    kept = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert kept == {
+        "config.yaml", "metrics.jsonl", "labels.csv", "report.json", "checkpoints/last.pt", "clusters.png",
+    }  # fmt: skip
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert (config["k"], config["heads"], config["relabels"]) == (12, 2, 3)
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2, 3, 3]
+    assert all(np.isfinite(record["loss"]) for record in records[:3])
+    assert "changed" not in records[0]
+    assert 0 <= records[-1]["changed"] <= 1
+    with Image.open(out / "clusters.png") as picture:
+        assert picture.width > 16 * 40
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
+
+
+def test_labels_csv_is_balanced_and_keyed_by_index_and_path(run):
+    out, _ = run
+    with (out / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["index"] for row in rows] == [str(i) for i in range(1797)]
+    assert [row["path"] for row in rows] == [f"digits/{i:04d}" for i in range(1797)]
+    state = checkpoint.load(out / "checkpoints" / "last.pt")
+    for head in range(2):
+        labels = np.array([int(row[f"head_{head}"]) for row in rows])
+        assert set(np.bincount(labels, minlength=12)) == {149, 150}
+        np.testing.assert_array_equal(labels, state["labels"][:, head])
+
+
+def test_the_run_ends_with_a_table_of_four_rows(run):
+    out, done = run
+    rows = json.loads((out / "report.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == [
+        "raw pixels", "untrained network", "first labels, never updated", "SeLa",
+    ]  # fmt: skip
+    for row in rows:
+        assert 0 <= row["nmi"] <= 100
+        assert 50 < row["knn"] <= 100
+        assert row["name"].split()[0] in done.stdout
+    assert len(re.findall(r"^epoch +\d/3  loss", done.stdout, re.MULTILINE)) == 6
+    assert "final labels" in done.stdout
+
+
+def test_training_learns(run):
+    """The network fits its labels, and the labels come to say more about the classes than the first ones did."""
+    out, _ = run
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert records[2]["loss"] < records[0]["loss"] < 1.2 * np.log(12)
+    assert records[-1]["nmi_classes"] > records[0]["nmi_classes"]
+
+
+def test_a_killed_run_resumed_equals_the_uninterrupted_one(run, tmp_path):
+    whole, _ = run
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "otlabel_torch.train", *SMALL, "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoints" / "last.pt").exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    before = checkpoint.load(out / "checkpoints" / "last.pt")
+    assert before["epoch"] < 3
+    done = train("--out", out, "--resume")
+    assert f"resumed after epoch {before['epoch']}" in done.stdout
+    assert tensors_equal(
+        checkpoint.load(out / "checkpoints" / "last.pt"), checkpoint.load(whole / "checkpoints" / "last.pt")
+    )
+    assert (out / "labels.csv").read_bytes() == (whole / "labels.csv").read_bytes()
+    assert not list(out.rglob("*.part"))
+
+
+def test_resume_refuses_another_configuration(run):
+    out, _ = run
+    done = train("--out", out, "--resume", "--k", 13, check=False)
+    assert done.returncode == 1
+    assert "in which k is 12, not 13" in done.stderr
+
+
+def test_no_solve_trains_nothing_and_one_never_updates(tmp_path):
+    untrained = train(*SMALL, "--relabels", 0, "--out", tmp_path / "0")
+    assert "epoch" not in untrained.stdout.split("output in")[1].split("What")[0]
+    names = [row["name"] for row in json.loads((tmp_path / "0" / "report.json").read_text())["rows"]]
+    assert names == ["raw pixels", "untrained network"]
+    train(*SMALL, "--relabels", 1, "--out", tmp_path / "1")
+    records = [json.loads(line) for line in (tmp_path / "1" / "metrics.jsonl").read_text().splitlines()]
+    assert ["sweeps" in record for record in records] == [True, False, False]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Real scans as PNGs of several sizes and modes, in the ImageFolder layout."""
+    root = tmp_path_factory.mktemp("images")
+    digits = load_digits()
+    for i, (image, digit) in enumerate(zip(digits.images[:240], digits.target[:240], strict=True)):
+        path = root / ("train" if i < 200 else "val") / str(digit) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8))
+        picture = picture.resize((20 + i % 7, 20 + i % 5)).convert(("L", "RGB", "RGBA", "P")[i % 4])
+        picture.save(path)
+    return root
+
+
+def test_a_folder_of_images(folder, tmp_path):
+    options = ["--data", "folder", "--root", folder, "--epochs", 2, "--batch-size", 32, "--image-size", 16]
+    done = train(*options, "--out", tmp_path / "run")
+    assert "200 images of 16 px, 40 more for evaluation" in done.stdout
+    assert "kNN on the validation images" in " ".join(done.stdout.split())
+    with (tmp_path / "run" / "labels.csv").open() as file:
+        paths = [row["path"] for row in csv.DictReader(file)]
+    assert len(paths) == 200
+    assert all((folder / path).exists() for path in paths)
+    assert paths == sorted(paths, key=lambda path: path.split("/")[:2])
+
+
+def test_resnet18_trains_on_small_images(folder, tmp_path):
+    options = ["--data", "folder", "--root", folder, "--epochs", 1, "--relabels", 1, "--batch-size", 64]
+    train(*options, "--image-size", 16, "--arch", "resnet18", "--out", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "folder"], "--data folder needs --root DIR"),
+        (["--data", "folder", "--root", "/nowhere"], "--root must be a folder, but /nowhere is not there"),
+        (["--k", "5000"], "--k must not exceed the number of images: k=5000, images=1797"),
+        (["--k", "0"], "--k must be at least 1, got 0"),
+        (["--batch-size", "4000"], "--batch-size must not exceed the number of images: 4000 > 1797"),
+        (["--relabels", "-1"], "--relabels must be at least 0, got -1"),
+        (["--epsilon", "0"], "--epsilon must be positive, got 0"),
+        (["--arch", "vgg"], "--arch must be one of convnet, resnet18"),
+        (["--resume"], "--resume needs --out DIR"),
+        (["--device", "tpu"], "--device"),
+    ],
+)
+def test_bad_options_say_what_to_do(tmp_path, options, message):
+    done = train(*options, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_output_folders_are_safe(run, tmp_path):
+    out, _ = run
+    assert "is not empty" in train(*SMALL, "--out", out, check=False).stderr
+    (tmp_path / "thesis.tex").write_text("precious")
+    done = train(*SMALL, "--out", tmp_path, "--overwrite", check=False)
+    assert "has no config.yaml" in done.stderr
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_a_truncated_image_is_named(folder, tmp_path):
+    bad = folder / "train" / "3" / "zz.png"
+    bad.write_bytes((folder / "train" / "3").glob("*.png").__next__().read_bytes()[:60])
+    try:
+        done = train("--data", "folder", "--root", folder, "--out", tmp_path / "run", check=False)
+    finally:
+        bad.unlink()
+    assert done.returncode == 1
+    assert f"{bad} cannot be read as an image" in done.stderr
+
+
+def test_help_reads_well():
+    text = train("--help").stdout
+    for option in ("--data", "--root", "--out", "--arch", "--k", "--heads", "--epsilon", "--relabels", "--schedule",
+                   "--epochs", "--batch-size", "--lr", "--seed", "--device", "--controls", "--image-size"):  # fmt: skip
+        assert option in text
+    assert "Self-labelling" in text
