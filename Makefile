@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: setup demo test lint docs clean
+.PHONY: setup demo test bench lint docs clean
 
 setup: $(VENV)/.installed
 
@@ -21,6 +21,10 @@ test: setup
 	$(RUN)/mypy
 	$(RUN)/mkdocs build --strict --quiet --site-dir .site
 	$(RUN)/python -m pytest
+
+bench: setup
+	$(RUN)/python -m pytest benchmarks -q --benchmark-json=benchmarks/results/solver.json
+	$(RUN)/python benchmarks/performance_table.py benchmarks/results/solver.json
 
 lint: setup
 	$(RUN)/ruff check --fix .

@@ -1,0 +1,48 @@
+"""Write the table of docs/performance.md from a pytest-benchmark JSON, so that the document cannot drift from it.
+
+python benchmarks/performance_table.py benchmarks/results/solver.json
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- begin: benchmarks/performance_table.py -->", "<!-- end -->"
+
+
+def table(report: dict) -> str:
+    lines = [
+        "| scores | method | seconds (median) | sweeps | L1 error reached | seconds / one read of the matrix |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for row in report["benchmarks"]:
+        info, seconds = row["extra_info"], statistics.median(row["stats"]["data"])
+        name = row["name"].removeprefix("test_").split("[")[0]
+        if name == "otlabel":
+            name = f"otlabel {row['params']['method']}, tol {row['params']['tol']:.0e}"
+        lines.append(
+            f"| {row['group']} | {name.replace('_', ' ')} | {seconds:.2f} | {info['sweeps']} | {info['error']:.0e} "
+            f"| {seconds / info['read_seconds']:.0f} |"
+        )
+    machine = report["machine_info"]
+    cpu, python = machine["cpu"], machine["python_version"]
+    lines += [
+        "",
+        f"{cpu.get('brand_raw', machine['processor'])}, {cpu.get('count', '?')} cores, Python {python}.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    report = json.loads(Path(sys.argv[1]).read_text())
+    before, rest = PAGE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n{table(report)}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
