@@ -87,20 +87,17 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
             touched[0] = source
             n_touched = 1
             distance[source] = 0.0
-            nearest = np.inf  # distance of the nearest label with room so far: no path longer than it matters
-            sink = -1
+            nearest = np.inf  # distance of the nearest label with room so far: no longer path matters
+            sink = -1  # that label
             while True:
                 u = -1
                 for t in range(n_touched):
                     v = touched[t]
                     if not settled[v] and (u < 0 or distance[v] < distance[u]):
                         u = v
-                if u < 0:
+                if u < 0 or distance[u] >= nearest:
                     break
                 settled[u] = True
-                if u != hub and size[u] < target[u]:
-                    sink = u
-                    break
                 if u == hub:
                     for v in range(k):
                         if target[v] > lower[v]:
@@ -113,6 +110,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                                 parent[v] = hub
                                 if size[v] < target[v]:
                                     nearest = reach
+                                    sink = v
                     continue
                 if target[u] < upper[u]:
                     reach = distance[u] + max(g[u] - hub_g[0], 0.0)
@@ -123,7 +121,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                         distance[hub] = reach
                         parent[hub] = u
                 i = first[u]
-                while i >= 0:
+                while i >= 0 and nearest > distance[u]:  # a label with room at no further distance ends the search
                     here = value[own[i]] + g[u]
                     for entry in range(indptr[i], indptr[i + 1]):
                         v = label[entry]
@@ -138,6 +136,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                             through_entry[v] = entry
                             if size[v] < target[v]:
                                 nearest = reach
+                                sink = v
                     i = after[i]
             if sink >= 0:
                 for t in range(n_touched):

@@ -114,8 +114,7 @@ def check_finite(scores: np.ndarray, epsilon: float) -> None:
     """Raise ValueError for NaN, infinite or overflowing scores, naming the first bad row."""
     flat = scores.reshape(-1, scores.shape[-1]) if scores.flags.c_contiguous else scores
     for block_start, block in _row_blocks(flat):
-        low, high = float(block.min()), float(block.max())  # NaN propagates through both
-        if max(-low, high) / epsilon < _LARGEST:
+        if _largest(block) / epsilon < _LARGEST:
             continue
         bad = ~(np.abs(block.astype(np.float64)) / epsilon < _LARGEST)
         row, column = (int(axis[0]) for axis in np.nonzero(bad))
@@ -130,6 +129,13 @@ def check_finite(scores: np.ndarray, epsilon: float) -> None:
             f"logits must be finite, got {value} in {place}, column {column}. Remove or repair such rows first; "
             "a forbidden label needs a large negative finite score."
         )
+
+
+def _largest(block: np.ndarray) -> float:
+    """The largest absolute value; NaN if there is one."""
+    if block.dtype == np.float16:  # NumPy compares halves one by one; their bits without the sign order as integers
+        return float((block.view(np.uint16) & 0x7FFF).max().view(np.float16))
+    return float(max(-float(block.min()), float(block.max())))  # NaN propagates through both
 
 
 def _row_blocks(scores: np.ndarray):

@@ -58,7 +58,7 @@ class Config:
     """Images of a step."""
     lr: float | None = None
     """Learning rate of SGD with momentum 0.9; falls to 0 along a cosine."""
-    weight_decay: float = 5e-4
+    weight_decay: float = 1e-5
     """L2 penalty of the weights."""
     seed: int = 0
     """Of the network's first weights, the order of the images and the augmentation."""
@@ -86,7 +86,7 @@ class Config:
 
 RECIPES: dict[str, dict[str, Any]] = {
     "digits": dict(heads=4, epsilon=1 / 25, epochs=40, batch_size=64, lr=0.05),
-    "folder": dict(heads=4, epsilon=1 / 25, epochs=40, batch_size=128, lr=0.05),
+    "folder": dict(heads=10, epsilon=1 / 25, epochs=40, batch_size=64, lr=0.05),
 }
 
 

@@ -31,7 +31,7 @@ class Network(nn.Module):
 
 def _trunk(arch: str, size: int) -> tuple[nn.Module, int]:
     if arch == "convnet":
-        return _convnet((64, 128, 256, 512)), 512
+        return _convnet((48, 96, 192, 384)), 384
     if arch not in ARCHITECTURES:
         raise ValueError(f"--arch must be one of {', '.join(ARCHITECTURES)}, got {arch!r}.")
     net = torchvision.models.get_model(arch, weights=None)

@@ -39,6 +39,9 @@ class Kernels(Protocol):
     def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray):
         """scores (n, k) of any real dtype, scale = 1/epsilon, row weights a (n,) float64."""
 
+    def rescaled(self, factor: float) -> Kernels:
+        """Kernels of the same scores at epsilon/factor."""
+
     def sweep(self, g: np.ndarray) -> Sweep:
         """One pass over the scores; bit-identical from run to run."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 from scipy.special import logsumexp
@@ -17,6 +18,9 @@ class Kernels:
 
     def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray):
         self.scores, self.scale, self.a = scores, scale, a
+
+    def rescaled(self, factor: float) -> Self:
+        return type(self)(self.scores, self.scale * factor, self.a)
 
     def sweep(self, g: np.ndarray) -> Sweep:
         c = np.zeros(len(g))
