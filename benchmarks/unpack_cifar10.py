@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 def unpack(source: Path, target: Path, train: int, val: int) -> None:
     """Write the first ``train`` and ``val`` images of the two splits below ``target``."""
+    if target.exists() and any(target.iterdir()):
+        raise SystemExit(f"error: {target} is not empty. Choose another folder, or empty it.")
     with np.load(source, allow_pickle=False) as file:
         names = [str(name) for name in file["classes"]]
         for split, folder, count in (("train", "train", train), ("test", "val", val)):
@@ -22,10 +24,9 @@ def unpack(source: Path, target: Path, train: int, val: int) -> None:
             if count > len(classes):
                 raise SystemExit(f"error: {source} has {len(classes)} images to {split}, {count} were asked for.")
             stream = file[f"{split}_jpeg"].tobytes()
-            for name in names:
-                (target / folder / name).mkdir(parents=True, exist_ok=True)
             for i in tqdm(range(count), desc=folder, unit="img", disable=None):
                 path = target / folder / names[classes[i]] / f"{i:05d}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(stream[offsets[i] : offsets[i + 1]])
 
 

@@ -89,9 +89,7 @@ def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
     return labels, gap / sharpness
 
 
-def _sharpen(
-    kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
-) -> tuple[Kernels, np.ndarray, float]:
+def _sharpen(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray) -> tuple[Kernels, np.ndarray, float]:
     """Potentials that leave little to move, at a lower temperature if need be.
 
     The optimal labels do not depend on epsilon. Where scores say little, the argmax of a warm plan is far from balanced

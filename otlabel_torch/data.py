@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
-MAX_SIZE = 224
+MIN_SIZE, MAX_SIZE = 8, 224
 
 
 class DataError(Exception):
@@ -34,11 +35,25 @@ class Images:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.pixels.shape[-1]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the paths in their order: labels of other images must not be taken for labels of these."""
+        return hashlib.sha256("\n".join(self.paths).encode()).hexdigest()
+
 
 def load(data: str, root: Path | None, image_size: int | None) -> tuple[Images, Images | None]:
     """The training images and, if there are any, the validation images."""
+    if image_size is not None and image_size < MIN_SIZE:
+        raise DataError(
+            f"--image-size must be at least {MIN_SIZE}, got {image_size}: the networks halve it three times."
+        )
     if data == "digits":
-        return _digits(image_size or 16), None
+        return _digits(16 if image_size is None else image_size), None
     if root is None:
         raise DataError("--data folder needs --root DIR, a folder with train/CLASS/IMAGE inside.")
     if not root.is_dir():
@@ -66,21 +81,12 @@ def _folder(root: Path, size: int | None) -> Images:
     except FileNotFoundError as error:
         raise DataError(f"{root} must hold a folder of images for every class: {error}") from None
     paths = [Path(path) for path, _ in listing.samples]
-    size = size or min(MAX_SIZE, *_read(paths[0]).size)
+    if size is None:
+        size = min(MAX_SIZE, *_read(paths[0]).size)
     with ThreadPoolExecutor() as pool:
         decoded = pool.map(lambda path: _square(path, size), paths)
-        pixels = torch.stack(
-            list(
-                tqdm(
-                    decoded,
-                    total=len(paths),
-                    desc=f"decode {root.name}",
-                    unit="img",
-                    leave=False,
-                    disable=None,
-                )
-            )
-        )
+        bar = tqdm(decoded, total=len(paths), desc=f"decode {root.name}", unit="img", leave=False, disable=None)
+        pixels = torch.stack(list(bar))
     names = [path.relative_to(root.parent if root.name in ("train", "val") else root).as_posix() for path in paths]
     return Images(pixels, names, torch.tensor(listing.targets), listing.classes)
 
@@ -97,6 +103,8 @@ def _renumbered(val: Images, names: list[str], root: Path) -> Images:
 def _read(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):  # 16-bit gray, which convert() would clip to white
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image ({error}). Repair or remove it.") from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +19,8 @@ from .augment import normalise
 from .data import Images
 from .models import Network
 
-BATCH = 500
+VERSION = otlabel.__version__
+PIXELS = 1 << 19  # of a batch: 512 images of 32 px, 10 of 224
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,6 @@ class Labelling:
 
     labels: Tensor  # (n, heads) int64
     potentials: np.ndarray  # (heads, k)
-    sizes: np.ndarray  # (heads, k)
     sweeps: int  # the most of any head
     seconds: float  # of the transport, the network's pass not counted
     converged: bool
@@ -35,22 +37,36 @@ class Labelling:
 @torch.no_grad()
 def collect(network: Network, images: Images, device: torch.device) -> Tensor:
     """Features (n, width) of every image in its place, in eval mode and without augmentation."""
-    was_training = network.training
-    network.eval()
-    batches = images.pixels.split(BATCH)
+    batches = images.pixels.split(max(1, PIXELS // images.size**2))
     bar = tqdm(batches, desc="scores", unit="batch", leave=False, disable=None)
-    features = torch.cat([network.features(normalise(batch.to(device))).cpu() for batch in bar])
-    network.train(was_training)
-    return features
+    with evaluating(network):
+        return torch.cat([network.features(normalise(batch.to(device))).cpu() for batch in bar])
 
 
 @torch.no_grad()
+def collect_scores(network: Network, features: Tensor) -> Tensor:
+    """Scores (heads, n, k) of the features (n, width), in eval mode."""
+    with evaluating(network):
+        device = network.head.weight.device
+        return network.scores(features.to(device)).permute(1, 0, 2).contiguous().cpu()
+
+
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
+    """Batch statistics are neither used nor changed inside."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
 def solve(network: Network, features: Tensor, epsilon: float, rounding: Literal["balanced", "argmax"]) -> Labelling:
     """One equipartition a head from the scores that the heads give to the features (n, width)."""
-    device = network.head.weight.device
-    scores = network.scores(features.to(device)).permute(1, 0, 2).contiguous().cpu()  # (heads, n, k)
+    scores = collect_scores(network, features)
     start = time.perf_counter()
     result = otlabel.assign(scores, k=network.k, epsilon=epsilon, rounding=rounding)
     seconds = time.perf_counter() - start
     sweeps = int(np.max(result.n_sweeps))
-    return Labelling(result.labels.T.contiguous(), result.potentials, result.sizes, sweeps, seconds, result.converged)
+    return Labelling(result.labels.T.contiguous(), result.potentials, sweeps, seconds, result.converged)

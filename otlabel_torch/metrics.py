@@ -17,7 +17,8 @@ def weighted_knn(features: Tensor, classes: Tensor, test: tuple[Tensor, Tensor] 
         features: (n, width) of the training images, with their classes (n,).
         test: features and classes to classify, or None: each training image by the others (leave one out).
     """
-    search = NearestNeighbors(n_neighbors=NEIGHBOURS, metric="cosine").fit(_flat(features))
+    neighbours = min(NEIGHBOURS, len(features) - (test is None))
+    search = NearestNeighbors(n_neighbors=neighbours, metric="cosine").fit(_flat(features))
     queries, truth = (None, classes) if test is None else (_flat(test[0]), test[1])
     distance, neighbour = search.kneighbors(queries)
     weight = np.exp((1 - distance) / TEMPERATURE)

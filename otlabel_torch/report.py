@@ -59,7 +59,7 @@ def write_clusters(path: Path, images: Images, labels: Tensor, confidence: Tenso
     """
     present = torch.unique(labels)
     shown = present[torch.linspace(0, len(present) - 1, min(ROWS, len(present))).round().long()]
-    size = images.pixels.shape[-1]
+    size = images.size
     tiles, captions = [], []
     for label in shown:
         members = torch.nonzero(labels == label).flatten()

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from . import checkpoint, labelling
 from .augment import Augment
 from .config import Resolved
-from .data import Images
+from .data import DataError, Images
 from .metrics import agreement
 from .models import Network
 from .schedule import relabel_epochs
@@ -32,10 +32,10 @@ class State:
 
     network: Network
     optimiser: torch.optim.Optimizer
+    images: str  # fingerprint of the images that the labels belong to
     epoch: int = 0  # epochs finished
     labels: Tensor | None = None  # (n, heads) int64
     potentials: np.ndarray | None = None  # (heads, k)
-    sizes: np.ndarray | None = None  # (heads, k)
     records: list[dict[str, Any]] = field(default_factory=list)  # metrics.jsonl
 
     def save(self, path: Path) -> None:
@@ -47,25 +47,29 @@ class State:
                 "epoch": self.epoch,
                 "labels": self.labels,
                 "potentials": None if self.potentials is None else torch.from_numpy(self.potentials),
-                "sizes": None if self.sizes is None else torch.from_numpy(self.sizes),
                 "records": self.records,
+                "images": self.images,
             },
         )
 
     def load(self, path: Path) -> None:
         saved = checkpoint.load(path)
+        if saved["images"] != self.images:
+            raise DataError(
+                f"{path} belongs to other images: files were added, removed or renamed. Restore them, or start anew."
+            )
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.epoch, self.labels, self.records = saved["epoch"], saved["labels"], saved["records"]
-        self.potentials, self.sizes = (None if saved[x] is None else saved[x].numpy() for x in ("potentials", "sizes"))
+        self.potentials = None if saved["potentials"] is None else saved["potentials"].numpy()
 
 
-def start(config: Resolved, size: int, device: torch.device) -> State:
+def start(config: Resolved, images: Images, device: torch.device) -> State:
     """A random network, the same for the same seed."""
     torch.manual_seed(config.seed)
-    network = Network(config.arch, size, config.heads, config.k).to(device).to(memory_format=torch.channels_last)
+    network = Network(config.arch, images.size, config.heads, config.k).to(device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(network.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.weight_decay)
-    return State(network, optimiser)
+    return State(network, optimiser, images.fingerprint)
 
 
 def fit(
@@ -81,12 +85,12 @@ def fit(
     """Train ``state`` to the end of the schedule; the state it is given may be half-way there.
 
     Args:
-        after_epoch: called with the state after every epoch and after the last labels, to save it.
+        after_epoch: called with the state after every epoch and after the final labels, to save it.
         report: called with the metrics of every epoch.
     """
     solves = set(relabel_epochs(config.relabels, config.epochs, config.schedule))
     epochs = config.epochs if config.relabels else 0
-    augment = Augment(images.pixels.shape[-1], flip=config.data != "digits")
+    augment = Augment(images.size, flip=config.data != "digits")
     while state.epoch < epochs:
         # One seed an epoch: a resumed run draws what the uninterrupted one would have drawn.
         torch.manual_seed(config.seed * 100_003 + state.epoch)
@@ -123,7 +127,7 @@ def _relabel(config: Resolved, state: State, images: Images, device: torch.devic
         record["nmi_previous"] = agreement(found.labels, state.labels)["nmi"]
     if images.classes is not None:
         record |= {f"{name}_classes": value for name, value in agreement(found.labels, images.classes).items()}
-    state.labels, state.potentials, state.sizes = found.labels, found.potentials, found.sizes
+    state.labels, state.potentials = found.labels, found.potentials
     return record
 
 

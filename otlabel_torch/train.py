@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 import shutil
 import sys
 import time
@@ -10,15 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torchvision
 import tyro
 from rich.console import Console
 from sklearn.cluster import MiniBatchKMeans
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
 from . import checkpoint, labelling, report, sela
-from .config import Config, Resolved, default_out, resolve
+from .config import Config, Resolved, resolve
 from .data import DataError, Images, load
 from .metrics import agreement, weighted_knn
+from .models import Network
+from .schedule import relabel_epochs
+
+PROGRAM = "python -m otlabel_torch.train"
+MADE = {"config.yaml", "metrics.jsonl", "labels.csv", "report.json", "clusters.png", "checkpoints"}  # what a run writes
 
 
 class UsageError(Exception):
@@ -26,71 +35,70 @@ class UsageError(Exception):
 
 
 def main() -> None:
-    config = tyro.cli(Config, prog="python -m otlabel_torch.train")
+    options = tyro.cli(Config, prog=PROGRAM)
     try:
-        run(config, Console())
-    except (UsageError, DataError, ValueError) as error:
+        run(_resumed(options) if options.resume else options, Console())
+    except (UsageError, DataError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: add --resume to go on from the last epoch")
+        sys.exit("interrupted: --resume --out DIR goes on after the last epoch that was finished")
 
 
 def run(options: Config, console: Console) -> list[dict[str, Any]]:
     """The whole job; returns the rows of the closing table."""
     began = time.perf_counter()
-    if options.resume:
-        options = _resumed(options)
     train, test = load(options.data, options.root, options.image_size)
-    config = resolve(options, len(train))
+    config = resolve(options, len(train), train.size)
     _check(config, len(train))
     device = pick_device(config.device)
-    out = config.out or default_out(config)
-    if not config.resume:
-        _prepare(out, config)
-    last = out / "checkpoints" / "last.pt"
-    size = train.pixels.shape[-1]
-    console.print(
-        f"{len(train)} images of {size} px{f', {len(test)} more for evaluation' if test else ''}; "
-        f"{config.arch} on {device}; "
-        f"{config.heads} heads of {config.k} labels, epsilon {config.epsilon:g}; {config.relabels} solves "
-        f"in {config.epochs} epochs ({config.schedule}); output in {out}",
-        highlight=False,
-    )
-
-    state = sela.start(config, size, device)
+    state = sela.start(config, train, device)
+    last = config.out / "checkpoints" / "last.pt"
     if config.resume:
         state.load(last)
-        console.print(f"resumed after epoch {state.epoch}", highlight=False)
+    else:
+        _prepare(config)
+    solves = len(relabel_epochs(config.relabels, config.epochs, config.schedule))
+    console.print(
+        f"{len(train)} images of {train.size} px{f', {len(test)} more for evaluation' if test else ''}; "
+        f"{config.arch} on {device}; {config.heads} heads of {config.k} labels; "
+        f"{solves} solves in {config.epochs} epochs ({config.schedule}); output in {config.out}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
-    def after_epoch(state: sela.State) -> None:
-        assert state.labels is not None
+    def save(state: sela.State) -> None:
         state.save(last)
-        checkpoint.write_lines(out / "metrics.jsonl", state.records)
-        report.write_labels(out / "labels.csv", train, state.labels)
+        checkpoint.write_lines(config.out / "metrics.jsonl", state.records)
+        if state.labels is not None:
+            report.write_labels(config.out / "labels.csv", train, state.labels)
 
     def tell(record: dict[str, Any]) -> None:
-        tqdm.write(report.epoch_line(record, config.epochs))
+        _say(report.epoch_line(record, config.epochs))
 
-    rows = _references(config, train, test, device, size)
+    if config.resume:
+        _say(f"resumed after epoch {state.epoch}")
+        save(state)  # a kill may have come between the checkpoint and the files beside it
+    sela.fit(config, train, device, state=state, after_epoch=save, report=tell)
+    rows = [_raw_pixels(config, train, test)]
+    rows.append(
+        _judge("untrained network", config, sela.start(config, train, device).network, None, train, test, device)
+    )
     if config.controls and config.relabels > 1:
-        tqdm.write("control: first labels, never updated")
+        _say("control: the first labels, never updated")
         frozen = dataclasses.replace(config, relabels=1)
-        control = sela.fit(
-            frozen, train, device, state=sela.start(frozen, size, device), report=tell, name="first labels"
-        )
+        control = sela.start(frozen, train, device)
+        sela.fit(frozen, train, device, state=control, report=tell, name="control")
         rows.append(_judge("first labels, never updated", config, control.network, None, train, test, device))
-        tqdm.write("SeLa")
-    sela.fit(config, train, device, state=state, after_epoch=after_epoch, report=tell)
-
     if state.labels is None:
-        state.save(last)  # --relabels 0: the untrained network is the result
+        save(state)  # --relabels 0: the untrained network is the result
     else:
         rows.append(_judge("SeLa", config, state.network, state.labels, train, test, device))
-        _write_clusters(out / "clusters.png", state, train, device)
+        _write_clusters(config.out / "clusters.png", state.network, state.labels[:, 0], train, device)
+    protocol = "kNN of the validation images" if test else "kNN leaves one out"
     seconds = time.perf_counter() - began
-    checkpoint.write_json(out / "report.json", {"seconds": round(seconds, 1), "rows": rows})
-    report.closing_table(rows, console, "kNN on the validation images" if test else "kNN leaves one out")
-    console.print(f"done in {seconds:.0f} s: labels.csv, clusters.png, report.json in {out}", highlight=False)
+    checkpoint.write_json(config.out / "report.json", _facts(config, train, test, protocol, seconds) | {"rows": rows})
+    report.closing_table(rows, console, protocol)
+    console.print(f"done in {seconds:.0f} s: labels.csv, clusters.png, report.json in {config.out}", highlight=False)
     return rows
 
 
@@ -100,21 +108,24 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.zeros(1, device=name)
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # torch's own words: unknown name, no driver, not compiled in
+    except (RuntimeError, AssertionError) as error:  # torch's own words: unknown name, no driver, not compiled in
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {name} cannot be used here: {reason} Use --device cpu, or auto.") from None
     return torch.device(name)
+
+
+def _say(line: str) -> None:
+    tqdm.write(line)
+    sys.stdout.flush()  # for those who follow a log file
 
 
 def _check(config: Resolved, n: int) -> None:
     for name in ("k", "heads", "epochs", "batch_size"):
         if getattr(config, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}.")
-    if config.relabels < 0:
-        raise UsageError(f"--relabels must be at least 0, got {config.relabels}.")
+    for name in ("relabels", "seed", "weight_decay"):
+        if getattr(config, name) < 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least 0, got {getattr(config, name)}.")
     for name in ("epsilon", "lr"):
         if not getattr(config, name) > 0:
             raise UsageError(f"--{name} must be positive, got {getattr(config, name)}.")
@@ -124,61 +135,63 @@ def _check(config: Resolved, n: int) -> None:
         raise UsageError(f"--batch-size must not exceed the number of images: {config.batch_size} > {n}. Lower it.")
 
 
-def _prepare(out: Path, config: Resolved) -> None:
-    """An empty output folder with the configuration in it."""
+def _prepare(config: Resolved) -> None:
+    """An empty output folder with the configuration in it; only files of a run are ever removed."""
+    out = config.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not config.overwrite:
             raise UsageError(f"--out {out} is not empty. Choose another folder, or add --overwrite or --resume.")
-        if not (out / "config.yaml").exists():
-            raise UsageError(f"--overwrite only empties a run's folder, and {out} has no config.yaml. Choose another.")
+        others = sorted({entry.name for entry in out.iterdir()} - MADE)
+        if others:
+            raise UsageError(
+                f"--overwrite empties folders of a run only, but {out} also holds {', '.join(others[:5])}."
+            )
         shutil.rmtree(out)
     config.save(out / "config.yaml")
 
 
-def _resumed(config: Config) -> Config:
+def _resumed(options: Config) -> Config:
     """The configuration of the run in --out; an option that contradicts it is an error, not ignored."""
-    if config.out is None:
+    if options.out is None:
         raise UsageError("--resume needs --out DIR, the folder of the run to go on with.")
-    last = config.out / "checkpoints" / "last.pt"
+    last = options.out / "checkpoints" / "last.pt"
     if not last.exists():
         raise UsageError(f"--resume needs {last}, which is not there. Start without --resume.")
-    saved, default = Config.read(config.out / "config.yaml"), Config()
+    saved = dataclasses.replace(Config.read(options.out / "config.yaml"), out=options.out.absolute())
+    again = tyro.cli(Config, prog=PROGRAM, default=saved)  # what differs from its defaults now was typed
     for name in (field.name for field in dataclasses.fields(Config)):
-        given = getattr(config, name)
-        if name not in ("resume", "out", "device") and given not in (
-            getattr(default, name),
-            getattr(saved, name),
-        ):
+        if name not in ("resume", "out", "device") and getattr(again, name) != getattr(saved, name):
             raise UsageError(
-                f"--resume keeps the run's configuration, in which {name} is {getattr(saved, name)!r}, not {given!r}. "
-                "Leave the option out, or start a new run."
+                f"--resume keeps the run's configuration, in which {name} is {getattr(saved, name)!r}, "
+                f"not {getattr(again, name)!r}. Leave the option out, or start a new run."
             )
-    return dataclasses.replace(saved, resume=True, overwrite=False, out=config.out, device=config.device)
+    return dataclasses.replace(saved, resume=True, overwrite=False, device=again.device)
 
 
-def _references(
-    config: Resolved, train: Images, test: Images | None, device: torch.device, size: int
-) -> list[dict[str, Any]]:
-    """Rows for raw pixels and for the untrained network."""
-    pixels = train.pixels.flatten(1).float() / 255
-    other = None if test is None else (test.pixels.flatten(1).float() / 255, test.classes)
-    raw: dict[str, Any] = {"name": "raw pixels", "knn": weighted_knn(pixels, train.classes, other)}
+def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[str, Any]:
+    """kNN on the pixels, and k-means labels of them; large images are shrunk first."""
+
+    def flat(images: Images) -> Tensor:
+        pixels = F.resize(images.pixels, [32, 32], antialias=True) if images.size > 32 else images.pixels
+        return pixels.flatten(1).float() / 255
+
+    pixels = flat(train)
+    other = None if test is None else (flat(test), test.classes)
     means = MiniBatchKMeans(config.k, random_state=config.seed, n_init=1).fit_predict(pixels.numpy())
-    raw |= agreement(torch.from_numpy(means).long()[:, None], train.classes)
-    network = sela.start(config, size, device).network
-    return [raw, _judge("untrained network", config, network, None, train, test, device)]
+    labels = torch.from_numpy(means).long()[:, None]
+    return {"name": "raw pixels", "knn": weighted_knn(pixels, train.classes, other)} | agreement(labels, train.classes)
 
 
 def _judge(
     name: str,
     config: Resolved,
-    network: Any,
-    labels: torch.Tensor | None,
+    network: Network,
+    labels: Tensor | None,
     train: Images,
     test: Images | None,
     device: torch.device,
 ) -> dict[str, Any]:
-    """A row of the closing table. Labels default to those the network would give now."""
+    """A row of the closing table. Labels of None stand for those the network would give now."""
     features = labelling.collect(network, train, device)
     other = None if test is None else (labelling.collect(network, test, device), test.classes)
     row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.classes, other)}
@@ -187,13 +200,29 @@ def _judge(
     return row | agreement(labels, train.classes)
 
 
-@torch.no_grad()
-def _write_clusters(path: Path, state: sela.State, train: Images, device: torch.device) -> None:
-    features = labelling.collect(state.network, train, device).to(device)
-    assert state.labels is not None
-    labels = state.labels[:, 0]
-    probability = state.network.scores(features)[:, 0].softmax(dim=1).cpu()
+def _write_clusters(path: Path, network: Network, labels: Tensor, train: Images, device: torch.device) -> None:
+    features = labelling.collect(network, train, device)
+    probability = labelling.collect_scores(network, features)[0].softmax(dim=1)
     report.write_clusters(path, train, labels, probability[torch.arange(len(labels)), labels])
+
+
+def _facts(config: Resolved, train: Images, test: Images | None, protocol: str, seconds: float) -> dict[str, Any]:
+    """What a reader of report.json needs to know about the rows."""
+    return {
+        "protocol": protocol,
+        "images": len(train),
+        "validation_images": len(test) if test else 0,
+        "seconds": round(seconds, 1),
+        "resumed": config.resume,
+        "config": config.plain(),
+        "versions": {
+            "otlabel": labelling.VERSION,
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "python": platform.python_version(),
+        },
+        "threads": torch.get_num_threads(),
+    }
 
 
 if __name__ == "__main__":

@@ -311,7 +311,7 @@ def test_sweep_limit_is_a_status_and_a_warning(backend, rng):
 
 def test_plateau_is_its_own_status(backend, rng):
     with pytest.warns(otlabel.ConvergenceWarning, match="limit of float64"):
-        result = otlabel.assign(rng.normal(size=(50, 6)) * 10, epsilon=1.0, tol=1e-18, backend=backend)
+        result = otlabel.assign(rng.normal(size=(300, 40)) * 3, epsilon=1.0, tol=1e-18, backend=backend)
     assert result.status is Status.PLATEAU
     assert result.error < 1e-12
 

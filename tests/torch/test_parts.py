@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from otlabel_torch import checkpoint, labelling, metrics
 from otlabel_torch.augment import Augment, normalise
 from otlabel_torch.config import Config, resolve
 from otlabel_torch.data import load
-from otlabel_torch.models import ARCHITECTURES, Network
+from otlabel_torch.models import Architecture, Network
 from otlabel_torch.report import epoch_line
 
 
@@ -45,7 +46,7 @@ def test_agreement_is_100_for_renamed_labels_and_near_0_for_random_ones():
     assert abs(other["ami"]) < 1
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", get_args(Architecture))
 @pytest.mark.parametrize("size", [8, 32, 64])
 def test_networks_make_scores_for_every_head(arch, size):
     network = Network(arch, size, heads=3, k=5).eval()
@@ -99,13 +100,15 @@ def test_digits_are_the_scans():
     np.testing.assert_array_equal(images.classes, digits.target)
 
 
-@pytest.mark.parametrize(("n", "k"), [(50, 10), (1797, 17), (50_000, 500), (1_281_167, 3000)])
+@pytest.mark.parametrize(("n", "k"), [(7, 7), (50, 10), (1797, 17), (50_000, 500), (1_281_167, 3000)])
 def test_k_follows_the_number_of_images(n, k):
-    assert resolve(Config(), n).k == k
+    config = resolve(Config(), n, 32)
+    assert config.k == k
+    assert config.batch_size == min(64, n)
 
 
 def test_config_survives_its_file(tmp_path):
-    config = resolve(Config(out=tmp_path / "x", root=tmp_path), 1797)
+    config = resolve(Config(out=tmp_path / "x", root=tmp_path), 1797, 16)
     config.save(tmp_path / "config.yaml")
     assert vars(Config.read(tmp_path / "config.yaml")) == vars(config)
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from otlabel_torch import checkpoint
+from otlabel_torch.data import load
 
 SMALL = ["--epochs", "3", "--heads", "2", "--k", "12", "--image-size", "8", "--device", "cpu"]
 
@@ -60,6 +62,9 @@ def test_a_run_leaves_everything_behind(run):
     assert (config["k"], config["heads"], config["relabels"]) == (12, 2, 3)
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [1, 2, 3, 3]
+    report = json.loads((out / "report.json").read_text())
+    assert (report["images"], report["protocol"]) == (1797, "kNN leaves one out")
+    assert report["config"]["k"] == 12
     assert all(np.isfinite(record["loss"]) for record in records[:3])
     assert "changed" not in records[0]
     assert 0 <= records[-1]["changed"] <= 1
@@ -124,14 +129,41 @@ def test_a_killed_run_resumed_equals_the_uninterrupted_one(run, tmp_path):
         checkpoint.load(out / "checkpoints" / "last.pt"), checkpoint.load(whole / "checkpoints" / "last.pt")
     )
     assert (out / "labels.csv").read_bytes() == (whole / "labels.csv").read_bytes()
+    assert (out / "metrics.jsonl").read_text().count("\n") == 4
     assert not list(out.rglob("*.part"))
+    assert oct((out / "labels.csv").stat().st_mode & 0o777) == oct(0o666 & ~umask())
 
 
-def test_resume_refuses_another_configuration(run):
+def umask():
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--k", "13"], "in which k is 12, not 13"), (["--heads", "10"], "in which heads is 2, not 10")],
+)  # 10 is also the default of a new run
+def test_resume_refuses_another_configuration(run, options, message):
     out, _ = run
-    done = train("--out", out, "--resume", "--k", 13, check=False)
+    done = train("--out", out, "--resume", *options, check=False)
     assert done.returncode == 1
-    assert "in which k is 12, not 13" in done.stderr
+    assert message in done.stderr
+
+
+def test_resume_refuses_other_images(folder, tmp_path):
+    """Labels are keyed by index: a renamed file would shift them."""
+    root, out = tmp_path / "images", tmp_path / "run"
+    shutil.copytree(folder, root)
+    options = ["--data", "folder", "--root", root, "--epochs", 1, "--k", 10, "--heads", 1, "--image-size", 8]
+    train(*options, "--out", out)
+    before = (out / "labels.csv").read_bytes()
+    first = min((root / "train" / "0").iterdir())
+    first.rename(first.with_name("zzz.png"))
+    done = train("--out", out, "--resume", check=False)
+    assert done.returncode == 1
+    assert "belongs to other images" in done.stderr
+    assert (out / "labels.csv").read_bytes() == before
 
 
 def test_no_solve_trains_nothing_and_one_never_updates(tmp_path):
@@ -155,17 +187,20 @@ def folder(tmp_path_factory):
         picture = Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8))
         picture = picture.resize((20 + i % 7, 20 + i % 5)).convert(("L", "RGB", "RGBA", "P")[i % 4])
         picture.save(path)
+    deep = np.full((20, 20), 200 << 8, np.uint16)  # 16-bit gray
+    deep[:10] = 100 << 8
+    Image.fromarray(deep).save(root / "train" / "0" / "deep.png")
     return root
 
 
 def test_a_folder_of_images(folder, tmp_path):
     options = ["--data", "folder", "--root", folder, "--epochs", 2, "--batch-size", 32, "--image-size", 16]
     done = train(*options, "--out", tmp_path / "run")
-    assert "200 images of 16 px, 40 more for evaluation" in done.stdout
-    assert "kNN on the validation images" in " ".join(done.stdout.split())
+    assert "201 images of 16 px, 40 more for evaluation" in done.stdout
+    assert "kNN of the validation images" in " ".join(done.stdout.split())
     with (tmp_path / "run" / "labels.csv").open() as file:
         paths = [row["path"] for row in csv.DictReader(file)]
-    assert len(paths) == 200
+    assert len(paths) == 201
     assert all((folder / path).exists() for path in paths)
     assert paths == sorted(paths, key=lambda path: path.split("/")[:2])
 
@@ -173,6 +208,13 @@ def test_a_folder_of_images(folder, tmp_path):
 def test_resnet18_trains_on_small_images(folder, tmp_path):
     options = ["--data", "folder", "--root", folder, "--epochs", 1, "--relabels", 1, "--batch-size", 64]
     train(*options, "--image-size", 16, "--arch", "resnet18", "--out", tmp_path / "run")
+
+
+def test_images_of_any_depth_are_read_as_they_look(folder):
+    images, _ = load("folder", folder, 20)
+    deep = images.pixels[images.paths.index("train/0/deep.png")]
+    assert set(deep[:, :10].unique().tolist()) == {100}
+    assert set(deep[:, 10:].unique().tolist()) == {200}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +227,8 @@ def test_resnet18_trains_on_small_images(folder, tmp_path):
         (["--batch-size", "4000"], "--batch-size must not exceed the number of images: 4000 > 1797"),
         (["--relabels", "-1"], "--relabels must be at least 0, got -1"),
         (["--epsilon", "0"], "--epsilon must be positive, got 0"),
-        (["--arch", "vgg"], "--arch must be one of convnet, resnet18"),
+        (["--image-size", "4"], "--image-size must be at least 8, got 4"),
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--resume"], "--resume needs --out DIR"),
         (["--device", "tpu"], "--device"),
     ],
@@ -202,8 +245,9 @@ def test_output_folders_are_safe(run, tmp_path):
     out, _ = run
     assert "is not empty" in train(*SMALL, "--out", out, check=False).stderr
     (tmp_path / "thesis.tex").write_text("precious")
+    (tmp_path / "config.yaml").write_text("another program's")
     done = train(*SMALL, "--out", tmp_path, "--overwrite", check=False)
-    assert "has no config.yaml" in done.stderr
+    assert "also holds thesis.tex" in done.stderr
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
