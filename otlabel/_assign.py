@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _problem, _round, _solve, backends
-from ._result import Assignment, ConvergenceWarning, Status, Step
+from ._result import Assignment, ConvergenceWarning, Step
 
 
 def assign(
@@ -80,7 +80,7 @@ def assign(
             head_kernels.sweep,
             problem.b[head],
             init=problem.init[head],
-            tol=tol,
+            tol=problem.tol,
             max_sweeps=max_sweeps,
             method=method,
             head=head,
@@ -94,11 +94,8 @@ def assign(
     result = Assignment.from_heads(problem, kernels, solutions, labels, gaps, name)
     if not result.converged:
         warnings.warn(
-            f"{result.status.value} The L1 error is {np.max(result.error):.2e}, tol is {tol:.0e}.",
+            f"{result.status.value} The L1 error is {np.max(result.error):.2e}, tol is {problem.tol:g}.",
             ConvergenceWarning,
             stacklevel=2,
         )
     return result
-
-
-__all__ = ["Status", "assign"]

@@ -1,4 +1,4 @@
-"""What the caller asked for, checked: every message about bad input is in this file."""
+"""What the caller asked for, checked, with the rule, the value and the remedy where it is wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Problem:
     a: np.ndarray  # (n,) float64, sums to 1
     b: np.ndarray  # (h, k) float64, rows sum to 1
     init: np.ndarray  # (h, k) float64
-    like: Any  # the caller's scores: labels go back to its library
+    tol: float
+    is_tensor: bool  # whether labels go back as a torch tensor
 
 
 def check(
@@ -43,8 +44,8 @@ def check(
     """Validate the arguments of ``assign``; raise ValueError or TypeError with rule, value and remedy."""
     _check_choice("rounding", rounding, ROUNDINGS)
     _check_choice("method", method, METHODS)
-    _check_positive("epsilon", epsilon, "SeLa uses 1/25 on ImageNet and 1/10 on CIFAR")
-    _check_positive("tol", tol, "the default is 1e-4")
+    epsilon = _positive("epsilon", epsilon, "SeLa uses 1/25 on ImageNet and 1/10 on CIFAR")
+    tol = _positive("tol", tol, "the default is 1e-4")
     if not isinstance(max_sweeps, int | np.integer) or max_sweeps < 1:
         raise ValueError(f"max_sweeps must be an integer of at least 1, got {max_sweeps!r}.")
 
@@ -63,11 +64,16 @@ def check(
         _check_equal_weights(weights)
     shares = np.full((h, width), 1.0 / width) if b is None else _per_head("b", b, h, width)
     if b is not None:
-        shares = np.stack(
-            [_distribution("b", row, (width,), "label shares", "b / b.sum(-1, keepdims=True)") for row in shares]
-        )
+        remedy = "b / b.sum(-1, keepdims=True)"
+        shares = np.stack([_distribution("b", row, (width,), "label shares", remedy) for row in shares])
     start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
-    return Problem(heads, scores.ndim == 3, float(epsilon), weights, shares, start, logits)
+    return Problem(heads, scores.ndim == 3, epsilon, weights, shares, start, tol, is_tensor(logits))
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether it is a torch tensor. torch is never imported: only a program that has it can have made one."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def as_scores(logits: Any) -> np.ndarray:
@@ -85,15 +91,18 @@ def as_scores(logits: Any) -> np.ndarray:
 
 def as_numpy(value: Any, name: str) -> np.ndarray:
     """Any array library's real-valued array as NumPy, detached and on the host."""
-    torch = sys.modules.get("torch")  # never imported here: a tensor can only come from a program that has it
-    if torch is not None and isinstance(value, torch.Tensor):
+    if is_tensor(value):
         if value.device.type != "cpu":
             raise ValueError(
                 f"{name} must be in host memory, got a tensor on {value.device}. Pass {name}.cpu(): "
                 "this version has no kernels for other devices."
             )
         value = value.detach()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        try:
+            narrow = value.is_floating_point() and value.dtype.itemsize < 4  # of these NumPy only knows float16
+            value = (value.float() if narrow and value.dtype != sys.modules["torch"].float16 else value).numpy()
+        except (TypeError, RuntimeError) as error:  # sparse, quantised
+            raise TypeError(f"{name} must be a dense tensor of real numbers, got {value.dtype}: {error}") from None
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged lists
@@ -156,13 +165,16 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
 
 
-def _check_positive(name: str, value: Any, hint: str) -> None:
+def _positive(name: str, value: Any, hint: str) -> float:
     try:
-        good = np.ndim(value) == 0 and 0 < float(value) < np.inf
+        number = float("nan") if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
-        good = False
-    if not good:
-        raise ValueError(f"{name} must be a positive finite number, got {value!r}; {hint}.")
+        number = float("nan")
+    if not 1 / _LARGEST < number < _LARGEST:
+        raise ValueError(
+            f"{name} must be a positive number from {1 / _LARGEST:.0e} to {_LARGEST:.0e}, got {value!r}; {hint}."
+        )
+    return number
 
 
 def _distribution(name: str, value: Any, shape: tuple[int, ...], what: str, remedy: str) -> np.ndarray:
@@ -188,12 +200,12 @@ def _per_head(name: str, value: Any, h: int, k: int) -> np.ndarray:
 
 def _potentials(init: Any, h: int, k: int, shares: np.ndarray) -> np.ndarray:
     start = _per_head("init", init, h, k)
-    bad = ~np.isfinite(start) & (shares > 0)
+    bad = ~(np.abs(start) < _LARGEST) & (shares > 0)
     if bad.any():
         head, label = (int(axis[0]) for axis in np.nonzero(bad))
         raise ValueError(
-            f"init must be finite for every label in use, got {start[head, label]} for label {label}. "
-            "Pass the potentials of an earlier Assignment, or leave init out."
+            f"init must be finite and below {_LARGEST:.0e} for every label in use, got {start[head, label]} "
+            f"for label {label}. Pass the potentials of an earlier Assignment, or leave init out."
         )
     return start
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from ._problem import Problem, as_scores, check_finite
+from ._problem import Problem, as_scores, check_finite, is_tensor
 
 if TYPE_CHECKING:
     from ._solve import Solution
@@ -71,12 +71,15 @@ class Assignment:
         """Rows of the transport plan Q, docs/algorithm.md eq. (1).
 
         Args:
-            rows: indices of r items.
+            rows: indices of r items, or one index.
 
         Returns:
-            (r, k) float64, or (h, r, k); row i sums to a_i.
+            (r, k) float64, or (h, r, k); row i sums to a_i. Computed from the caller's scores, which are not copied:
+            change them in place and the plan changes.
         """
         rows = np.atleast_1d(np.asarray(rows))
+        if rows.ndim != 1:
+            raise ValueError(f"rows must be one index or a list of indices, got shape {rows.shape}. Pass rows.ravel().")
         if rows.size and rows.dtype.kind not in "iu":
             raise TypeError(
                 f"rows must be integer indices, got dtype {rows.dtype}. For a mask pass np.flatnonzero(mask)."
@@ -112,7 +115,7 @@ class Assignment:
             kind(head, 1.0 / self.epsilon, np.full(len(head), 1.0 / len(head))).labels(g)
             for head, g in zip(heads, potentials, strict=True)
         ]
-        return _as_library(np.stack(labels) if self._problem.has_heads else labels[0], logits)
+        return _as_library(np.stack(labels) if self._problem.has_heads else labels[0], is_tensor(logits))
 
     @classmethod
     def from_heads(
@@ -133,7 +136,7 @@ class Assignment:
             return np.stack(values) if problem.has_heads else values[0]
 
         return cls(
-            labels=_as_library(join(labels), problem.like),
+            labels=_as_library(join(labels), problem.is_tensor),
             potentials=join([s.g for s in solutions]),
             sizes=join(sizes),
             error=join([s.error for s in solutions]),
@@ -159,6 +162,5 @@ class Assignment:
         )
 
 
-def _as_library(labels: np.ndarray, like: Any) -> Any:
-    torch = sys.modules.get("torch")
-    return torch.from_numpy(labels) if torch is not None and isinstance(like, torch.Tensor) else labels
+def _as_library(labels: np.ndarray, tensor: bool) -> Any:
+    return sys.modules["torch"].from_numpy(labels) if tensor else labels

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._result import Status
 from ._solve import solve
 from .backends import Kernels, Shortlist
 
-DENSE = 1 << 22  # n*k up to which the shortlist is the whole matrix, 12 bytes an entry
+DENSE = 1 << 22  # n*k up to which the shortlist is the whole matrix, 36 bytes an entry
 WIDTH = 2.0  # nats: the first shortlist of a larger problem; widened when it proves too narrow
 SURPLUS = 0.02  # of the items: more than this is moved by sweeps at a lower temperature first
+COLDEST = 4.0**10  # epsilon is not divided by more than this
 ROUNDS = 40
-TIGHT = 1e-11  # relative: rounding error allowed between a label's score and its row's best
+TIGHT = 1e-13  # relative: rounding error allowed between a label's score and its row's best
 
 
 @dataclass
@@ -70,6 +72,7 @@ def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
     from ._paths import fill  # numba's import is paid by those who round
 
     n = int(counted.sum())
+    own_argmax = None if counted.all() else kernels.labels(g)
     kernels, g, sharpness = _sharpen(kernels, g, b, counted)
     limits = capacities(n, b, g)
     width = np.inf if counted.size * len(b) <= DENSE else WIDTH
@@ -77,16 +80,17 @@ def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
     for _ in range(ROUNDS):
         short = kernels.shortlist(g, width)
         labels = _keep_tight(short, g, labels)
-        gap = _gap(short, labels, counted, limits, g)
         sizes = np.bincount(labels[counted], minlength=len(b))
         if np.array_equal(sizes, limits.target):
             break
-        routed = fill(labels, counted, short.indptr, short.label, short.value, g, limits)
-        if not routed:
+        if not fill(labels, counted, short.indptr, short.label, short.value, g, limits):
             width *= 4
     else:
         raise RuntimeError("balanced rounding did not settle; please report these scores as a bug")
-    return labels, gap / sharpness
+    gap = _gap(short, labels, counted, limits, g) / sharpness
+    if own_argmax is not None:
+        labels[~counted] = own_argmax[~counted]
+    return labels, gap
 
 
 def _sharpen(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray) -> tuple[Kernels, np.ndarray, float]:
@@ -100,13 +104,15 @@ def _sharpen(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
     """
     n, sharpness = int(counted.sum()), 1.0
     surplus = _surplus(kernels.labels(g), b, counted)
-    while surplus > max(SURPLUS * n, len(b)):
+    while surplus > max(SURPLUS * n, len(b)) and sharpness < COLDEST:
         colder = kernels.rescaled(4.0)
-        g_colder = solve(colder.sweep, b, init=4.0 * g, tol=surplus / n / 8, max_sweeps=30, method="lbfgs").g
-        left = _surplus(colder.labels(g_colder), b, counted)
-        if left > 0.7 * surplus:
-            break  # ties: no temperature tells them apart
-        kernels, g, sharpness, surplus = colder, g_colder, 4.0 * sharpness, left
+        solution = solve(colder.sweep, b, init=4.0 * g, tol=surplus / n / 8, max_sweeps=30, method="lbfgs")
+        left = _surplus(colder.labels(solution.g), b, counted)
+        # While the plan is nearly flat a colder one converges at once and changes little: go on. A solve that does not
+        # converge has met ties, or the end of what sweeps can do.
+        if left > 0.7 * surplus and solution.status is not Status.CONVERGED:
+            break
+        kernels, g, sharpness, surplus = colder, solution.g, 4.0 * sharpness, left
     return kernels, g.copy(), sharpness
 
 
@@ -120,7 +126,8 @@ def _keep_tight(short: Shortlist, g: np.ndarray, labels: np.ndarray) -> np.ndarr
     """The labels that are still their row's best at g, ties included; the argmax for the others."""
     rows = np.repeat(np.arange(len(short.best)), np.diff(short.indptr))
     x = short.value + g[short.label]
-    slack = TIGHT * (1 + np.abs(short.best))
+    # Rounding error is that of the numbers added up, g and scores, however small their sum.
+    slack = TIGHT * (1 + np.abs(short.value).max() + np.abs(g[np.isfinite(g)]).max())
     argmax = np.empty(len(short.best), dtype=np.int64)
     top = np.flatnonzero(x >= short.best[rows])[::-1]  # reversed, so that the first label of a tie is written last
     argmax[rows[top]] = short.label[top]
@@ -128,7 +135,7 @@ def _keep_tight(short: Shortlist, g: np.ndarray, labels: np.ndarray) -> np.ndarr
         return argmax
     kept = np.zeros(len(short.best), dtype=bool)
     own = np.flatnonzero(short.label == labels[rows])
-    kept[rows[own]] = x[own] >= (short.best - slack)[rows[own]]
+    kept[rows[own]] = x[own] >= short.best[rows[own]] - slack
     return np.where(kept, labels, argmax)
 
 

@@ -18,7 +18,9 @@ from .backends import Sweep
 MEMORY = 30  # L-BFGS pairs; 2*30 vectors of k cost nothing beside a sweep
 PATIENCE = 50  # sweeps without a better F or error before the solve is called a plateau
 FAR = 1.0  # nats: while some column is further than this from its share, Sinkhorn steps come first
-MAX_SINKHORN_START = 8  # but no more than these, unless a column sum has underflowed
+MAX_SINKHORN_START = 8  # but no more than these
+EMPTY = 600.0  # nats: a column this far below its share has no gradient to speak of
+STRIDE = 10.0  # a trial step may move g by at most this many times the longest step so far
 BACKTRACKS = 12
 
 
@@ -64,6 +66,9 @@ class _Evaluator:
         self.last_progress = 0
 
     def __call__(self, g: np.ndarray) -> Point:
+        g = (
+            g - g.mean()
+        )  # gauge: the plan does not see a constant. Before the sweep, so that the certificate is g's own
         full = np.full(len(self.active), -np.inf)
         full[self.active] = g
         swept: Sweep = self.sweep(full)
@@ -75,10 +80,16 @@ class _Evaluator:
         error = point.error
         self.history.append((point.objective, error))
         count = len(self.history)
-        if self.best is None or error < self.best.error:
+        noise = 1e-13 * (1 + abs(point.objective))
+        # A lower error counts where F is not lower: far out, a rejected trial can have both by accident.
+        if (
+            self.best is None
+            or error <= self.tol
+            or (error < self.best.error and point.objective >= self.best.objective - noise)
+        ):
             self.best, self.last_progress = point, count
-        if point.objective > self.highest + 1e-13 * (1 + abs(self.highest)) or not np.isfinite(self.highest):
-            self.highest, self.last_progress = max(self.highest, point.objective), count
+        if not point.objective <= self.highest + noise:
+            self.highest, self.last_progress = point.objective, count
         if self.callback is not None:
             self.callback(Step(self.head, count, point.objective, error))
         if error <= self.tol:
@@ -121,8 +132,8 @@ def solve(
     best = evaluate.best
     assert best is not None
     g = np.full(len(active), -np.inf)
-    g[active] = best.g - best.g.mean()  # gauge: the plan does not see a constant
-    relative = float(np.max(np.abs(best.gradient / b)))
+    g[active] = best.g
+    relative = float(np.max(np.abs(np.expm1(best.log_c - np.log(b)))))
     return Solution(g, best.error, relative, np.array(evaluate.history), status)
 
 
@@ -143,16 +154,20 @@ def _lbfgs(evaluate: _Evaluator, point: Point, b: np.ndarray) -> None:
             break
         point = evaluate(point.g + _sinkhorn_step(point, b))
     root = np.sqrt(b)
+    longest = np.abs(_sinkhorn_step(point, b)).max()
     pairs: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=MEMORY)
     while True:
         # While a column is (nearly) empty its entry of the gradient says nothing about how far g_j must go: log c does.
-        empty = point.log_c.min() < -600
+        empty = _sinkhorn_step(point, b).max() > EMPTY
         if pairs and not empty:
             direction = _two_loop(pairs, point.gradient / root) / root
+            # Where the plan is saturated y is rounding noise, and the step it suggests can be of any length.
+            direction *= min(1.0, STRIDE * longest / np.abs(direction).max())
             new = _search(evaluate, point, direction)
         if not pairs or empty or new is None:
             pairs.clear()
             new = evaluate(point.g + _sinkhorn_step(point, b))
+        longest = max(longest, np.abs(new.g - point.g).max())
         s, y = (new.g - point.g) * root, (point.gradient - new.gradient) / root
         if s @ y > 1e-14 * np.sqrt((s @ s) * (y @ y)):
             pairs.append((s, y))

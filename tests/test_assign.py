@@ -174,19 +174,19 @@ def test_any_shape_scale_and_degeneracy(backend, data):
     np.testing.assert_array_equal(result.sizes, np.bincount(result.labels, minlength=k))
 
 
-@pytest.mark.parametrize("log10_scale", range(-6, 7))
+@pytest.mark.filterwarnings("ignore::otlabel.ConvergenceWarning")
+@pytest.mark.parametrize("log10_scale", range(-6, 13))
 def test_logits_of_any_scale(backend, rng, log10_scale):
     scores = rng.normal(size=(60, 7)) * 10.0**log10_scale
     with np.errstate(all="raise", under="ignore"):
-        try:
-            result = otlabel.assign(scores, epsilon=1.0, backend=backend)
-        except (
-            otlabel.ConvergenceWarning
-        ):  # pytest turns warnings into errors: only allowed where float64 is at its limit
-            assert log10_scale >= 3
-            return
+        result = otlabel.assign(scores, epsilon=1.0, max_sweeps=300, backend=backend)
     assert np.isfinite(result.potentials).all()
+    assert np.abs(result.potentials).max() < 100 * (1 + np.abs(scores).max())
     assert result.sizes.max() - result.sizes.min() <= 1
+    assert result.converged or log10_scale > 3
+    assert result.error == pytest.approx(
+        oracle.error(scores, 1.0, result.potentials, uniform(60), uniform(7)), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int8", "uint8", "bool"])
@@ -209,10 +209,12 @@ def test_any_dtype_and_layout_and_no_mutation(backend, rng, dtype, layout):
     assert total[0] == pytest.approx(total[1], rel=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int32])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2, torch.int32]
+)
 def test_cpu_tensors_come_back_as_tensors(rng, dtype):
     scores = torch.from_numpy(rng.normal(size=(120, 6)) * 4).to(dtype)
-    if dtype.is_floating_point:
+    if dtype.is_floating_point and dtype.itemsize > 1:
         scores.requires_grad_()
     result = otlabel.assign(scores, k=6, epsilon=1.0)
     assert isinstance(result.labels, torch.Tensor)
@@ -230,6 +232,27 @@ def test_cpu_tensors_come_back_as_tensors(rng, dtype):
 
 def test_lists_are_read(backend):
     assert otlabel.assign([[2, 0], [1, 0]], k=2, backend=backend).labels.tolist() == [0, 1]
+
+
+def test_saturated_plans_do_not_send_the_potentials_away(backend):
+    """Shares of 1e-6 at hundreds of nats: the curvature is rounding noise, and steps must stay bounded all the same."""
+    scores = np.array(
+        [[230, -170, -10], [120, 110, 140], [20, 120, 240], [90, 130, -60],
+         [-200, -30, -10], [120, -40, 10], [10, 170, 30], [-30, 20, 40]], dtype=float,
+    )  # fmt: skip
+    b = np.array([1 - 1e-6, 1e-13, 1e-6])
+    result = otlabel.assign(scores, b=b / b.sum(), epsilon=1.0, backend=backend)
+    assert np.abs(result.potentials).max() < 1e4
+    assert scores[np.arange(8), result.labels].sum() == pytest.approx(oracle.best_balanced_score(scores, b / b.sum()))
+
+
+def test_the_certificate_is_that_of_the_returned_potentials(backend, rng):
+    """Subtracting a mean of 1e8 afterwards would cost the potentials their last digits."""
+    scores = rng.normal(size=(1000, 7))
+    scores[:, 0] -= 1e9
+    result = otlabel.assign(scores, epsilon=1.0, tol=1e-5, rounding="argmax", backend=backend)
+    truth = oracle.error(scores, 1.0, result.potentials, uniform(1000), uniform(7))
+    assert result.error == pytest.approx(truth, rel=0.01, abs=1e-9)
 
 
 def test_heads_are_independent_solves(backend, rng):
@@ -290,7 +313,7 @@ def test_rows_of_weight_zero_are_labelled_but_not_counted(backend, rng):
     result = otlabel.assign(scores, a=a, epsilon=0.5, backend=backend)
     np.testing.assert_array_equal(result.sizes, 20)
     np.testing.assert_array_equal(result.labels[:80], otlabel.assign(scores[:80], epsilon=0.5, backend=backend).labels)
-    assert result.labels.shape == (120,)
+    np.testing.assert_array_equal(result.labels[80:], result.predict(scores[80:]))
 
 
 def test_init_is_where_the_solve_starts(backend, rng):
@@ -327,7 +350,9 @@ def test_the_result_is_the_best_point_seen(backend, rng):
             backend=backend,
             callback=steps.append,
         )
-    assert result.error == min(step.error for step in steps)
+    seen = [(step.objective, step.error) for step in steps]
+    objective = next(objective for objective, error in seen if error == result.error)
+    assert not any(better > objective and error < result.error for better, error in seen)
 
 
 def test_repr_says_what_matters(rng):
