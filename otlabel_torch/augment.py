@@ -14,15 +14,21 @@ GROUP = 8
 
 
 class Augment:
-    """uint8 images (n, 3, s, s) -> float images of the same shape, randomly changed."""
+    """uint8 images (n, 3, s, s) -> float images of the same shape, randomly changed.
 
-    def __init__(self, size: int, *, flip: bool = True, smallest_crop: float = 0.2):
-        steps = [
-            v2.RandomResizedCrop(size, scale=(smallest_crop, 1.0), antialias=True),
-            v2.RandomGrayscale(0.2),
-            v2.ColorJitter(0.4, 0.4, 0.4, HUE),
-        ]
-        self.transform = v2.Compose(steps + [v2.RandomHorizontalFlip()] * flip)
+    Photographs are changed as in the paper. Scans of digits are not mirrored and hardly cropped, which would make other
+    digits of them, but turned and slanted a little.
+    """
+
+    def __init__(self, size: int, *, scans: bool = False):
+        if scans:
+            geometry = [
+                v2.RandomAffine(15, translate=(0.1, 0.1), scale=(0.9, 1.1), shear=7.5),
+                v2.RandomResizedCrop(size, scale=(0.6, 1.0), antialias=True),
+            ]
+        else:
+            geometry = [v2.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True), v2.RandomHorizontalFlip()]
+        self.transform = v2.Compose([*geometry, v2.RandomGrayscale(0.2), v2.ColorJitter(0.4, 0.4, 0.4, HUE)])
 
     def __call__(self, pixels: Tensor) -> Tensor:
         return normalise(torch.cat([self.transform(group) for group in pixels.split(GROUP)]))

@@ -90,7 +90,7 @@ def fit(
     """
     solves = set(relabel_epochs(config.relabels, config.epochs, config.schedule))
     epochs = config.epochs if config.relabels else 0
-    augment = Augment(images.size, flip=config.data != "digits")
+    augment = Augment(images.size, scans=config.data == "digits")
     while state.epoch < epochs:
         # One seed an epoch: a resumed run draws what the uninterrupted one would have drawn.
         torch.manual_seed(config.seed * 100_003 + state.epoch)
