@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in the paper
-HUE = 0.1  # the paper's 0.4 costs 2.5 points of kNN on 10,000 CIFAR-10 images: docs/reproduce.md
+HUE = 0.1  # the paper's 0.4 costs about 3 points of kNN on 10,000 CIFAR-10 images: docs/reproduce.md
 GROUP = 8
 # torchvision draws one set of parameters a call. A call for every image takes 0.20 s a batch of 256 at 32 px on 2
 # cores, for every 8 images 0.045 s, a tenth of the training step: 32 draws a batch, and other neighbours each epoch.

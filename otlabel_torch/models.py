@@ -14,7 +14,7 @@ class Network(nn.Module):
     """Trunk, hidden layer, heads; one pass through the trunk serves every head.
 
     The hidden layer stands for the fully connected layers of SeLa's AlexNet: without it the features must themselves
-    be linearly separable into the labels, which costs 5 points of kNN accuracy (docs/reproduce.md).
+    be linearly separable into the labels, which costs 4 points of kNN accuracy (docs/reproduce.md).
     """
 
     def __init__(self, arch: Architecture, size: int, heads: int, k: int):
