@@ -40,7 +40,7 @@ class Network(nn.Module):
 
 def _trunk(arch: Architecture, size: int) -> tuple[nn.Module, int]:
     if arch == "convnet":
-        return _convnet((48, 96, 192, 384)), 384
+        return _convnet((32, 64, 128, 256)), 256
     net = torchvision.models.get_model(arch, weights=None)
     if size < 64:  # the ImageNet stem would leave a 32-pixel image one pixel wide
         net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
