@@ -25,8 +25,8 @@ def table(report: dict) -> str:
         if name == "otlabel":
             name = f"otlabel {row['params']['method']}, tol {row['params']['tol']:.0e}"
         lines.append(
-            f"| {row['group']} | {name.replace('_', ' ')} | {seconds:.2f} | {info['sweeps']} | {info['error']:.0e} "
-            f"| {seconds / info['read_seconds']:.0f} |"
+            f"| {row['params']['scores']} | {name.replace('_', ' ')} | {seconds:.2f} | {info['sweeps']} "
+            f"| {info['error']:.0e} | {seconds / info['read_seconds']:.0f} |"
         )
     machine = report["machine_info"]
     cpu, python = machine["cpu"], machine["python_version"]

@@ -48,10 +48,9 @@ def read_seconds(scores: np.ndarray) -> float:
     return best
 
 
-def describe(benchmark, request, scores: np.ndarray, g: np.ndarray, sweeps: int) -> None:
+def describe(benchmark, scores: np.ndarray, g: np.ndarray, sweeps: int) -> None:
     n, k = scores.shape
     c = backends.load("numpy").Kernels(scores, 1 / EPSILON, np.full(n, 1 / n)).sweep(g).c
-    benchmark.group = request.node.callspec.params["scores"]
     benchmark.extra_info |= {
         "n": n,
         "k": k,
@@ -65,7 +64,7 @@ def describe(benchmark, request, scores: np.ndarray, g: np.ndarray, sweeps: int)
 
 
 @pytest.mark.parametrize(("method", "tol"), [("lbfgs", 1e-4), ("lbfgs", 1e-6), ("sinkhorn", 1e-4)])
-def test_otlabel(benchmark, request, scores, method, tol):
+def test_otlabel(benchmark, scores, method, tol):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", otlabel.ConvergenceWarning)
         result = benchmark.pedantic(
@@ -75,16 +74,16 @@ def test_otlabel(benchmark, request, scores, method, tol):
             rounds=3,
             warmup_rounds=1,
         )
-    describe(benchmark, request, scores, result.potentials, result.n_sweeps)
+    describe(benchmark, scores, result.potentials, result.n_sweeps)
 
 
-def test_balanced_rounding(benchmark, request, scores):
+def test_balanced_rounding(benchmark, scores):
     """The whole of assign, exactly balanced labels included."""
     result = benchmark.pedantic(otlabel.assign, args=(scores,), kwargs=dict(epsilon=EPSILON), rounds=3, warmup_rounds=1)
-    describe(benchmark, request, scores, result.potentials, result.n_sweeps)
+    describe(benchmark, scores, result.potentials, result.n_sweeps)
     assert np.ptp(result.sizes) <= 1
 
 
-def test_textbook(benchmark, request, scores):
+def test_textbook(benchmark, scores):
     g, iterations = benchmark.pedantic(potentials, args=(scores, EPSILON), kwargs=dict(max_iterations=3000), rounds=1)
-    describe(benchmark, request, scores, g, 2 * iterations)  # two matrix-vector products an iteration
+    describe(benchmark, scores, g, 2 * iterations)  # two matrix-vector products an iteration
