@@ -10,14 +10,14 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in th
 HUE = 0.1  # the paper's 0.4 costs about 3 points of kNN on 10,000 CIFAR-10 images: docs/reproduce.md
 GROUP = 8
 # torchvision draws one set of parameters a call. A call for every image takes 0.20 s a batch of 256 at 32 px on 2
-# cores, for every 8 images 0.045 s, a tenth of the training step: 32 draws a batch, and other neighbours each epoch.
+# cores, for every 8 images 0.045 s: 32 draws a batch, and other neighbours each epoch.
 
 
 class Augment:
     """uint8 images (n, 3, s, s) -> float images of the same shape, randomly changed.
 
-    Photographs are changed as in the paper. Scans of digits are not mirrored and hardly cropped, which would make other
-    digits of them, but turned and slanted a little.
+    Photographs are changed as in the paper, but for less hue and crops of at least a fifth of the area. Scans of digits
+    are not mirrored and hardly cropped, which would make other digits of them, but turned and slanted a little.
     """
 
     def __init__(self, size: int, *, scans: bool = False):
