@@ -72,12 +72,13 @@ def assign(
     )
     name = backends.infer() if backend == "auto" else backend
     make_kernels = backends.load(name).Kernels
-    kernels = [make_kernels(scores, 1.0 / problem.epsilon, problem.a) for scores in problem.scores]
+    kernels = [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
 
     solutions, labels, gaps = [], [], []
     for head, head_kernels in enumerate(kernels):
         solution = _solve.solve(
-            head_kernels.sweep,
+            head_kernels,
+            problem.scores.shape[1:],
             problem.b[head],
             init=problem.init[head],
             tol=problem.tol,

@@ -20,6 +20,7 @@ class Problem:
 
     scores: np.ndarray  # (h, n, k), any real dtype
     has_heads: bool  # whether the caller's scores had the axis h
+    largest: float  # of |scores|
     epsilon: float
     a: np.ndarray  # (n,) float64, sums to 1
     b: np.ndarray  # (h, k) float64, rows sum to 1
@@ -56,7 +57,7 @@ def check(
             f"k must equal the number of columns of logits: k={k}, but logits has shape {tuple(np.shape(logits))}. "
             "Pass one score per label, or leave k out."
         )
-    check_finite(scores, epsilon)
+    largest = check_finite(scores, epsilon)
     heads = scores if scores.ndim == 3 else scores[None]
     h = len(heads)
     weights = np.full(n, 1.0 / n) if a is None else _distribution("a", a, (n,), "row weights", "a / a.sum()")
@@ -67,7 +68,7 @@ def check(
         remedy = "b / b.sum(-1, keepdims=True)"
         shares = np.stack([_distribution("b", row, (width,), "label shares", remedy) for row in shares])
     start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
-    return Problem(heads, scores.ndim == 3, epsilon, weights, shares, start, tol, is_tensor(logits))
+    return Problem(heads, scores.ndim == 3, largest, epsilon, weights, shares, start, tol, is_tensor(logits))
 
 
 def is_tensor(value: Any) -> bool:
@@ -119,11 +120,14 @@ def as_numpy(value: Any, name: str) -> np.ndarray:
     return array
 
 
-def check_finite(scores: np.ndarray, epsilon: float) -> None:
-    """Raise ValueError for NaN, infinite or overflowing scores, naming the first bad row."""
+def check_finite(scores: np.ndarray, epsilon: float) -> float:
+    """The largest absolute score; a ValueError for NaN, infinite or overflowing ones, naming the first bad row."""
+    largest = 0.0
     flat = scores.reshape(-1, scores.shape[-1]) if scores.flags.c_contiguous else scores
     for block_start, block in _row_blocks(flat):
-        if _largest(block) / epsilon < _LARGEST:
+        block_largest = _largest(block)
+        largest = max(largest, block_largest)
+        if block_largest / epsilon < _LARGEST:
             continue
         bad = ~(np.abs(block.astype(np.float64)) / epsilon < _LARGEST)
         row, column = (int(axis[0]) for axis in np.nonzero(bad))
@@ -138,6 +142,7 @@ def check_finite(scores: np.ndarray, epsilon: float) -> None:
             f"logits must be finite, got {value} in {place}, column {column}. Remove or repair such rows first; "
             "a forbidden label needs a large negative finite score."
         )
+    return largest
 
 
 def _largest(block: np.ndarray) -> float:

@@ -29,10 +29,10 @@ class Status(enum.Enum):
 
 
 class Step(NamedTuple):
-    """One sweep of a solve, as the callback sees it."""
+    """One full sweep of a solve, as the callback sees it."""
 
     head: int
-    sweep: int
+    sweeps: float  # so far: scores looked at, divided by n*k
     objective: float  # the semi-dual F(g), docs/algorithm.md eq. (2), in nats
     error: float  # sum_j |c_j - b_j| at this sweep's g
 
@@ -50,8 +50,8 @@ class Assignment:
     error: Any  # per head: sum_j |c_j - b_j| at `potentials`
     max_relative_error: Any  # per head: max_j |c_j / b_j - 1| over the labels in use
     gap: Any  # per head: nats an item between the score of `labels` and an upper bound; nan for rounding="argmax"
-    n_sweeps: Any  # per head: passes over the scores, every one that the solver looked at
-    history: Any  # per head: (n_sweeps, 2) float64, objective and error of each sweep
+    n_sweeps: Any  # per head: scores the solver looked at, divided by n*k; the certificate's included
+    history: Any  # per head: (full sweeps, 3) float64, of each: sweeps so far, objective and error
     status: Status  # the worst of all heads
     backend: str
     _problem: Problem = field(repr=False)
@@ -107,12 +107,12 @@ class Assignment:
         expected, where = ((h, k), f"({h}, any, {k})") if self._problem.has_heads else ((k,), f"(any, {k})")
         if scores.shape[:-2] + scores.shape[-1:] != expected:
             raise ValueError(f"logits must have the shape of the solve, {where}, got shape {scores.shape}.")
-        check_finite(scores, self.epsilon)
+        largest = check_finite(scores, self.epsilon)
         kind = type(self._kernels[0])
         heads = scores if self._problem.has_heads else scores[None]
         potentials = self.potentials.reshape(len(heads), -1)
         labels = [
-            kind(head, 1.0 / self.epsilon, np.full(len(head), 1.0 / len(head))).labels(g)
+            kind(head, 1.0 / self.epsilon, np.full(len(head), 1.0 / len(head)), largest).labels(g)
             for head, g in zip(heads, potentials, strict=True)
         ]
         return _as_library(np.stack(labels) if self._problem.has_heads else labels[0], is_tensor(logits))
@@ -142,7 +142,7 @@ class Assignment:
             error=join([s.error for s in solutions]),
             max_relative_error=join([s.max_relative_error for s in solutions]),
             gap=join(gaps),
-            n_sweeps=join([len(s.history) for s in solutions]),
+            n_sweeps=join([s.n_sweeps for s in solutions]),
             history=[s.history for s in solutions] if problem.has_heads else solutions[0].history,
             status=max((s.status for s in solutions), key=list(Status).index),
             backend=backend,
@@ -158,7 +158,7 @@ class Assignment:
         return (
             f"Assignment({heads}{n} items, {k} labels, sizes {low if low == high else f'{low} to {high}'}, "
             f"L1 error {np.max(self.error):.1e}, {'' if np.isnan(gap) else f'gap {max(gap, 0.0):.1e} nats an item, '}"
-            f"{np.max(self.n_sweeps)} sweeps, {self.status.name.lower()}, {self.backend})"
+            f"{np.max(self.n_sweeps):.1f} sweeps, {self.status.name.lower()}, {self.backend})"
         )
 
 

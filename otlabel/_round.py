@@ -106,7 +106,9 @@ def _sharpen(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
     surplus = _surplus(kernels.labels(g), b, counted)
     while surplus > max(SURPLUS * n, len(b)) and sharpness < COLDEST:
         colder = kernels.rescaled(4.0)
-        solution = solve(colder.sweep, b, init=4.0 * g, tol=surplus / n / 8, max_sweeps=30, method="lbfgs")
+        solution = solve(
+            colder, (len(counted), len(b)), b, init=4.0 * g, tol=surplus / n / 8, max_sweeps=30, method="lbfgs"
+        )
         left = _surplus(colder.labels(solution.g), b, counted)
         # While the plan is nearly flat a colder one converges at once and changes little: go on. A solve that does not
         # converge has met ties, or the end of what sweeps can do.

@@ -1,41 +1,34 @@
 """The only solver loop: k-vectors in float64 on the host, whatever the backend.
 
-It maximises the concave semi-dual F(g) of docs/algorithm.md eq. (2). One evaluation of F and its gradient is one sweep
-over the scores, and sweeps are all that costs.
+It maximises the concave semi-dual F(g) of docs/algorithm.md eq. (2). Passes over the scores are all that costs, so it
+makes few: each one also lists the entries that matter near its g, and the steps in between look at those only
+(docs/algorithm.md section 3).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ._ascent import Pairs, Point, ascend, sinkhorn_step
 from ._result import Status, Step
-from .backends import Sweep
+from .backends import Kernels, Survey
 
-MEMORY = 30  # L-BFGS pairs; 2*30 vectors of k cost nothing beside a sweep
-PATIENCE = 50  # sweeps without a better F or error before the solve is called a plateau
-FAR = 1.0  # nats: while some column is further than this from its share, Sinkhorn steps come first
-MAX_SINKHORN_START = 8  # but no more than these
-EMPTY = 600.0  # nats: a column this far below its share has no gradient to speak of
-STRIDE = 10.0  # a trial step may move g by at most this many times the longest step so far
-BACKTRACKS = 12
-
-
-@dataclass(frozen=True)
-class Point:
-    """A place the solver has swept. Vectors hold the labels in use only."""
-
-    g: np.ndarray
-    objective: float
-    log_c: np.ndarray  # log column sums, finite even where c underflows
-    gradient: np.ndarray  # b - c
-
-    @property
-    def error(self) -> float:
-        return float(np.abs(self.gradient).sum())
+SMALL = 1 << 18  # entries n*k up to which a survey lists them all
+DENSITY = 0.06  # of the entries are listed by the surveys of a larger problem, about
+SAMPLE = 256  # rows that tell which width that is
+NARROWEST, WIDEST = 12.0, 500.0  # nats: bounds of the width, by what an entry at its edge still weighs, and can become
+MARGIN = 6.0  # nats: g may move by the width less this before the lists are made anew
+SHARE = 0.3  # of tol: the error that the steps between two surveys aim for
+GAIN = 1e-3  # but no less than this share of the error they began with: the lists know no better
+CROWDED = 18.0  # nats: where the width must be smaller, many labels carry each row and lists are of little use far away
+BURST = 3  # full sweeps of L-BFGS there
+MAX_SINKHORN = 8  # full Sinkhorn steps at most while some column is further from its share than the width
+# Surveys without a higher F or an error lower by a tenth before the solve is called a plateau: Sinkhorn is slow.
+PATIENCE = {"lbfgs": 6, "sinkhorn": 50}
+MAX_SHRINK = 6  # times the trust region is cut in four
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,8 @@ class Solution:
     g: np.ndarray  # (k,) potentials
     error: float
     max_relative_error: float
-    history: np.ndarray  # (sweeps, 2)
+    n_sweeps: float
+    history: np.ndarray  # (surveys, 3): sweeps so far, F, error
     status: Status
 
 
@@ -54,54 +48,99 @@ class _Stop(Exception):
         self.status = status
 
 
-class _Evaluator:
-    """Sweeps, counted; keeps the best point and raises _Stop when there is no more reason to go on."""
+class _Solve:
+    """One solve: surveys the scores, counts what is looked at, keeps the best point, knows when to stop."""
 
-    def __init__(self, sweep, b, active, tol, max_sweeps, head, callback):
-        self.sweep, self.b, self.active, self.tol = sweep, b, active, tol
-        self.max_sweeps, self.head, self.callback = max_sweeps, head, callback
-        self.history: list[tuple[float, float]] = []
+    def __init__(self, kernels, shape, b, active, tol, max_sweeps, patience, head, callback):
+        self.kernels, self.b, self.active, self.tol = kernels, b, active, tol
+        self.size, self.rows = shape[0] * shape[1], np.unique(np.linspace(0, shape[0] - 1, SAMPLE).astype(int))
+        self.sample_cost = len(self.rows) / shape[0]
+        self.max_sweeps, self.patience, self.head, self.callback = max_sweeps, patience, head, callback
+        self.history: list[tuple[float, float, float]] = []
+        self.sweeps = 0.0
         self.best: Point | None = None
         self.highest = -np.inf
         self.last_progress = 0
 
-    def __call__(self, g: np.ndarray) -> Point:
-        g = (
-            g - g.mean()
-        )  # gauge: the plan does not see a constant. Before the sweep, so that the certificate is g's own
-        full = np.full(len(self.active), -np.inf)
-        full[self.active] = g
-        swept: Sweep = self.sweep(full)
-        point = Point(g, float(self.b @ g - swept.logsumexp), swept.log_c[self.active], self.b - swept.c[self.active])
+    def survey(self, g: np.ndarray, width: float) -> Point:
+        """F and its gradient at g, gauge mean 0, from every score; with the list of what matters near by."""
+        g = g - g.mean()  # before the sweep, so that the certificate is g's own
+        survey = self.kernels.survey(self._all(g), width)
+        self.sweeps += survey.cost
+        swept = survey.swept
+        objective = float(self.b @ g - swept.logsumexp)
+        point = Point(g, objective, swept.log_c[self.active], self.b - swept.c[self.active], survey, width)
         self._record(point)
         return point
 
+    def width(self, g: np.ndarray) -> float:
+        """The width at which about DENSITY of the entries are listed near g."""
+        if self.size <= SMALL:
+            return WIDEST
+        x = self.kernels.rows(self.rows)[:, self.active] + g
+        self.sweeps += self.sample_cost
+        depth = x.max(axis=1, keepdims=True) - x
+        return float(np.clip(np.quantile(depth, DENSITY), NARROWEST, WIDEST))
+
+    def near(self) -> float:
+        """The width for a g whose error is small: what lies beyond it weighs little beside tol."""
+        return NARROWEST + 0.5 * float(np.log(1 / min(self.tol, 1e-3)))
+
+    def model(self, point: Point) -> Callable[[np.ndarray], Point]:
+        """F as the entries listed at ``point`` have it, corrected so that F and its gradient are right there."""
+        survey = point.survey
+        logsumexp, listed_c = survey.sweep(self._all(point.g))
+        self.sweeps += survey.density
+        missing = self.b - listed_c[self.active] - point.gradient
+        offset = float(self.b @ point.g - logsumexp) - point.objective
+
+        def evaluate(g: np.ndarray) -> Point:
+            self.sweeps += survey.density
+            logsumexp, listed_c = survey.sweep(self._all(g))
+            c = listed_c[self.active] + missing
+            objective = float(self.b @ g - logsumexp) - offset - float(missing @ (g - point.g))
+            # A column that the lists hardly know changes as its own potential does.
+            log_c = np.where(c > 1e-12, np.log(np.maximum(c, 1e-12)), point.log_c + g - point.g)
+            return Point(g, objective, log_c, self.b - c)
+
+        return evaluate
+
+    def affordable(self, survey: Survey) -> int:
+        """Evaluations of a model that leave enough of max_sweeps to certify where it leads."""
+        return max(0, int((self.max_sweeps - self.sweeps - 1 - self.sample_cost) / survey.density) - 2)
+
+    def _all(self, g: np.ndarray) -> np.ndarray:
+        full = np.full(len(self.active), -np.inf)
+        full[self.active] = g
+        return full
+
     def _record(self, point: Point) -> None:
-        error = point.error
-        self.history.append((point.objective, error))
+        self.history.append((self.sweeps, point.objective, point.error))
         count = len(self.history)
         noise = 1e-13 * (1 + abs(point.objective))
+        if not point.objective <= self.highest + noise or (self.best and point.error < 0.9 * self.best.error):
+            self.last_progress = count
+        self.highest = max(self.highest, point.objective)
         # A lower error counts where F is not lower: far out, a rejected trial can have both by accident.
         if (
             self.best is None
-            or error <= self.tol
-            or (error < self.best.error and point.objective >= self.best.objective - noise)
+            or point.error <= self.tol
+            or (point.error < self.best.error and point.objective >= self.best.objective - noise)
         ):
-            self.best, self.last_progress = point, count
-        if not point.objective <= self.highest + noise:
-            self.highest, self.last_progress = point.objective, count
+            self.best = point
         if self.callback is not None:
-            self.callback(Step(self.head, count, point.objective, error))
-        if error <= self.tol:
+            self.callback(Step(self.head, self.sweeps, point.objective, point.error))
+        if point.error <= self.tol:
             raise _Stop(Status.CONVERGED)
-        if count >= self.max_sweeps:
+        if self.sweeps + 1 > self.max_sweeps:
             raise _Stop(Status.SWEEP_LIMIT)
-        if count - self.last_progress >= PATIENCE:
+        if count - self.last_progress >= self.patience:
             raise _Stop(Status.PLATEAU)
 
 
 def solve(
-    sweep: Callable[[np.ndarray], Sweep],
+    kernels: Kernels,
+    shape: tuple[int, int],
     b: np.ndarray,
     *,
     init: np.ndarray,
@@ -114,102 +153,60 @@ def solve(
     """Potentials whose column sums are within ``tol`` of ``b`` in L1.
 
     Args:
-        sweep: g of shape (k,) -> Sweep; g_j = -inf takes label j out of use.
-        b: (k,) marginal, sums to 1.
+        kernels: of the scores.
+        shape: n, k.
+        b: (k,) marginal, sums to 1; a label with b_j = 0 is out of use.
         init: (k,) start; entries of labels not in use are ignored.
         tol, max_sweeps, method, callback: as in ``otlabel.assign``.
         head: passed on to the callback.
     """
     active = b > 0
     b = b[active]
-    evaluate = _Evaluator(sweep, b, active, tol, max_sweeps, head, callback)
+    state = _Solve(kernels, shape, b, active, tol, max_sweeps, PATIENCE[method], head, callback)
     try:
-        point = evaluate(init[active])
-        _METHODS[method](evaluate, point, b)
+        _METHODS[method](state, init[active])
         raise AssertionError("a solver method returns only by _Stop")
     except _Stop as stop:
         status = stop.status
-    best = evaluate.best
+    best = state.best
     assert best is not None
     g = np.full(len(active), -np.inf)
     g[active] = best.g
     relative = float(np.max(np.abs(np.expm1(best.log_c - np.log(b)))))
-    return Solution(g, best.error, relative, np.array(evaluate.history), status)
+    return Solution(g, best.error, relative, state.sweeps, np.array(state.history), status)
 
 
-def _sinkhorn_step(point: Point, b: np.ndarray) -> np.ndarray:
-    """docs/algorithm.md eq. (3): the textbook update of g; never decreases F."""
-    return np.log(b) - point.log_c
-
-
-def _sinkhorn(evaluate: _Evaluator, point: Point, b: np.ndarray) -> None:
+def _sinkhorn(state: _Solve, g: np.ndarray) -> None:
+    """The textbook algorithm, docs/algorithm.md eq. (3): a full sweep a step."""
     while True:
-        point = evaluate(point.g + _sinkhorn_step(point, b))
+        point = state.survey(g, state.near())
+        g = point.g + sinkhorn_step(point, state.b)
 
 
-def _lbfgs(evaluate: _Evaluator, point: Point, b: np.ndarray) -> None:
-    """L-BFGS in the variable sqrt(b)*g, in which the Hessian's diagonal is near 1 (docs/algorithm.md section 3)."""
-    for _ in range(MAX_SINKHORN_START):
-        if np.abs(_sinkhorn_step(point, b)).max() <= FAR:
-            break
-        point = evaluate(point.g + _sinkhorn_step(point, b))
-    root = np.sqrt(b)
-    longest = np.abs(_sinkhorn_step(point, b)).max()
-    pairs: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=MEMORY)
+def _lbfgs(state: _Solve, g: np.ndarray) -> None:
+    """A survey, L-BFGS on what it listed, a survey where that led, and so on."""
+    b, pairs, shrink, sinkhorn_left = state.b, Pairs(state.b), 0, MAX_SINKHORN
+    point = state.survey(g, state.width(g))
     while True:
-        # While a column is (nearly) empty its entry of the gradient says nothing about how far g_j must go: log c does.
-        empty = _sinkhorn_step(point, b).max() > EMPTY
-        if pairs and not empty:
-            direction = _two_loop(pairs, point.gradient / root) / root
-            # Where the plan is saturated y is rounding noise, and the step it suggests can be of any length.
-            direction *= min(1.0, STRIDE * longest / np.abs(direction).max())
-            new = _search(evaluate, point, direction)
-        if not pairs or empty or new is None:
-            pairs.clear()
-            new = evaluate(point.g + _sinkhorn_step(point, b))
-        longest = max(longest, np.abs(new.g - point.g).max())
-        s, y = (new.g - point.g) * root, (point.gradient - new.gradient) / root
-        if s @ y > 1e-14 * np.sqrt((s @ s) * (y @ y)):
-            pairs.append((s, y))
-        point = new
+        step = sinkhorn_step(point, b)
+        if sinkhorn_left and np.abs(step).max() > point.width:
+            sinkhorn_left -= 1
+            point = state.survey(point.g + step, state.width(point.g + step))
+            continue
+        radius = max(point.width - MARGIN, 5.0) / 4.0**shrink
+        goal = max(SHARE * state.tol, GAIN * point.error)
+        evaluations = state.affordable(point.survey)
+        end, at_edge = ascend(state.model(point), point, b, pairs, radius=radius, goal=goal, evaluations=evaluations)
+        g = end.g if end is not point else point.g + step
+        width = state.width(g)
+        new = state.survey(g, width if at_edge else min(width, state.near()))
+        if new.objective > point.objective or new.error < point.error:
+            crowded = at_edge and point.width < CROWDED and new.error > 0.3 * point.error
+            point, shrink = new, 0
+            if crowded:
+                point, _ = ascend(lambda g: state.survey(g, state.near()), point, b, pairs, evaluations=BURST)
+        else:
+            shrink = min(shrink + 1, MAX_SHRINK)
 
 
-def _two_loop(pairs: deque[tuple[np.ndarray, np.ndarray]], gradient: np.ndarray) -> np.ndarray:
-    """The ascent direction (Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 7.4)."""
-    direction = gradient.copy()
-    steps = []
-    for s, y in reversed(pairs):
-        alpha = (s @ direction) / (s @ y)
-        direction -= alpha * y
-        steps.append(alpha)
-    s, y = pairs[-1]
-    direction *= (s @ y) / (y @ y)
-    for (s, y), alpha in zip(pairs, reversed(steps), strict=True):
-        direction += (alpha - (y @ direction) / (s @ y)) * s
-    return direction
-
-
-def _search(evaluate: _Evaluator, point: Point, direction: np.ndarray) -> Point | None:
-    """A step along ``direction`` that raises F, judged by F where F can tell and by the gradient where it cannot.
-
-    The approximate Wolfe conditions of Hager and Zhang (SIAM J. Optim. 16, 2005): near the optimum differences of F
-    drown in rounding, but the slope b.d - c.d keeps its digits. Returns None if no step was found.
-    """
-    slope = float(point.gradient @ direction)
-    if not slope > 0:
-        return None
-    step = 1.0
-    noise = 1e-13 * (1 + abs(point.objective))
-    for _ in range(BACKTRACKS):
-        new = evaluate(point.g + step * direction)
-        new_slope = float(new.gradient @ direction)
-        rise = new.objective - point.objective
-        if rise >= 1e-4 * step * slope or (rise >= -noise and new_slope >= -0.8 * slope):
-            return new
-        # F is concave along the line, so the slopes bracket its maximum: take their secant, kept off the ends.
-        fall = slope - new_slope
-        step *= float(np.clip(slope / fall, 0.1, 0.7)) if fall > 0 else 0.5
-    return None
-
-
-_METHODS = {"lbfgs": _lbfgs, "sinkhorn": _sinkhorn}
+_METHODS: dict[str, Callable[[_Solve, np.ndarray], None]] = {"lbfgs": _lbfgs, "sinkhorn": _sinkhorn}

@@ -66,7 +66,7 @@ def test_sinkhorn_never_lowers_the_objective(backend, rng):
     objective = np.array([step.objective for step in steps])
     assert len(objective) > 20
     assert (np.diff(objective) >= -1e-13 * np.abs(objective[:-1])).all()
-    np.testing.assert_array_equal(result.history[:, 0], objective)
+    np.testing.assert_array_equal(result.history[:, 1], objective)
 
 
 def test_the_first_sinkhorn_steps_are_the_textbook_s(backend, rng):
@@ -89,7 +89,7 @@ def test_the_first_sinkhorn_steps_are_the_textbook_s(backend, rng):
         u = (1 / 80) / (matrix @ v)
         if t in result_of:
             error = np.abs(v * (matrix.T @ u) - 1 / 6).sum()
-            assert result_of[t].history[-1, 1] == pytest.approx(error, rel=1e-9)
+            assert result_of[t].history[-1, 2] == pytest.approx(error, rel=1e-9)
             np.testing.assert_allclose(result_of[t].potentials, np.log(v) - np.log(v).mean(), atol=1e-12)
         v = (1 / 6) / (matrix.T @ u)
 
@@ -100,7 +100,8 @@ def test_objective_matches_the_oracle(backend, rng):
     otlabel.assign(scores, epsilon=0.3, backend=backend, callback=steps.append)
     first = -oracle.logsumexp(scores, 0.3, np.zeros(4), uniform(50))
     assert steps[0].objective == pytest.approx(float(first), rel=1e-13)
-    assert [step.sweep for step in steps] == list(range(1, len(steps) + 1))
+    assert steps[0].sweeps == 1
+    assert (np.diff([step.sweeps for step in steps]) >= 1).all()
 
 
 # Labels are compared where the optimum is unique; random real scores make it so.
@@ -329,7 +330,7 @@ def test_sweep_limit_is_a_status_and_a_warning(backend, rng):
         result = otlabel.assign(rng.normal(size=(300, 20)), max_sweeps=3, tol=1e-12, backend=backend)
     assert result.status is Status.SWEEP_LIMIT
     assert not result.converged
-    assert result.n_sweeps == 3
+    assert 2 < result.n_sweeps <= 3
 
 
 def test_plateau_is_its_own_status(backend, rng):

@@ -9,7 +9,7 @@ import pytest
 from otlabel import backends
 
 DTYPES = ("float64", "float32", "float16", "int32", "int8", "uint8", "bool")
-SHAPES = ((1, 1), (1, 7), (5, 1), (3, 2), (64, 10), (257, 33), (700, 300), (3000, 128))
+SHAPES = ((1, 1), (1, 7), (5, 1), (3, 2), (64, 10), (257, 33), (700, 300), (3000, 128), (50, 1000))
 
 
 @pytest.fixture(autouse=True, params=["one part", "many parts"])
@@ -23,7 +23,8 @@ def parts(request, monkeypatch):
 
 
 def kernels_of(backend, scores, epsilon, a):
-    return backends.load(backend).Kernels(scores, 1 / epsilon, a)
+    largest = float(np.abs(scores.astype(np.float64)).max())
+    return backends.load(backend).Kernels(scores, 1 / epsilon, a, largest)
 
 
 def random_scores(rng, shape, dtype):
@@ -40,10 +41,10 @@ def random_case(rng, shape, dtype="float64"):
     return random_scores(rng, shape, dtype), a / a.sum(), rng.normal(size=k) * 3
 
 
-def close(value, truth, naive):
-    """As good as a plain float64 computation, to a small factor."""
+def close(value, truth, naive, rest):
+    """As good as a plain float64 computation, to a small factor, but for the rest that float32 may spoil."""
     truth = np.asarray(truth, dtype=np.float64)
-    allowed = 8 * np.abs(np.asarray(naive) - truth).max() + 64 * np.finfo(float).eps * np.abs(truth).max()
+    allowed = 8 * np.abs(np.asarray(naive) - truth).max() + 64 * np.finfo(float).eps * np.abs(truth).max() + rest
     assert np.abs(np.asarray(value) - truth).max() <= allowed
 
 
@@ -55,29 +56,66 @@ def naive_sweep(scores, epsilon, g, a):
     return a @ (top + np.log(total)), (a / total) @ q
 
 
+def listed_part(scores, epsilon, g, width):
+    """Which entries a survey lists."""
+    x = scores.astype(np.float64) / epsilon + g
+    return x >= x.max(axis=1, keepdims=True) - width
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sweep_agrees_with_oracle(backend, rng, shape, dtype):
+@pytest.mark.parametrize("width", [0.0, 3.0, 14.0, np.inf])
+def test_survey_agrees_with_oracle(backend, rng, shape, dtype, width):
     scores, a, g = random_case(rng, shape, dtype)
     epsilon = float(rng.choice([1 / 25, 0.1, 1.0, 50.0]))
-    swept = kernels_of(backend, scores, epsilon, a).sweep(g)
+    survey = kernels_of(backend, scores, epsilon, a).survey(g, width)
+    swept = survey.swept
     naive_lse, naive_c = naive_sweep(scores, epsilon, g, a)
-    truth = oracle.plan(scores, epsilon, g, a).sum(axis=0)
-    close(swept.logsumexp, oracle.logsumexp(scores, epsilon, g, a), naive_lse)
-    close(swept.c, truth, naive_c)
-    np.testing.assert_allclose(swept.log_c, np.log(truth).astype(float), rtol=1e-9, atol=1e-9)
+    plan = oracle.plan(scores, epsilon, g, a)
+    truth = plan.sum(axis=0)
+    listed = listed_part(scores, epsilon, g, width)
+    # What is not listed is summed in float32: so is its rounding of the exponents.
+    float32 = 2.0**-22 * (np.abs(scores.astype(np.float64)).max() / epsilon + np.abs(g).max()) + 1e-6
+    rest = float32 * float((plan * ~listed).sum()) if backend == "numba" else 0.0
+    close(swept.logsumexp, oracle.logsumexp(scores, epsilon, g, a), naive_lse, rest)
+    close(swept.c, truth, naive_c, rest)
+    np.testing.assert_allclose(
+        swept.log_c, np.log(truth).astype(float), rtol=1e-9 + 2 * float32 * (rest > 0), atol=1e-9
+    )
+    assert survey.density == pytest.approx(listed.mean(), abs=2 / listed.size)
+    assert survey.cost >= 1
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_sweep_of_listed_entries_agrees_with_oracle(backend, rng, dtype):
+    scores, a, g = random_case(rng, (400, 70), dtype)
+    survey = kernels_of(backend, scores, 0.5, a).survey(g, 4.0)
+    new = g + rng.normal(size=70)
+    listed = np.where(listed_part(scores, 0.5, g, 4.0), scores.astype(np.float64), -np.inf)
+    logsumexp, c = survey.sweep(new)
+    np.testing.assert_allclose(c, oracle.plan(listed, 0.5, new, a).sum(axis=0).astype(float), rtol=1e-12, atol=1e-17)
+    np.testing.assert_allclose(logsumexp, float(oracle.logsumexp(listed, 0.5, new, a)), rtol=1e-12, atol=1e-12)
+
+
+def test_scores_too_large_for_float32_are_swept_in_float64(backend, rng):
+    scores, a, g = random_case(rng, (60, 9))
+    scores *= 1e30
+    kernels = kernels_of(backend, scores, 0.1, a)
+    swept = kernels.survey(g, 14.0).swept
+    np.testing.assert_allclose(swept.c, oracle.plan(scores, 0.1, g, a).sum(axis=0).astype(float), rtol=1e-12)
+    np.testing.assert_array_equal(kernels.labels(g), scores.argmax(axis=1))
 
 
 def test_sweep_where_columns_underflow(backend, rng):
     scores, a, g = random_case(rng, (50, 6))
     g[2] -= 5000
-    swept = kernels_of(backend, scores, 1.0, a).sweep(g)
+    swept = kernels_of(backend, scores, 1.0, a).survey(g, 14.0).swept
     lifted = oracle.plan(scores, 1.0, g, a)
     x = scores.astype(np.longdouble) + g
     top = x.max(axis=1)
     log_rows = np.log(a) + x[:, 2] - top - np.log(np.exp(x - top[:, None]).sum(axis=1))
     peak = log_rows.max()
-    assert swept.c[2] == 0
+    assert swept.c[2] < 1e-300
     assert lifted[:, 2].sum() < 1e-300
     np.testing.assert_allclose(swept.log_c[2], float(peak + np.log(np.exp(log_rows - peak).sum())), rtol=1e-12)
 
@@ -86,7 +124,7 @@ def test_label_out_of_use_gets_nothing(backend, rng):
     scores, a, g = random_case(rng, (90, 8))
     g[3] = -np.inf
     kernels = kernels_of(backend, scores, 0.1, a)
-    swept = kernels.sweep(g)
+    swept = kernels.survey(g, 40.0).swept
     rest = np.delete(np.arange(8), 3)
     truth = oracle.plan(scores[:, rest], 0.1, g[rest], a).sum(axis=0)
     assert swept.c[3] == 0
@@ -114,13 +152,13 @@ def test_labels_and_shortlist_agree_with_dense_search(backend, rng, dtype):
 
 def test_any_memory_layout_gives_the_same_bits(backend, rng):
     scores, a, g = random_case(rng, (301, 40), "float32")
-    reference = kernels_of(backend, scores, 0.1, a).sweep(g)
+    reference = kernels_of(backend, scores, 0.1, a).survey(g, 2.0).swept
     wide = np.zeros((301, 80), np.float32)
     wide[:, ::2] = scores
     frozen = scores.copy()
     frozen.flags.writeable = False
     for layout in (np.asfortranarray(scores), wide[:, ::2], scores[::-1].copy()[::-1], frozen):
-        swept = kernels_of(backend, layout, 0.1, a).sweep(g)
+        swept = kernels_of(backend, layout, 0.1, a).survey(g, 2.0).swept
         np.testing.assert_array_equal(swept.c, reference.c)
         assert swept.logsumexp == reference.logsumexp
 
@@ -133,20 +171,21 @@ def test_numba_is_bit_identical_for_any_number_of_threads(rng, monkeypatch):
     results = []
     for threads in (1, 2, 7):
         monkeypatch.setattr(numba, "_threads", lambda threads=threads: threads)
-        results.append(kernels.sweep(g))
-    for swept in results[1:]:
-        np.testing.assert_array_equal(swept.c, results[0].c)
-        assert swept.logsumexp == results[0].logsumexp
+        survey = kernels.survey(g, 2.0)
+        results.append((*survey.swept, *survey.sweep(g + 0.1)))
+    for result in results[1:]:
+        for value, first in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(value, first)
 
 
 def test_exponential_is_accurate_to_the_last_digits(rng):
-    from otlabel.backends.numba import _exp
+    from otlabel.backends.compiled import exp
 
     x = -np.concatenate([rng.random(2000) * 40, rng.random(2000) * 590, [0.0]])
-    ours = np.array([_exp(value) for value in x])
+    ours = np.array([exp(value) for value in x])
     assert np.max(np.abs(ours / np.exp(x.astype(np.longdouble)) - 1)) < 5e-16
-    assert _exp(-601.0) == 0.0
-    assert _exp(-np.inf) == 0.0
+    assert exp(-601.0) == 0.0
+    assert exp(-np.inf) == 0.0
 
 
 def test_names_load_and_infer():

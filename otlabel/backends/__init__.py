@@ -33,17 +33,28 @@ class Shortlist(NamedTuple):
     value: np.ndarray  # (entries,) float64: S_ij/epsilon, without g
 
 
+class Survey(Protocol):
+    """A sweep at g that also listed, for each row, the labels within a width of its best."""
+
+    swept: Sweep
+    cost: float  # scores looked at, divided by n*k
+    density: float  # entries listed, divided by n*k
+
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+        """logsumexp and c at a g near by, as if the plan had no other entries than those listed."""
+
+
 class Kernels(Protocol):
     """Kernels bound to one matrix of scores. g is (k,) float64; g_j = -inf takes label j out of use."""
 
-    def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray):
-        """scores (n, k) of any real dtype, scale = 1/epsilon, row weights a (n,) float64."""
+    def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray, largest: float):
+        """scores (n, k) of any real dtype, none larger than ``largest``; scale = 1/epsilon; row weights a (n,)."""
 
     def rescaled(self, factor: float) -> Kernels:
         """Kernels of the same scores at epsilon/factor."""
 
-    def sweep(self, g: np.ndarray) -> Sweep:
-        """One pass over the scores; bit-identical from run to run."""
+    def survey(self, g: np.ndarray, width: float) -> Survey:
+        """One pass over the scores, bit-identical from run to run; lists what lies within ``width`` nats."""
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         """(n,) int64: the first j with the largest S_ij/epsilon + g_j."""

@@ -1,6 +1,6 @@
-"""Kernels for CPUs: one fused pass a sweep, compiled by numba, blocks of rows spread over threads.
+"""Kernels for CPUs: compiled loops over blocks of rows, spread over threads.
 
-Threads are Python's own (the compiled blocks release the interpreter lock): nothing is left running between calls, so
+Threads are Python's own (the compiled loops release the interpreter lock): nothing is left running between calls, so
 forked and threaded programs are safe. Rows are cut into parts that depend on the shape alone and partial sums are added
 in order, so that results are bit-identical for any number of threads.
 """
@@ -9,230 +9,172 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 
-from . import Shortlist, Sweep
+from . import Shortlist, Sweep, compiled
+from . import Survey as AnySurvey
 from . import numpy as _numpy
 
-_BLOCK = 1 << 16  # entries of a block: its float64 exponents fit the second-level cache
+_BLOCK = 1 << 16  # entries of a block: what the loops write of it stays in the second-level cache
 _PART = 1 << 18  # entries of the smallest part worth a thread's start
 _PARTS = 64  # at most: each holds a (k,) partial sum
-_VECTOR = {"nnan", "reassoc", "nsz", "contract"}  # lets sums use SIMD; infinities keep their meaning
+_COARSE = 1.0  # nats: where float32 is wrong by more than this, it is of no use and NumPy's float64 takes over
+
+
+class _Listed(NamedTuple):
+    """The listed entries of a part, in compressed rows."""
+
+    rows: slice
+    indptr: np.ndarray
+    label: np.ndarray  # int32
+    value: np.ndarray
+
+
+class Survey:
+    """The protocol ``otlabel.backends.Survey``."""
+
+    def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
+        n, k = kernels.scores.shape
+        lse = np.empty(n)
+
+        def part(start: int, stop: int) -> tuple[_Listed, float, np.ndarray]:
+            c = np.zeros(k)
+            listed, logsumexp = kernels.list_part(start, stop, g, width, True, c, lse)
+            return listed, logsumexp, c
+
+        parts = kernels.run(part)
+        self._parts, self._a = [listed for listed, _, _ in parts], kernels.a
+        self._logsumexp = float(np.sum([logsumexp for _, logsumexp, _ in parts]))
+        c = np.sum([c for _, _, c in parts], axis=0)
+        c[np.isneginf(g)] = 0.0
+        with np.errstate(divide="ignore"):
+            log_c = np.log(c)
+        tiny = np.flatnonzero((c < _numpy.TINY) & np.isfinite(g))
+        if tiny.size:
+            log_c[tiny] = kernels.log_columns(g, lse, tiny)
+            c[tiny] = np.exp(log_c[tiny])
+        self.density = sum(len(listed.label) for listed in self._parts) / (n * k)
+        self.cost = 1.0 + len(tiny) / k
+        self.swept = Sweep(self._logsumexp, c, log_c)
+
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+        def part(listed: _Listed) -> tuple[float, np.ndarray]:
+            c = np.zeros(len(g))
+            return compiled.sweep_listed(*listed[1:], g, self._a[listed.rows], c), c
+
+        parts = _map(part, self._parts)
+        return self._logsumexp + float(np.sum([rise for rise, _ in parts])), np.sum([c for _, c in parts], axis=0)
 
 
 class Kernels(_numpy.Kernels):
-    """The protocol ``otlabel.backends.Kernels``; the log-domain repair of underflowed sums is NumPy's."""
+    """The protocol ``otlabel.backends.Kernels``."""
 
-    def sweep(self, g: np.ndarray) -> Sweep:
-        def part(start: int, stop: int) -> tuple[float, np.ndarray]:
-            c = np.zeros(len(g))
-            total = 0.0
-            for rows, scores in self._blocks(start, stop):
-                total += _sweep(scores, self.scale, g, self.a[rows], c)
-            return total, c
-
-        parts = self._run(part)
-        c = np.sum([c for _, c in parts], axis=0)
-        return Sweep(float(np.sum([total for total, _ in parts])), c, self.log_c(g, c))
+    def survey(self, g: np.ndarray, width: float) -> AnySurvey:
+        if self._error(g) > _COARSE:
+            return super().survey(g, width)
+        return Survey(self, g, width)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
+        error = self._error(g)
+        if error > _COARSE:
+            return super().labels(g)
         labels = np.empty(len(self.scores), dtype=np.int64)
 
         def part(start: int, stop: int) -> None:
             for rows, scores in self._blocks(start, stop):
-                _labels(scores, self.scale, g, labels[rows])
+                compiled.labels(scores, self.scale, g, 2 * error, labels[rows])
 
-        self._run(part)
+        self.run(part)
         return labels
 
     def shortlist(self, g: np.ndarray, width: float) -> Shortlist:
-        n = len(self.scores)
-        best, counts = np.empty(n), np.empty(n, dtype=np.int64)
+        error = self._error(g)
+        if error > _COARSE:
+            return super().shortlist(g, width)
+        lse = np.empty(len(self.scores))
 
-        def part(start: int, stop: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-            labels, values = [], []
+        def part(start: int, stop: int) -> tuple[np.ndarray, ...]:
+            listed, _ = self.list_part(start, stop, g, width + 2 * error, False, np.zeros(len(g)), lse)
+            return compiled.within(*listed[1:], g, width)
+
+        parts = self.run(part)
+        best, counts, label, value = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return Shortlist(best, np.concatenate([[0], np.cumsum(counts)]), label, value)
+
+    def list_part(
+        self, start: int, stop: int, g: np.ndarray, width: float, relative: bool, c: np.ndarray, lse: np.ndarray
+    ) -> tuple[_Listed, float]:
+        """``compiled.survey`` of some rows; adds to c, fills the rows' lse, returns the lists and the logsumexp."""
+        logsumexp, k = 0.0, len(g)
+        indptr = np.zeros(stop - start + 1, dtype=np.int64)
+        room = max(_BLOCK, k)
+        label, value = np.empty(room, dtype=np.int32), np.empty(room)
+        labels, values = [], []
+        for rows, scores in self._blocks(start, stop):
+            counts = indptr[1 + rows.start - start : 1 + rows.stop - start]
+            logsumexp += compiled.survey(
+                scores, self.scale, g, width, relative, self.a[rows], c, lse[rows], counts, label, value
+            )
+            count = int(counts.sum())
+            labels.append(label[:count].copy())
+            values.append(value[:count].copy())
+        np.cumsum(indptr, out=indptr)
+        return _Listed(slice(start, stop), indptr, np.concatenate(labels), np.concatenate(values)), logsumexp
+
+    def log_columns(self, g: np.ndarray, lse: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """log c_j of some columns, in float64 and the log domain."""
+        with np.errstate(divide="ignore"):
+            log_a = np.log(self.a)
+
+        def part(start: int, stop: int) -> np.ndarray:
+            peak, total = np.full(len(columns), -np.inf), np.zeros(len(columns))
             for rows, scores in self._blocks(start, stop):
-                _count_near(scores, self.scale, g, width, best[rows], counts[rows])
-                total = int(counts[rows].sum())
-                label, value = np.empty(total, dtype=np.int32), np.empty(total)
-                _fill_near(scores, self.scale, g, width, best[rows], label, value)
-                labels.append(label)
-                values.append(value)
-            return labels, values
+                compiled.log_columns(scores, self.scale, g, log_a[rows], lse[rows], columns, peak, total)
+            with np.errstate(divide="ignore"):
+                return peak + np.log(total)
 
-        parts = self._run(part)
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        label = np.concatenate([block for labels, _ in parts for block in labels])
-        return Shortlist(best, indptr, label, np.concatenate([block for _, values in parts for block in values]))
+        return np.logaddexp.reduce(np.stack(self.run(part)), axis=0)
 
-    def _run(self, part: Callable[[int, int], Any]) -> list[Any]:
+    def run(self, part: Callable[[int, int], Any]) -> list[Any]:
         """part(start, stop) over all rows, in parallel; the results in order."""
         n, k = self.scores.shape
         bounds = np.linspace(0, n, int(np.clip(n * k // _PART, 1, min(_PARTS, n))) + 1).astype(int)
-        spans = list(itertools.pairwise(bounds))
-        threads = min(len(spans), _threads())
-        if threads == 1:
-            return [part(*span) for span in spans]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda span: part(*span), spans))
+        return _map(lambda span: part(*span), list(itertools.pairwise(bounds.tolist())))
 
-    def _blocks(self, start: int, stop: int):
-        """Blocks of rows as C-contiguous float32 or float64, views where the caller's array already is."""
-        dtype = self.scores.dtype if self.scores.dtype in (np.float32, np.float64) else _wide(self.scores.dtype)
+    def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of rows in a storage the loops know: views where the caller's array already is."""
+        stored = _storage(self.scores.dtype)
         step = max(1, _BLOCK // self.scores.shape[1])
         for first in range(start, stop, step):
             rows = slice(first, min(first + step, stop))
-            yield rows, np.ascontiguousarray(self.scores[rows], dtype=dtype)
+            block = np.ascontiguousarray(self.scores[rows], dtype=stored)
+            yield rows, block.view(np.uint16) if stored == np.float16 else block
+
+    def _error(self, g: np.ndarray) -> float:
+        """A bound on the error, in nats, of S/epsilon + g in float32: four roundings."""
+        return 4 * 2.0**-24 * (self.largest * self.scale + np.abs(g[np.isfinite(g)]).max())
 
 
-def _wide(dtype: np.dtype) -> type[np.floating]:
-    """The kernels' dtype that holds every value of a narrower one exactly."""
-    return np.float32 if dtype == np.float16 else np.float64
+def _storage(dtype: np.dtype) -> type[np.floating]:
+    """The narrowest type of the compiled loops that holds every value exactly."""
+    if dtype in (np.float16, np.float32):
+        return dtype.type
+    return np.float32 if dtype.kind in "iub" and dtype.itemsize <= 2 else np.float64
+
+
+def _map(work: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+    threads = min(len(items), _threads())
+    if threads == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, items))
 
 
 def _threads() -> int:
     limit = os.environ.get("OTLABEL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, int(limit)) if limit and limit.isdigit() and int(limit) > 0 else cores
-
-
-@intrinsic
-def _as_float64(typing_context, bits):
-    """Reinterpret 64 integer bits as a float64."""
-
-    def code(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.DoubleType())
-
-    return numba.float64(numba.int64), code
-
-
-@intrinsic
-def _as_int64(typing_context, number):
-    """Reinterpret a float64 as 64 integer bits."""
-
-    def code(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return numba.int64(numba.float64), code
-
-
-@intrinsic
-def _larger(typing_context, x, y):
-    """max(x, y) for numbers that are not NaN, in the one form that LLVM turns into SIMD inside a reduction."""
-
-    def code(context, builder, signature, arguments):
-        flags = ["nnan", "nsz"]
-        return builder.select(builder.fcmp_ordered(">", *arguments, flags=flags), *arguments, flags=flags)
-
-    return x(x, y), code
-
-
-_MAGIC = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, which the low bits then hold
-_LOG2E = 1.4426950408889634
-_LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
-
-
-@numba.njit(fastmath={"nnan", "contract"})
-def _exp(x):
-    """exp(x) for x <= 0, relative error 4e-16; 0 below -600, so that no product with it is subnormal.
-
-    exp(x) = 2**m exp(r), |r| <= log(2)/2; a polynomial, because LLVM turns that into SIMD, and no call.
-    A function of its own, without "reassoc": reordering would cancel the addition of _MAGIC.
-    """
-    t = max(x, -700.0) * _LOG2E + _MAGIC
-    m = t - _MAGIC
-    r = (max(x, -700.0) - m * _LN2_HIGH) - m * _LN2_LOW
-    p = 1.6059043836821613e-10
-    p = p * r + 2.08767569878681e-09
-    p = p * r + 2.505210838544172e-08
-    p = p * r + 2.7557319223985893e-07
-    p = p * r + 2.7557319223985888e-06
-    p = p * r + 2.48015873015873e-05
-    p = p * r + 0.0001984126984126984
-    p = p * r + 0.001388888888888889
-    p = p * r + 0.008333333333333333
-    p = p * r + 0.041666666666666664
-    p = p * r + 0.16666666666666666
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    power = _as_float64((_as_int64(t) + 1023) << 52)  # type: ignore[call-arg, var-annotated]
-    return p * power if x > -600.0 else 0.0
-
-
-def _signatures(result, *rest):
-    """One compiled version per storage type; read-only scores are as good as writable ones."""
-    g = numba.types.Array(numba.float64, 1, "C", readonly=True)
-    storage = [numba.types.Array(dtype, 2, "C", readonly=True) for dtype in (numba.float32, numba.float64)]
-    return [result(scores, numba.float64, g, *rest) for scores in storage]
-
-
-_F64, _I64, _I32 = numba.float64[::1], numba.int64[::1], numba.int32[::1]
-
-
-@numba.njit(inline="always")
-def _exponents(scores, scale, g, x):
-    """x_j = S_j/epsilon + g_j of one row; returns the largest."""
-    top = -np.inf
-    for j in range(g.size):
-        x[j] = scores[j] * scale + g[j]
-        top = _larger(top, x[j])  # type: ignore[call-arg]
-    return top
-
-
-@numba.njit(_signatures(numba.float64, _F64, _F64), nogil=True, cache=True, fastmath=_VECTOR)
-def _sweep(scores, scale, g, a, c):
-    """Add the block's rows of Q, docs/algorithm.md eq. (1), to c; return sum_i a_i logsumexp_i."""
-    x = np.empty(g.size)
-    logsumexp = 0.0
-    for i in range(scores.shape[0]):
-        top = _exponents(scores[i], scale, g, x)
-        total = 0.0
-        for j in range(g.size):
-            x[j] = _exp(x[j] - top)
-            total += x[j]
-        logsumexp += a[i] * (top + np.log(total))
-        weight = a[i] / total
-        for j in range(g.size):
-            c[j] += weight * x[j]
-    return logsumexp
-
-
-@numba.njit(_signatures(numba.void, _I64), nogil=True, cache=True)
-def _labels(scores, scale, g, labels):
-    x = np.empty(g.size)
-    for i in range(scores.shape[0]):
-        top = _exponents(scores[i], scale, g, x)
-        j = 0
-        while x[j] < top:
-            j += 1
-        labels[i] = j
-
-
-@numba.njit(_signatures(numba.void, numba.float64, _F64, _I64), nogil=True, cache=True)
-def _count_near(scores, scale, g, width, best, counts):
-    x = np.empty(g.size)
-    for i in range(scores.shape[0]):
-        best[i] = _exponents(scores[i], scale, g, x)
-        count = 0
-        for j in range(g.size):
-            count += x[j] >= best[i] - width and g[j] > -np.inf
-        counts[i] = count
-
-
-@numba.njit(_signatures(numba.void, numba.float64, _F64, _I32, _F64), nogil=True, cache=True)
-def _fill_near(scores, scale, g, width, best, label, value):
-    entry = 0
-    for i in range(scores.shape[0]):
-        for j in range(g.size):
-            if scores[i, j] * scale + g[j] >= best[i] - width and g[j] > -np.inf:
-                label[entry] = j
-                value[entry] = scores[i, j] * scale
-                entry += 1

@@ -9,65 +9,76 @@ import numpy as np
 from scipy.special import logsumexp
 
 from . import Shortlist, Sweep
+from . import Survey as AnySurvey
 
 _BLOCK = 1 << 18  # entries of a block of rows: its float64 temporaries stay in the cache
+TINY = 1e-13  # a column sum below this is computed again, in the log domain
+
+
+class Survey:
+    """The protocol ``otlabel.backends.Survey``."""
+
+    def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
+        n, k = kernels.scores.shape
+        c, lse, listed = np.zeros(k), [], []
+        for rows, x in kernels.exponents(g):
+            best = x.max(axis=1, keepdims=True)
+            near = (x >= best - width) & np.isfinite(g)
+            q = np.exp(x - best)
+            total = q.sum(axis=1)
+            lse.append(best[:, 0] + np.log(total))
+            c += (kernels.a[rows] / total) @ q
+            row, label = np.nonzero(near)
+            value = kernels.rows(rows)[near] - lse[-1][row]
+            listed.append((near.sum(axis=1), label.astype(np.int32), value))
+        counts, labels, values = zip(*listed, strict=True)
+        self._a, self._lse = kernels.a, np.concatenate(lse)
+        self._indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+        self._label, self._value = np.concatenate(labels), np.concatenate(values)
+        self.density = len(self._label) / (n * k)
+        log_c, columns = log_columns(kernels, g, c, self._lse)
+        self.swept = Sweep(float(self._a @ self._lse), c, log_c)
+        self.cost = 1.0 + columns / k
+
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+        near = np.exp(self._value + g[self._label])
+        total = np.add.reduceat(near, self._indptr[:-1])
+        weight = np.repeat(self._a / total, np.diff(self._indptr))
+        c = np.bincount(self._label, weights=near * weight, minlength=len(g))
+        return float(self._a @ (self._lse + np.log(total))), c
 
 
 class Kernels:
     """The protocol ``otlabel.backends.Kernels``, a block of rows at a time."""
 
-    def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray):
-        self.scores, self.scale, self.a = scores, scale, a
+    def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray, largest: float):
+        self.scores, self.scale, self.a, self.largest = scores, scale, a, largest
 
     def rescaled(self, factor: float) -> Self:
-        return type(self)(self.scores, self.scale * factor, self.a)
+        return type(self)(self.scores, self.scale * factor, self.a, self.largest)
 
-    def sweep(self, g: np.ndarray) -> Sweep:
-        c = np.zeros(len(g))
-        total_lse = 0.0
-        for rows, x in self._exponents(g):
-            shift = x.max(axis=1)
-            np.exp(x - shift[:, None], out=x)
-            total = x.sum(axis=1)
-            total_lse += float(self.a[rows] @ (shift + np.log(total)))
-            c += (self.a[rows] / total) @ x
-        return Sweep(total_lse, c, self.log_c(g, c))
-
-    def log_c(self, g: np.ndarray, c: np.ndarray) -> np.ndarray:
-        """log c, from a second pass in the log domain for the labels in use whose sum has underflowed."""
-        with np.errstate(divide="ignore"):
-            log_c = np.log(c)
-        lost = np.flatnonzero((c < 1e-280) & np.isfinite(g))
-        if not lost.size:
-            return log_c
-        parts = []
-        for rows, x in self._exponents(g):
-            shift = x.max(axis=1)
-            with np.errstate(divide="ignore"):
-                log_scale = np.log(self.a[rows]) - shift - np.log(np.exp(x - shift[:, None]).sum(axis=1))
-            parts.append(logsumexp(x[:, lost] + log_scale[:, None], axis=0))
-        log_c[lost] = logsumexp(np.stack(parts), axis=0)
-        return log_c
+    def survey(self, g: np.ndarray, width: float) -> AnySurvey:
+        return Survey(self, g, width)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
-        return np.concatenate([x.argmax(axis=1) for _, x in self._exponents(g)])
+        return np.concatenate([x.argmax(axis=1) for _, x in self.exponents(g)])
 
     def shortlist(self, g: np.ndarray, width: float) -> Shortlist:
         best, counts, labels, values = [], [], [], []
-        for rows, x in self._exponents(g):
+        for rows, x in self.exponents(g):
             block_best = x.max(axis=1)
             near = (x >= (block_best - width)[:, None]) & np.isfinite(g)
             best.append(block_best)
             counts.append(near.sum(axis=1))
             labels.append(np.nonzero(near)[1].astype(np.int32))
-            values.append((self.scores[rows].astype(np.float64) * self.scale)[near])
+            values.append(self.rows(rows)[near])
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
         return Shortlist(np.concatenate(best), indptr, np.concatenate(labels), np.concatenate(values))
 
-    def rows(self, rows: np.ndarray) -> np.ndarray:
+    def rows(self, rows: np.ndarray | slice) -> np.ndarray:
         return self.scores[rows].astype(np.float64) * self.scale
 
-    def _exponents(self, g: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    def exponents(self, g: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """S/epsilon + g, a block of rows at a time."""
         step = max(1, _BLOCK // len(g))
         for start in range(0, len(self.scores), step):
@@ -76,3 +87,14 @@ class Kernels:
             x *= self.scale
             x += g
             yield rows, x
+
+
+def log_columns(kernels: Kernels, g: np.ndarray, c: np.ndarray, lse: np.ndarray) -> tuple[np.ndarray, int]:
+    """log c, from a second pass in the log domain for the columns in use whose sum is tiny; and how many those are."""
+    with np.errstate(divide="ignore"):
+        log_c, log_a = np.log(c), np.log(kernels.a)
+    tiny = np.flatnonzero((c < TINY) & np.isfinite(g))
+    if tiny.size:
+        parts = [logsumexp(x[:, tiny] + (log_a[rows] - lse[rows])[:, None], axis=0) for rows, x in kernels.exponents(g)]
+        log_c[tiny] = logsumexp(np.stack(parts), axis=0)
+    return log_c, len(tiny)

@@ -1,0 +1,211 @@
+"""L-BFGS ascent on a concave function of k potentials, inside a box around where it starts.
+
+In the variable sqrt(b)*g, in which the Hessian's diagonal is near 1 (docs/algorithm.md section 3). The curvature
+gathered is kept by the caller and serves the next ascent, on lists made at another point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+MEMORY = 80  # pairs; 160 vectors of k cost little beside a sweep, and half as many need more of them
+FAR = 1.0  # nats: while some column is further than this from its share, Sinkhorn steps come first
+MAX_SINKHORN = 8  # but no more than these
+EMPTY = 600.0  # nats: a column this far below its share has no gradient to speak of
+STRIDE = 10.0  # a trial step may move g by at most this many times the longest step so far
+BACKTRACKS = 12
+PATIENCE = 60  # steps that do not lower the error by a tenth
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place where F was evaluated. Vectors hold the labels in use only."""
+
+    g: np.ndarray
+    objective: float
+    log_c: np.ndarray  # log column sums, finite even where c underflows
+    gradient: np.ndarray  # b - c
+    survey: Any = None  # what listed the entries there, if the scores were surveyed
+    width: float = 0.0  # nats: of that list
+
+    @property
+    def error(self) -> float:
+        return float(np.abs(self.gradient).sum())
+
+
+class Pairs:
+    """The last MEMORY steps s and changes y of the gradient: an approximate inverse Hessian."""
+
+    def __init__(self, b: np.ndarray):
+        self.root = np.sqrt(b)
+        self.sinkhorn_left = MAX_SINKHORN
+        self.clear()
+
+    def clear(self) -> None:
+        empty = np.empty((0, len(self.root)))
+        self.s, self.y = empty, empty
+        self.sy, self.yy = np.empty((0, 0)), np.empty((0, 0))
+
+    def __len__(self) -> int:
+        return len(self.s)
+
+    def add(self, old: Point, new: Point) -> None:
+        """Learn from a step, unless rounding error is all there is to learn."""
+        s, y = (new.g - old.g) * self.root, (old.gradient - new.gradient) / self.root
+        if not s @ y > 1e-14 * np.sqrt((s @ s) * (y @ y)):
+            return
+        keep = slice(max(0, len(self) - MEMORY + 1), None)
+        self.s, self.y = np.vstack([self.s[keep], s]), np.vstack([self.y[keep], y])
+        self.sy, self.yy = _bordered(self.sy[keep, keep]), _bordered(self.yy[keep, keep])
+        self.sy[:, -1], self.sy[-1, :] = self.s @ y, self.y @ s
+        self.yy[:, -1] = self.yy[-1, :] = self.y @ y
+
+    def direction(self, gradient: np.ndarray) -> np.ndarray:
+        """The ascent direction, in g: the compact form of L-BFGS (Byrd, Nocedal, Schnabel 1994, eq. 3.13)."""
+        v = gradient / self.root
+        gamma = self.sy[-1, -1] / self.yy[-1, -1]
+        upper = np.triu(self.sy)
+        u = solve_triangular(upper, self.s @ v, check_finite=False)
+        inner = np.diag(self.sy) * u + gamma * (self.yy @ u - self.y @ v)
+        w = solve_triangular(upper, inner, trans="T", check_finite=False)
+        return (gamma * v + w @ self.s - gamma * (u @ self.y)) / self.root
+
+
+def _bordered(matrix: np.ndarray) -> np.ndarray:
+    return np.pad(matrix, ((0, 1), (0, 1)))
+
+
+def sinkhorn_step(point: Point, b: np.ndarray) -> np.ndarray:
+    """docs/algorithm.md eq. (3): the textbook update of g; never decreases F."""
+    return np.log(b) - point.log_c
+
+
+def ascend(
+    evaluate: Callable[[np.ndarray], Point],
+    start: Point,
+    b: np.ndarray,
+    pairs: Pairs,
+    *,
+    radius: float = np.inf,
+    goal: float = 0.0,
+    evaluations: int,
+) -> tuple[Point, bool]:
+    """Climb from ``start`` until the error is ``goal``.
+
+    Args:
+        evaluate: g -> Point.
+        start: already evaluated, by the same function.
+        b: (m,) marginal of the labels in use.
+        pairs: curvature so far; added to.
+        radius: nats that each g_j may move.
+        goal: L1 error to stop at.
+        evaluations: at most.
+
+    Returns:
+        The point reached, and whether that was at the edge of the box.
+    """
+    climb = _Climb(evaluate, start, b, radius, goal, evaluations)
+    try:
+        for _ in range(pairs.sinkhorn_left):
+            if np.abs(sinkhorn_step(climb.point, b)).max() <= FAR:
+                break
+            pairs.sinkhorn_left -= 1
+            climb.to(climb.point.g + sinkhorn_step(climb.point, b))
+        while True:
+            old = climb.point
+            _step(climb, pairs, b)
+            pairs.add(old, climb.point)
+    except _Arrived as arrived:
+        return climb.best, arrived.args[0]
+
+
+class _Arrived(Exception):
+    """With whether it was at the edge."""
+
+
+class _Climb:
+    """Where an ascent is, how far it may go, and the best it has seen."""
+
+    def __init__(self, evaluate, start, b, radius, goal, evaluations):
+        self.evaluate, self.start, self.radius, self.goal, self.left = evaluate, start, radius, goal, evaluations
+        self.point = self.best = start
+        self.longest = float(np.abs(sinkhorn_step(start, b)).max())
+        self.since_better, self.lowest = 0, start.error
+
+    def at(self, g: np.ndarray) -> Point:
+        """Evaluate a trial."""
+        if self.left < 1 or self.since_better >= PATIENCE:
+            raise _Arrived(False)
+        self.left -= 1
+        return self.evaluate(g)
+
+    def to(self, goal: np.ndarray | Point) -> None:
+        """Go to g, cut to the box, or to a trial."""
+        if isinstance(goal, Point):
+            new = goal
+        else:
+            new = self.at(np.clip(goal, self.start.g - self.radius, self.start.g + self.radius))
+        self.longest = max(self.longest, float(np.abs(new.g - self.point.g).max()))
+        self.point = new
+        self.since_better = 0 if new.error < 0.9 * self.lowest else self.since_better + 1
+        self.lowest = min(self.lowest, new.error)
+        if new.error < self.best.error or new.objective > self.best.objective:
+            self.best = new
+        if new.error <= self.goal:
+            raise _Arrived(False)
+        if np.abs(new.g - self.start.g).max() >= 0.999 * self.radius:
+            raise _Arrived(True)
+
+    def room(self, direction: np.ndarray) -> float:
+        """The longest step along the direction that stays in the box."""
+        if self.radius == np.inf:
+            return np.inf
+        ahead = self.start.g + np.sign(direction) * self.radius - self.point.g
+        moving = direction != 0
+        return float((ahead[moving] / direction[moving]).min())
+
+
+def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
+    """One L-BFGS step; Sinkhorn's where there is none."""
+    point = climb.point
+    # While a column is (nearly) empty its entry of the gradient says nothing about how far g_j must go: log c does.
+    if len(pairs) and sinkhorn_step(point, b).max() <= EMPTY:
+        direction = pairs.direction(point.gradient)
+        # Where the plan is saturated y is rounding noise, and the step it suggests can be of any length.
+        longest = np.abs(direction).max()
+        if longest > 0:
+            new = _search(climb, direction * min(1.0, STRIDE * climb.longest / longest))
+            if new is not None:
+                climb.to(new)
+                return
+    pairs.clear()
+    climb.to(point.g + sinkhorn_step(point, b))
+
+
+def _search(climb: _Climb, direction: np.ndarray) -> Point | None:
+    """A step along ``direction`` that raises F, judged by F where F can tell and by the gradient where it cannot.
+
+    The approximate Wolfe conditions of Hager and Zhang (SIAM J. Optim. 16, 2005): near the optimum differences of F
+    drown in rounding, but the slope b.d - c.d keeps its digits. Returns None if no step was found.
+    """
+    point = climb.point
+    slope = float(point.gradient @ direction)
+    if not slope > 0:
+        return None
+    step = min(1.0, climb.room(direction))
+    noise = 1e-13 * (1 + abs(point.objective))
+    for _ in range(BACKTRACKS):
+        new = climb.at(point.g + step * direction)
+        new_slope = float(new.gradient @ direction)
+        rise = new.objective - point.objective
+        if rise >= 1e-4 * step * slope or (rise >= -noise and new_slope >= -0.8 * slope):
+            return new
+        # F is concave along the line, so the slopes bracket its maximum: take their secant, kept off the ends.
+        fall = slope - new_slope
+        step *= float(np.clip(slope / fall, 0.1, 0.7)) if fall > 0 else 0.5
+    return None
