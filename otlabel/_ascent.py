@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 
 MEMORY = 80  # pairs; 160 vectors of k cost little beside a sweep, and half as many need more of them
 FAR = 1.0  # nats: while some column is further than this from its share, Sinkhorn steps come first
@@ -19,6 +19,8 @@ MAX_SINKHORN = 8  # but no more than these
 EMPTY = 600.0  # nats: a column this far below its share has no gradient to speak of
 STRIDE = 10.0  # a trial step may move g by at most this many times the longest step so far
 BACKTRACKS = 12
+DAMPING = 1e-9  # of the Hessian's diagonal
+CLOSE = 1e-2  # L1 error from which on Newton's step is better than L-BFGS's, where a Hessian can be had
 PATIENCE = 60  # steps that do not lower the error by a tenth
 
 
@@ -30,6 +32,7 @@ class Point:
     objective: float
     log_c: np.ndarray  # log column sums, finite even where c underflows
     gradient: np.ndarray  # b - c
+    hessian: Callable[[], np.ndarray] | None = None  # of -F, lower triangle, where it costs no more than some sweeps
     survey: Any = None  # what listed the entries there, if the scores were surveyed
     width: float = 0.0  # nats: of that list
 
@@ -174,8 +177,12 @@ def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
     """One L-BFGS step; Sinkhorn's where there is none."""
     point = climb.point
     # While a column is (nearly) empty its entry of the gradient says nothing about how far g_j must go: log c does.
-    if len(pairs) and sinkhorn_step(point, b).max() <= EMPTY:
-        direction = pairs.direction(point.gradient)
+    direction = None
+    if sinkhorn_step(point, b).max() <= EMPTY:
+        direction = _newton(point, b)
+        if direction is None and len(pairs):
+            direction = pairs.direction(point.gradient)
+    if direction is not None:
         # Where the plan is saturated y is rounding noise, and the step it suggests can be of any length.
         longest = np.abs(direction).max()
         if longest > 0:
@@ -185,6 +192,21 @@ def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
                 return
     pairs.clear()
     climb.to(point.g + sinkhorn_step(point, b))
+
+
+def _newton(point: Point, b: np.ndarray) -> np.ndarray | None:
+    if point.hessian is None or point.error > CLOSE:
+        return None
+    h = point.hessian()
+    h += np.outer(
+        b, b
+    )  # along constant g, which changes nothing, F is flat: this makes it curved there, and only there
+    # Groups of labels that share hardly an item make it singular to rounding.
+    h[np.diag_indices(len(b))] += DAMPING * b
+    try:
+        return cho_solve(cho_factor(h, lower=True, overwrite_a=True, check_finite=False), point.gradient)
+    except LinAlgError:
+        return None
 
 
 def _search(climb: _Climb, direction: np.ndarray) -> Point | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -26,8 +27,10 @@ GAIN = 1e-3  # but no less than this share of the error they began with: the lis
 CROWDED = 18.0  # nats: where the width must be smaller, many labels carry each row and lists are of little use far away
 BURST = 3  # full sweeps of L-BFGS there
 MAX_SINKHORN = 8  # full Sinkhorn steps at most while some column is further from its share than the width
-# Surveys without a higher F or an error lower by a tenth before the solve is called a plateau: Sinkhorn is slow.
+# Surveys without a higher F or a lower error before the solve is called a plateau: Sinkhorn is slow.
 PATIENCE = {"lbfgs": 6, "sinkhorn": 50}
+MAX_PAIRS = 64.0  # entries of a row that share it with each entry: up to there a Hessian is worth its time
+MAX_NEWTON = 4096  # labels up to which its factors are
 MAX_SHRINK = 6  # times the trust region is cut in four
 
 
@@ -69,7 +72,7 @@ class _Solve:
         self.sweeps += survey.cost
         swept = survey.swept
         objective = float(self.b @ g - swept.logsumexp)
-        point = Point(g, objective, swept.log_c[self.active], self.b - swept.c[self.active], survey, width)
+        point = Point(g, objective, swept.log_c[self.active], self.b - swept.c[self.active], None, survey, width)
         self._record(point)
         return point
 
@@ -86,13 +89,27 @@ class _Solve:
         """The width for a g whose error is small: what lies beyond it weighs little beside tol."""
         return NARROWEST + 0.5 * float(np.log(1 / min(self.tol, 1e-3)))
 
-    def model(self, point: Point) -> Callable[[np.ndarray], Point]:
-        """F as the entries listed at ``point`` have it, corrected so that F and its gradient are right there."""
+    def model(self, point: Point) -> tuple[Callable[[np.ndarray], Point], Point]:
+        """F as the entries listed at ``point`` have it, corrected so that F and its gradient are right there.
+
+        Returns:
+            the model, and ``point`` as the model sees it.
+        """
         survey = point.survey
+        with_hessian = survey.pairs <= MAX_PAIRS and len(self.b) <= MAX_NEWTON
         logsumexp, listed_c = survey.sweep(self._all(point.g))
         self.sweeps += survey.density
         missing = self.b - listed_c[self.active] - point.gradient
         offset = float(self.b @ point.g - logsumexp) - point.objective
+
+        def hessian(g: np.ndarray, c: np.ndarray) -> np.ndarray:
+            self.sweeps += survey.density
+            h = -survey.hessian(self._all(g))[np.ix_(self.active, self.active)]
+            h[np.diag_indices(len(h))] += c
+            return h
+
+        def at(g: np.ndarray, objective: float, log_c: np.ndarray, c: np.ndarray) -> Point:
+            return Point(g, objective, log_c, self.b - c, partial(hessian, g, c) if with_hessian else None)
 
         def evaluate(g: np.ndarray) -> Point:
             self.sweeps += survey.density
@@ -101,9 +118,9 @@ class _Solve:
             objective = float(self.b @ g - logsumexp) - offset - float(missing @ (g - point.g))
             # A column that the lists hardly know changes as its own potential does.
             log_c = np.where(c > 1e-12, np.log(np.maximum(c, 1e-12)), point.log_c + g - point.g)
-            return Point(g, objective, log_c, self.b - c)
+            return at(g, objective, log_c, c)
 
-        return evaluate
+        return evaluate, at(point.g, point.objective, point.log_c, self.b - point.gradient)
 
     def affordable(self, survey: Survey) -> int:
         """Evaluations of a model that leave enough of max_sweeps to certify where it leads."""
@@ -118,7 +135,7 @@ class _Solve:
         self.history.append((self.sweeps, point.objective, point.error))
         count = len(self.history)
         noise = 1e-13 * (1 + abs(point.objective))
-        if not point.objective <= self.highest + noise or (self.best and point.error < 0.9 * self.best.error):
+        if not point.objective <= self.highest + noise or (self.best and point.error < self.best.error):
             self.last_progress = count
         self.highest = max(self.highest, point.objective)
         # A lower error counts where F is not lower: far out, a rejected trial can have both by accident.
@@ -196,8 +213,9 @@ def _lbfgs(state: _Solve, g: np.ndarray) -> None:
         radius = max(point.width - MARGIN, 5.0) / 4.0**shrink
         goal = max(SHARE * state.tol, GAIN * point.error)
         evaluations = state.affordable(point.survey)
-        end, at_edge = ascend(state.model(point), point, b, pairs, radius=radius, goal=goal, evaluations=evaluations)
-        g = end.g if end is not point else point.g + step
+        model, start = state.model(point)
+        end, at_edge = ascend(model, start, b, pairs, radius=radius, goal=goal, evaluations=evaluations)
+        g = end.g if end is not start else point.g + step
         width = state.width(g)
         new = state.survey(g, width if at_edge else min(width, state.near()))
         if new.objective > point.objective or new.error < point.error:

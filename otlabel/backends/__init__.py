@@ -39,9 +39,13 @@ class Survey(Protocol):
     swept: Sweep
     cost: float  # scores looked at, divided by n*k
     density: float  # entries listed, divided by n*k
+    pairs: float  # pairs of entries listed in the same row, divided by entries: what a Hessian costs beside a sweep
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         """logsumexp and c at a g near by, as if the plan had no other entries than those listed."""
+
+    def hessian(self, g: np.ndarray) -> np.ndarray:
+        """(k, k): sum_i a_i p_i p_i^T of the same plan, p_i its row i divided by a_i; lower triangle."""
 
 
 class Kernels(Protocol):

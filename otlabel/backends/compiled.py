@@ -202,6 +202,21 @@ def sweep_listed(indptr, label, value, g, a, c):
     return weighted
 
 
+@_jit(numba.void(_I64, _I32, _F64, _G, _F64, numba.float64[:, ::1]))
+def hessian_listed(indptr, label, value, g, a, h):
+    """Add sum_i a_i p_i p_i^T, p_i row i of the plan of the listed entries, to the lower triangle of h (k, k)."""
+    p = np.empty(g.size)
+    for i in range(indptr.size - 1):
+        first, count, total = indptr[i], indptr[i + 1] - indptr[i], 0.0
+        for e in range(count):
+            p[e] = exp(value[first + e] + g[label[first + e]])
+            total += p[e]
+        for e in range(count):
+            weight = a[i] * p[e] / (total * total)
+            for f in range(e + 1):
+                h[label[first + e], label[first + f]] += weight * p[f]
+
+
 @_jit(numba.types.Tuple((_F64, _I64, _I32, _F64))(_I64, _I32, _F64, _G, numba.float64))
 def within(indptr, label, value, g, width):
     """Of listed entries with absolute values, those within ``width`` of their row's best, all in float64.

@@ -22,6 +22,7 @@ from . import numpy as _numpy
 _BLOCK = 1 << 16  # entries of a block: what the loops write of it stays in the second-level cache
 _PART = 1 << 18  # entries of the smallest part worth a thread's start
 _PARTS = 64  # at most: each holds a (k,) partial sum
+_HESSIANS = 2  # partial Hessians, added in order: as many threads work at one
 _COARSE = 1.0  # nats: where float32 is wrong by more than this, it is of no use and NumPy's float64 takes over
 
 
@@ -57,7 +58,9 @@ class Survey:
         if tiny.size:
             log_c[tiny] = kernels.log_columns(g, lse, tiny)
             c[tiny] = np.exp(log_c[tiny])
-        self.density = sum(len(listed.label) for listed in self._parts) / (n * k)
+        entries = sum(len(listed.label) for listed in self._parts)
+        self.density = entries / (n * k)
+        self.pairs = sum(float((np.diff(listed.indptr) ** 2).sum()) for listed in self._parts) / entries
         self.cost = 1.0 + len(tiny) / k
         self.swept = Sweep(self._logsumexp, c, log_c)
 
@@ -68,6 +71,15 @@ class Survey:
 
         parts = _map(part, self._parts)
         return self._logsumexp + float(np.sum([rise for rise, _ in parts])), np.sum([c for _, c in parts], axis=0)
+
+    def hessian(self, g: np.ndarray) -> np.ndarray:
+        def share(which: int) -> np.ndarray:
+            h = np.zeros((len(g), len(g)))
+            for listed in self._parts[which::_HESSIANS]:
+                compiled.hessian_listed(*listed[1:], g, self._a[listed.rows], h)
+            return h
+
+        return np.sum(_map(share, list(range(_HESSIANS))), axis=0)
 
 
 class Kernels(_numpy.Kernels):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
 from . import Shortlist, Sweep
@@ -36,6 +37,7 @@ class Survey:
         self._indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
         self._label, self._value = np.concatenate(labels), np.concatenate(values)
         self.density = len(self._label) / (n * k)
+        self.pairs = float((np.diff(self._indptr) ** 2).sum()) / len(self._label)
         log_c, columns = log_columns(kernels, g, c, self._lse)
         self.swept = Sweep(float(self._a @ self._lse), c, log_c)
         self.cost = 1.0 + columns / k
@@ -46,6 +48,13 @@ class Survey:
         weight = np.repeat(self._a / total, np.diff(self._indptr))
         c = np.bincount(self._label, weights=near * weight, minlength=len(g))
         return float(self._a @ (self._lse + np.log(total))), c
+
+    def hessian(self, g: np.ndarray) -> np.ndarray:
+        near = np.exp(self._value + g[self._label])
+        row = np.repeat(np.arange(len(self._a)), np.diff(self._indptr))
+        near *= (np.sqrt(self._a) / np.add.reduceat(near, self._indptr[:-1]))[row]
+        p = csr_array((near, self._label, self._indptr), shape=(len(self._a), len(g)))
+        return (p.T @ p).toarray()
 
 
 class Kernels:
