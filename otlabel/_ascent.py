@@ -21,7 +21,7 @@ STRIDE = 10.0  # a trial step may move g by at most this many times the longest 
 BACKTRACKS = 12
 DAMPING = 1e-9  # of the Hessian's diagonal
 CLOSE = 1e-2  # L1 error from which on Newton's step is better than L-BFGS's, where a Hessian can be had
-PATIENCE = 60  # steps that do not lower the error by a tenth
+PATIENCE = 30  # steps that do not lower the error by a tenth
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ._result import Status, Step
 from .backends import Kernels, Survey
 
 SMALL = 1 << 18  # entries n*k up to which a survey lists them all
-DENSITY = 0.06  # of the entries are listed by the surveys of a larger problem, about
+LISTED = 50  # entries of a row are listed by the surveys of a larger problem, about
 SAMPLE = 256  # rows that tell which width that is
 NARROWEST, WIDEST = 12.0, 500.0  # nats: bounds of the width, by what an entry at its edge still weighs, and can become
 MARGIN = 6.0  # nats: g may move by the width less this before the lists are made anew
@@ -29,6 +29,7 @@ BURST = 3  # full sweeps of L-BFGS there
 MAX_SINKHORN = 8  # full Sinkhorn steps at most while some column is further from its share than the width
 # Surveys without a higher F or a lower error before the solve is called a plateau: Sinkhorn is slow.
 PATIENCE = {"lbfgs": 6, "sinkhorn": 50}
+FLOOR = 1e-15  # the sums of float64 tell no smaller error
 MAX_PAIRS = 64.0  # entries of a row that share it with each entry: up to there a Hessian is worth its time
 MAX_NEWTON = 4096  # labels up to which its factors are
 MAX_SHRINK = 6  # times the trust region is cut in four
@@ -77,13 +78,13 @@ class _Solve:
         return point
 
     def width(self, g: np.ndarray) -> float:
-        """The width at which about DENSITY of the entries are listed near g."""
+        """The width at which about LISTED entries of a row are listed near g."""
         if self.size <= SMALL:
             return WIDEST
         x = self.kernels.rows(self.rows)[:, self.active] + g
         self.sweeps += self.sample_cost
         depth = x.max(axis=1, keepdims=True) - x
-        return float(np.clip(np.quantile(depth, DENSITY), NARROWEST, WIDEST))
+        return float(np.clip(np.quantile(depth, min(1.0, LISTED / depth.shape[1])), NARROWEST, WIDEST))
 
     def near(self) -> float:
         """The width for a g whose error is small: what lies beyond it weighs little beside tol."""
@@ -149,6 +150,8 @@ class _Solve:
             self.callback(Step(self.head, self.sweeps, point.objective, point.error))
         if point.error <= self.tol:
             raise _Stop(Status.CONVERGED)
+        if point.error <= FLOOR:
+            raise _Stop(Status.PLATEAU)
         if self.sweeps + 1 > self.max_sweeps:
             raise _Stop(Status.SWEEP_LIMIT)
         if count - self.last_progress >= self.patience:
@@ -219,7 +222,7 @@ def _lbfgs(state: _Solve, g: np.ndarray) -> None:
         width = state.width(g)
         new = state.survey(g, width if at_edge else min(width, state.near()))
         if new.objective > point.objective or new.error < point.error:
-            crowded = at_edge and point.width < CROWDED and new.error > 0.3 * point.error
+            crowded = at_edge and width < CROWDED and new.error > 0.3 * point.error
             point, shrink = new, 0
             if crowded:
                 point, _ = ascend(lambda g: state.survey(g, state.near()), point, b, pairs, evaluations=BURST)

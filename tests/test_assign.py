@@ -346,7 +346,7 @@ def test_the_result_is_the_best_point_seen(backend, rng):
         result = otlabel.assign(
             rng.normal(size=(300, 20)) * 20,
             epsilon=1.0,
-            max_sweeps=15,
+            max_sweeps=4,
             tol=1e-12,
             backend=backend,
             callback=steps.append,

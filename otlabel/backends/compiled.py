@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 from .simd import CHUNK, above, add_scaled, affine_max, exp_sum, lowest, number
 
 NEGLIGIBLE = np.float32(40.0)  # nats: a chunk this far below the row's best carries less than 1e-15 of it
+ROWS = 64  # rows taken together; their float32 column sums are added up before float64 takes them
 _FAST = {"nnan", "reassoc", "nsz", "contract"}  # sums may be reordered, which SIMD needs
 _LOWEST, _FINITE = np.float32(-np.inf), np.float32(-3e38)
 
@@ -114,8 +115,21 @@ def _exponents(row, scale, g, g32, x, peaks):
     return top
 
 
-@_jit(_for_storage(numba.float64, numba.float64, numba.boolean, _F64, _F64, _F64, _I64, _I32, _F64))
-def survey(scores, scale, g, width, relative, a, c, lse, counts, label, value):
+@_jit(
+    _for_storage(
+        numba.types.UniTuple(numba.int64, 2),
+        numba.int64,
+        numba.float64,
+        numba.boolean,
+        _F64,
+        _F64,
+        _F64,
+        _I64,
+        _I32,
+        _F64,
+    )
+)
+def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, value):
     """One sweep over a block of rows, docs/algorithm.md eq. (1), that also lists what matters in each.
 
     Entries within ``width`` nats of their row's best are listed and evaluated in float64; the rest, a small share of
@@ -125,15 +139,17 @@ def survey(scores, scale, g, width, relative, a, c, lse, counts, label, value):
         scores: (m, k) float64, float32, or uint16 holding the bits of float16.
         scale: 1/epsilon.
         g: (k,); -inf takes a label out of use.
+        start: the first row to do.
         relative: whether listed values are S/epsilon less the row's logsumexp, or S/epsilon itself.
         a: (m,) row weights.
-        c: (k,) the column sums of the block are added to it.
+        c: (k,) the column sums of the rows are added to it.
         lse: (m,) out: logsumexp_j(S_ij/epsilon + g_j).
         counts: (m,) out: entries listed of each row.
-        label, value: out, m*k long: the entries, row by row.
+        label, value: out, at least k long: the entries, row by row.
 
     Returns:
-        sum_i a_i lse_i.
+        the row after the last that was done, which is m unless another might not have found room in ``label``; and how
+        many entries were listed.
     """
     k = g.size
     chunks = (k + CHUNK - 1) // CHUNK
@@ -141,8 +157,8 @@ def survey(scores, scale, g, width, relative, a, c, lse, counts, label, value):
     peaks = np.empty(chunks, np.float32)
     g32 = g.astype(np.float32)
     near = np.empty(k)
-    used, weighted = 0, 0.0
-    for i in range(scores.shape[0]):
+    used, i = 0, start
+    while i < scores.shape[0] and used + k <= label.size:
         row = scores[i]
         top = _exponents(row, scale, g, g32, x, peaks)
         bar, negligible = max(top - np.float32(width), _FINITE), top - NEGLIGIBLE
@@ -167,18 +183,20 @@ def survey(scores, scale, g, width, relative, a, c, lse, counts, label, value):
             total += near[e]
         lse[i] = top + np.log(total)
         counts[i] = count
-        weighted += a[i] * lse[i]
         weight = a[i] / total
         for e in range(count):
-            c[label[first + e]] += weight * near[e]
+            c[np.uint32(label[first + e])] += weight * near[e]
             if relative:
                 value[first + e] -= lse[i]
         for q in range(chunks):
             if peaks[q] >= negligible:
                 add_scaled(rest_c, np.float32(weight), x, q * CHUNK)
-    for j in range(k):
-        c[j] += rest_c[j]
-    return weighted
+        i += 1
+        if i % ROWS == 0 or i == scores.shape[0] or used + k > label.size:
+            for j in range(k):
+                c[j] += rest_c[j]
+            rest_c[:] = 0.0
+    return i, used
 
 
 @_jit(numba.float64(_I64, _I32, _F64, _G, _F64, _F64))
@@ -187,18 +205,27 @@ def sweep_listed(indptr, label, value, g, a, c):
 
     Adds to c; returns sum_i a_i (logsumexp_i - the one that the values are relative to).
     """
-    near = np.empty(label.size)
-    for e in range(label.size):
-        near[e] = exp(value[e] + g[label[e]])
+    m = indptr.size - 1
+    longest = 0
+    for i in range(0, m, ROWS):
+        longest = max(longest, indptr[min(i + ROWS, m)] - indptr[i])
+    near = np.empty(longest)  # of some rows at a time: it stays in the cache
     weighted = 0.0
-    for i in range(indptr.size - 1):
-        total = 0.0
-        for e in range(indptr[i], indptr[i + 1]):
-            total += near[e]
-        weighted += a[i] * np.log(total)
-        weight = a[i] / total
-        for e in range(indptr[i], indptr[i + 1]):
-            c[label[e]] += weight * near[e]
+    for start in range(0, m, ROWS):
+        stop = min(start + ROWS, m)
+        first, last = indptr[start], indptr[stop]
+        for e in range(last - first):  # by itself, because the gather would keep exp from becoming SIMD
+            near[e] = value[first + e] + g[np.uint32(label[first + e])]
+        for e in range(last - first):
+            near[e] = exp(near[e])
+        for i in range(start, stop):
+            total = 0.0
+            for e in range(indptr[i] - first, indptr[i + 1] - first):
+                total += near[e]
+            weighted += a[i] * np.log(total)
+            weight = a[i] / total
+            for e in range(indptr[i] - first, indptr[i + 1] - first):
+                c[np.uint32(label[first + e])] += weight * near[e]
     return weighted
 
 
@@ -209,12 +236,13 @@ def hessian_listed(indptr, label, value, g, a, h):
     for i in range(indptr.size - 1):
         first, count, total = indptr[i], indptr[i + 1] - indptr[i], 0.0
         for e in range(count):
-            p[e] = exp(value[first + e] + g[label[first + e]])
+            p[e] = exp(value[first + e] + g[np.uint32(label[first + e])])
             total += p[e]
         for e in range(count):
-            weight = a[i] * p[e] / (total * total)
+            p[e] /= total
+            weight = a[i] * p[e]
             for f in range(e + 1):
-                h[label[first + e], label[first + f]] += weight * p[f]
+                h[np.uint32(label[first + e]), np.uint32(label[first + f])] += weight * p[f]
 
 
 @_jit(numba.types.Tuple((_F64, _I64, _I32, _F64))(_I64, _I32, _F64, _G, numba.float64))

@@ -19,7 +19,8 @@ from . import Shortlist, Sweep, compiled
 from . import Survey as AnySurvey
 from . import numpy as _numpy
 
-_BLOCK = 1 << 16  # entries of a block: what the loops write of it stays in the second-level cache
+_BLOCK = 1 << 16  # entries of a block that has to be converted first: the copy stays in the second-level cache
+_ROOM = 1 << 18  # entries listed at a time
 _PART = 1 << 18  # entries of the smallest part worth a thread's start
 _PARTS = 64  # at most: each holds a (k,) partial sum
 _HESSIANS = 2  # partial Hessians, added in order: as many threads work at one
@@ -121,20 +122,32 @@ class Kernels(_numpy.Kernels):
         self, start: int, stop: int, g: np.ndarray, width: float, relative: bool, c: np.ndarray, lse: np.ndarray
     ) -> tuple[_Listed, float]:
         """``compiled.survey`` of some rows; adds to c, fills the rows' lse, returns the lists and the logsumexp."""
-        logsumexp, k = 0.0, len(g)
-        indptr = np.zeros(stop - start + 1, dtype=np.int64)
-        room = max(_BLOCK, k)
+        k = len(g)
+        counts = np.zeros(stop - start, dtype=np.int64)
+        room = max(_ROOM, k)
         label, value = np.empty(room, dtype=np.int32), np.empty(room)
         labels, values = [], []
         for rows, scores in self._blocks(start, stop):
-            counts = indptr[1 + rows.start - start : 1 + rows.stop - start]
-            logsumexp += compiled.survey(
-                scores, self.scale, g, width, relative, self.a[rows], c, lse[rows], counts, label, value
-            )
-            count = int(counts.sum())
-            labels.append(label[:count].copy())
-            values.append(value[:count].copy())
-        np.cumsum(indptr, out=indptr)
+            done = 0
+            while done < len(scores):
+                done, count = compiled.survey(
+                    scores,
+                    self.scale,
+                    g,
+                    done,
+                    width,
+                    relative,
+                    self.a[rows],
+                    c,
+                    lse[rows],
+                    counts[rows.start - start : rows.stop - start],
+                    label,
+                    value,
+                )
+                labels.append(label[:count].copy())
+                values.append(value[:count].copy())
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        logsumexp = float(self.a[start:stop] @ lse[start:stop])
         return _Listed(slice(start, stop), indptr, np.concatenate(labels), np.concatenate(values)), logsumexp
 
     def log_columns(self, g: np.ndarray, lse: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -158,9 +171,12 @@ class Kernels(_numpy.Kernels):
         return _map(lambda span: part(*span), list(itertools.pairwise(bounds.tolist())))
 
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Blocks of rows in a storage the loops know: views where the caller's array already is."""
+        """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is."""
         stored = _storage(self.scores.dtype)
-        step = max(1, _BLOCK // self.scores.shape[1])
+        ready = self.scores.dtype == stored and self.scores.flags.c_contiguous
+        # Whole groups of rows, so that the layout of the caller's array does not change the order of any sum.
+        groups = max(1, _BLOCK // self.scores.shape[1] // compiled.ROWS)
+        step = stop - start if ready else groups * compiled.ROWS
         for first in range(start, stop, step):
             rows = slice(first, min(first + step, stop))
             block = np.ascontiguousarray(self.scores[rows], dtype=stored)

@@ -75,7 +75,10 @@ _POLYNOMIAL = (1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0)
 
 
 def _exp(builder, x):
-    """exp(x) for -87 <= x <= 0, relative error 2e-7, as 2**m exp(r) with |r| <= log(2)/2; below that exp(-87)."""
+    """exp(x) for -60 <= x <= 0, relative error 2e-7, as 2**m exp(r) with |r| <= log(2)/2; below that exp(-60).
+
+    1e-26 is as good as nothing here, and no product with a weight is subnormal, which would be slow.
+    """
 
     def add(p, q):
         return builder.fadd(p, q, flags=_STRICT)
@@ -83,7 +86,7 @@ def _exp(builder, x):
     def times(p, q):
         return builder.fmul(p, q, flags=_STRICT)
 
-    x = _maximum(builder, x, _constant(-87.0))
+    x = _maximum(builder, x, _constant(-60.0))
     t = add(times(x, _constant(_LOG2E)), _constant(_MAGIC))
     m = add(t, _constant(-_MAGIC))
     r = add(add(x, times(m, _constant(-_LN2_HIGH))), times(m, _constant(-_LN2_LOW)))
