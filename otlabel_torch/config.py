@@ -52,6 +52,8 @@ class Config:
     --rounding argmax only: balanced labels have the best total score, whatever the temperature."""
     rounding: Literal["balanced", "argmax"] = "balanced"
     """How the plan becomes labels: sizes exactly equal, or the paper's argmax of each row."""
+    views: int = 4
+    """Augmented views of an image that its scores are averaged over when labels are solved for; 0: the image itself."""
     relabels: int | None = None
     """How often the labels are solved for, the first time included; at most once an epoch and once at the end.
     0 trains nothing, 1 never updates the first labels. Default: as often as there are epochs."""

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 import otlabel
 
-from .augment import normalise
+from .augment import Augment, normalise
 from .data import Images
 from .models import Network
 
@@ -29,7 +29,7 @@ class Labelling:
 
     labels: Tensor  # (n, heads) int64
     potentials: np.ndarray  # (heads, k)
-    sweeps: int  # the most of any head
+    sweeps: float  # the most of any head
     seconds: float  # of the transport, the network's pass not counted
     converged: bool
 
@@ -38,17 +38,34 @@ class Labelling:
 def collect(network: Network, images: Images, device: torch.device) -> Tensor:
     """Features (n, width) of every image in its place, in eval mode and without augmentation."""
     batches = images.pixels.split(BATCH)
-    bar = tqdm(batches, desc="scores", unit="batch", leave=False, disable=None)
+    bar = tqdm(batches, desc="features", unit="batch", leave=False, disable=None)
     with evaluating(network):
         return torch.cat([network.features(normalise(batch.to(device))).cpu() for batch in bar])
 
 
 @torch.no_grad()
-def collect_scores(network: Network, features: Tensor) -> Tensor:
-    """Scores (heads, n, k) of the features (n, width), in eval mode."""
+def collect_hidden(network: Network, images: Images, device: torch.device, augment: Augment, views: int) -> Tensor:
+    """Inputs (n, width) of the heads, in eval mode, averaged over ``views`` augmented views; 0: the image itself.
+
+    The heads are linear, so that these give the scores averaged over views. Up to a constant a row, which no plan sees,
+    those are the log-probabilities that SeLa's objective averages over the same augmentations.
+    """
+    batches = images.pixels.split(BATCH)
+    bar = tqdm(batches, desc="scores", unit="batch", leave=False, disable=None)
+    hidden = []
     with evaluating(network):
-        device = network.head.weight.device
-        return network.scores(features.to(device)).permute(1, 0, 2).contiguous().cpu()
+        for batch in bar:
+            batch = batch.to(device)
+            inputs = (augment(batch) for _ in range(views)) if views else (normalise(batch),)
+            hidden.append(sum(network.hidden(network.features(view)) for view in inputs).cpu() / max(views, 1))
+    return torch.cat(hidden)
+
+
+@torch.no_grad()
+def collect_scores(network: Network, hidden: Tensor) -> Tensor:
+    """Scores (heads, n, k) of the heads' inputs (n, width)."""
+    device = network.head.weight.device
+    return network.scores(hidden.to(device)).permute(1, 0, 2).contiguous().cpu()
 
 
 @contextmanager
@@ -62,11 +79,11 @@ def evaluating(network: Network) -> Iterator[None]:
         network.train(was_training)
 
 
-def solve(network: Network, features: Tensor, epsilon: float, rounding: Literal["balanced", "argmax"]) -> Labelling:
-    """One equipartition a head from the scores that the heads give to the features (n, width)."""
-    scores = collect_scores(network, features)
+def solve(network: Network, hidden: Tensor, epsilon: float, rounding: Literal["balanced", "argmax"]) -> Labelling:
+    """One equipartition a head from the scores that the heads give to their inputs (n, width)."""
+    scores = collect_scores(network, hidden)
     start = time.perf_counter()
     result = otlabel.assign(scores, k=network.k, epsilon=epsilon, rounding=rounding)
     seconds = time.perf_counter() - start
-    sweeps = int(np.max(result.n_sweeps))
+    sweeps = round(float(np.max(result.n_sweeps)), 1)
     return Labelling(result.labels.T.contiguous(), result.potentials, sweeps, seconds, result.converged)

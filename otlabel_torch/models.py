@@ -30,12 +30,12 @@ class Network(nn.Module):
         """(n, 3, s, s) -> (n, width)."""
         return self.trunk(images)
 
-    def scores(self, features: Tensor) -> Tensor:
-        """(n, width) -> (n, heads, k)."""
-        return self.head(self.hidden(features)).view(-1, self.heads, self.k)
+    def scores(self, hidden: Tensor) -> Tensor:
+        """Outputs of the hidden layer (n, width) -> (n, heads, k)."""
+        return self.head(hidden).view(-1, self.heads, self.k)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.scores(self.features(images))
+        return self.scores(self.hidden(self.features(images)))
 
 
 def _trunk(arch: Architecture, size: int) -> tuple[nn.Module, int]:

@@ -72,6 +72,11 @@ def start(config: Resolved, images: Images, device: torch.device) -> State:
     return State(network, optimiser, images.fingerprint)
 
 
+def augmentation(config: Resolved, images: Images) -> Augment:
+    """What images go through before the network learns from them, or labels them."""
+    return Augment(images.size, scans=config.data == "digits")
+
+
 def fit(
     config: Resolved,
     images: Images,
@@ -90,17 +95,18 @@ def fit(
     """
     solves = set(relabel_epochs(config.relabels, config.epochs, config.schedule))
     epochs = config.epochs if config.relabels else 0
-    augment = Augment(images.size, scans=config.data == "digits")
+    augment = augmentation(config, images)
     while state.epoch < epochs:
         # One seed an epoch: a resumed run draws what the uninterrupted one would have drawn.
         torch.manual_seed(config.seed * 100_003 + state.epoch)
         record: dict[str, Any] = {"run": name, "epoch": state.epoch + 1}
         if state.epoch in solves:
-            record |= _relabel(config, state, images, device)
+            record |= _relabel(config, state, images, augment, device)
         record |= _train_epoch(config, state, images, augment, device, epochs, name)
         _finish(state, record, after_epoch, report)
     if epochs in solves and len(state.records) == epochs:
-        record = {"run": name, "epoch": epochs, "final": True} | _relabel(config, state, images, device)
+        torch.manual_seed(config.seed * 100_003 + epochs)
+        record = {"run": name, "epoch": epochs, "final": True} | _relabel(config, state, images, augment, device)
         _finish(state, record, after_epoch, report)
     return state
 
@@ -111,11 +117,10 @@ def _finish(state: State, record: dict[str, Any], after_epoch: Callable[[State],
     report(record)
 
 
-def _relabel(config: Resolved, state: State, images: Images, device: torch.device) -> dict[str, Any]:
+def _relabel(config: Resolved, state: State, images: Images, augment: Augment, device: torch.device) -> dict[str, Any]:
     began = time.perf_counter()
-    found = labelling.solve(
-        state.network, labelling.collect(state.network, images, device), config.epsilon, config.rounding
-    )
+    hidden = labelling.collect_hidden(state.network, images, device, augment, config.views)
+    found = labelling.solve(state.network, hidden, config.epsilon, config.rounding)
     record: dict[str, Any] = {
         "sweeps": found.sweeps,
         "solve_seconds": round(found.seconds, 3),

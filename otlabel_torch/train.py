@@ -7,7 +7,6 @@ import platform
 import shutil
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -93,7 +92,7 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
         save(state)  # --relabels 0: the untrained network is the result
     else:
         rows.append(_judge("SeLa", config, state.network, state.labels, train, test, device))
-        _write_clusters(config.out / "clusters.png", state.network, state.labels[:, 0], train, device)
+        _write_clusters(config, state.network, state.labels[:, 0], train, device)
     protocol = "kNN of the validation images" if test else "kNN leaves one out"
     seconds = time.perf_counter() - began
     checkpoint.write_json(config.out / "report.json", _facts(config, train, test, protocol, seconds) | {"rows": rows})
@@ -123,7 +122,7 @@ def _check(config: Resolved, n: int) -> None:
     for name in ("k", "heads", "epochs", "batch_size"):
         if getattr(config, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}.")
-    for name in ("relabels", "seed", "weight_decay"):
+    for name in ("relabels", "views", "seed", "weight_decay"):
         if getattr(config, name) < 0:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 0, got {getattr(config, name)}.")
     for name in ("epsilon", "lr"):
@@ -196,13 +195,16 @@ def _judge(
     other = None if test is None else (labelling.collect(network, test, device), test.classes)
     row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.classes, other)}
     if labels is None:
-        labels = labelling.solve(network, features, config.epsilon, config.rounding).labels
+        torch.manual_seed(config.seed)
+        hidden = labelling.collect_hidden(network, train, device, sela.augmentation(config, train), config.views)
+        labels = labelling.solve(network, hidden, config.epsilon, config.rounding).labels
     return row | agreement(labels, train.classes)
 
 
-def _write_clusters(path: Path, network: Network, labels: Tensor, train: Images, device: torch.device) -> None:
-    features = labelling.collect(network, train, device)
-    probability = labelling.collect_scores(network, features)[0].softmax(dim=1)
+def _write_clusters(config: Resolved, network: Network, labels: Tensor, train: Images, device: torch.device) -> None:
+    hidden = labelling.collect_hidden(network, train, device, sela.augmentation(config, train), views=0)
+    probability = labelling.collect_scores(network, hidden)[0].softmax(dim=1)
+    path = config.out / "clusters.png"
     report.write_clusters(path, train, labels, probability[torch.arange(len(labels)), labels])
 
 
