@@ -4,8 +4,9 @@
 """
 
 from ._assign import assign
+from ._progress import Progress
 from ._result import Assignment, ConvergenceWarning, Status, Step
 
 __version__ = "0.1.0"
 
-__all__ = ["Assignment", "ConvergenceWarning", "Status", "Step", "assign"]
+__all__ = ["Assignment", "ConvergenceWarning", "Progress", "Status", "Step", "assign"]

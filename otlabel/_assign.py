@@ -34,6 +34,7 @@ def assign(
     Args:
         logits: scores, larger is better, shape (n, k), or (h, n, k) for h independent heads. A NumPy array, a CPU
             tensor or anything NumPy can read, of any float or integer dtype. Never modified; no softmax needed.
+            -inf forbids a label for an item.
         k: a check, not a choice: if given it must equal ``logits.shape[-1]``.
         epsilon: temperature of the plan in units of the scores; SeLa's lambda is 1/epsilon.
         a: row weights, shape (n,), non-negative, summing to 1. Default 1/n. A row of weight 0 is labelled but not
@@ -43,18 +44,18 @@ def assign(
         rounding: "balanced": every size is floor or ceil of n*b_j and the total score is the best among all such
             labellings. "argmax": SeLa's own rule, the largest entry of each row of the plan; sizes come close only.
         tol: stop when ``sum_j |c_j - b_j| <= tol``, where c is the column sum of the plan.
-        max_sweeps: stop after this many passes over the scores, a head.
+        max_sweeps: stop before more scores are looked at than this many passes would, a head.
         method: "lbfgs" on the semi-dual (docs/algorithm.md eq. 2), or "sinkhorn", the textbook iteration.
         init: potentials to start from, shape (k,) or (h, k), as in ``Assignment.potentials``.
         backend: "auto", "numba" or "numpy".
-        callback: called after every sweep with a ``Step``.
+        callback: called after every full sweep with a ``Step``; ``otlabel.Progress`` is one.
 
     Returns:
         An ``Assignment``. Not converging is a ``ConvergenceWarning`` and a ``status``, never silence.
 
     Raises:
-        ValueError: NaN or infinite scores, wrong shapes, marginals that are no distribution, ...: the message states
-            the rule, the value received and the remedy.
+        ValueError: NaN or +inf among the scores, wrong shapes, marginals that are no distribution, ...: the message
+            states the rule, the value received and the remedy.
         TypeError: scores or options of a type that cannot be read as numbers.
         ImportError: a named backend is not installed.
     """

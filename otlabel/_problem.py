@@ -67,6 +67,8 @@ def check(
     if b is not None:
         remedy = "b / b.sum(-1, keepdims=True)"
         shares = np.stack([_distribution("b", row, (width,), "label shares", remedy) for row in shares])
+    if scores.dtype.kind == "f" and any(np.isneginf(block.min()) for _, block in _row_blocks(heads)):
+        check_reachable(heads, shares)
     start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
     return Problem(heads, scores.ndim == 3, largest, epsilon, weights, shares, start, tol, is_tensor(logits))
 
@@ -121,15 +123,23 @@ def as_numpy(value: Any, name: str) -> np.ndarray:
 
 
 def check_finite(scores: np.ndarray, epsilon: float) -> float:
-    """The largest absolute score; a ValueError for NaN, infinite or overflowing ones, naming the first bad row."""
+    """The largest absolute score that is not -inf; a ValueError for NaN, +inf or overflow, naming the first bad row.
+
+    Scores of -inf forbid a label for an item; ``check_reachable`` says whether enough is left.
+    """
     largest = 0.0
     flat = scores.reshape(-1, scores.shape[-1]) if scores.flags.c_contiguous else scores
     for block_start, block in _row_blocks(flat):
         block_largest = _largest(block)
-        largest = max(largest, block_largest)
         if block_largest / epsilon < _LARGEST:
+            largest = max(largest, block_largest)
             continue
-        bad = ~(np.abs(block.astype(np.float64)) / epsilon < _LARGEST)
+        wide = block.astype(np.float64)
+        allowed = np.abs(wide[~np.isneginf(wide)])
+        if (allowed / epsilon < _LARGEST).all():
+            largest = max(largest, float(allowed.max(initial=0.0)))
+            continue
+        bad = ~(np.abs(wide) / epsilon < _LARGEST) & ~np.isneginf(wide)
         row, column = (int(axis[0]) for axis in np.nonzero(bad))
         place = _place(scores.shape, block_start + row)
         value = block[row, column]
@@ -139,10 +149,37 @@ def check_finite(scores: np.ndarray, epsilon: float) -> float:
                 f"column {column}. Rescale the logits or raise epsilon."
             )
         raise ValueError(
-            f"logits must be finite, got {value} in {place}, column {column}. Remove or repair such rows first; "
-            "a forbidden label needs a large negative finite score."
+            f"logits must be finite, or -inf where a label is forbidden, got {value} in {place}, column {column}. "
+            "Remove or repair such rows first."
         )
     return largest
+
+
+def check_reachable(scores: np.ndarray, shares: np.ndarray) -> None:
+    """Raise ValueError if a row, or a label in use, has no score but -inf. scores (h, n, k), shares (h, k)."""
+    reached = np.zeros(shares.shape, dtype=bool)
+    n = scores.shape[1]
+    for first, block in _row_blocks(scores):
+        head = first // n
+        finite = ~np.isneginf(block) & (shares[head] > 0)
+        reached[head] |= finite.any(axis=0)
+        if not finite.any(axis=1).all():
+            row = first % n + int(np.argmin(finite.any(axis=1)))
+            raise ValueError(
+                f"every item needs a finite score for a label in use, but row {row}{_of_head(head, len(scores))} "
+                "has none. Allow it a label, or leave it out."
+            )
+    lost = np.argwhere(~reached & (shares > 0))
+    if len(lost):
+        head, label = (int(index) for index in lost[0])
+        raise ValueError(
+            f"every label in use needs an item that may have it, but label {label}{_of_head(head, len(scores))} is "
+            f"forbidden to all. Allow it to some, or set b[{label}] to 0."
+        )
+
+
+def _of_head(head: int, heads: int) -> str:
+    return f" of head {head}" if heads > 1 else ""
 
 
 def _largest(block: np.ndarray) -> float:

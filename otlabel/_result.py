@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import enum
+import os
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from ._problem import Problem, as_scores, check_finite, is_tensor
+from ._problem import Problem, as_scores, check_finite, check_reachable, is_tensor
+from .backends import load
 
 if TYPE_CHECKING:
     from ._solve import Solution
     from .backends import Kernels
+
+
+# Saved as they are; the rest of an Assignment is saved piece by piece.
+_SAVED = ("labels", "potentials", "sizes", "error", "max_relative_error", "gap", "n_sweeps")
 
 
 class ConvergenceWarning(UserWarning):
@@ -84,6 +91,10 @@ class Assignment:
             raise TypeError(
                 f"rows must be integer indices, got dtype {rows.dtype}. For a mask pass np.flatnonzero(mask)."
             )
+        if not self._kernels:
+            raise ValueError(
+                "a loaded Assignment has no scores to compute a plan from. Call assign with init=potentials."
+            )
         rows = rows.astype(np.intp)
         potentials = self.potentials.reshape(len(self._kernels), -1)
         plans = []
@@ -108,14 +119,59 @@ class Assignment:
         if scores.shape[:-2] + scores.shape[-1:] != expected:
             raise ValueError(f"logits must have the shape of the solve, {where}, got shape {scores.shape}.")
         largest = check_finite(scores, self.epsilon)
-        kind = type(self._kernels[0])
+        kind = load(self.backend).Kernels
         heads = scores if self._problem.has_heads else scores[None]
+        if np.isneginf(heads.min()):
+            check_reachable(heads, self._problem.b)
         potentials = self.potentials.reshape(len(heads), -1)
         labels = [
             kind(head, 1.0 / self.epsilon, np.full(len(head), 1.0 / len(head)), largest).labels(g)
             for head, g in zip(heads, potentials, strict=True)
         ]
         return _as_library(np.stack(labels) if self._problem.has_heads else labels[0], is_tensor(logits))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all but the scores to an .npz file, atomically; ``load`` reads it."""
+        heads = np.array(self._problem.has_heads)
+        history = self.history if self._problem.has_heads else [self.history]
+        arrays = {name: np.asarray(getattr(self, name)) for name in _SAVED} | {
+            f"history_{head}": steps for head, steps in enumerate(history)
+        }
+        arrays |= {"status": np.array(self.status.name), "backend": np.array(self.backend), "has_heads": heads}
+        arrays |= {"epsilon": np.array(self.epsilon), "a": self._problem.a, "b": self._problem.b}
+        target = Path(path)
+        scratch = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            with scratch.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """What ``save`` wrote. Labels are a NumPy array; ``plan`` needs the scores, which were not saved."""
+        with np.load(path, allow_pickle=False) as file:
+            try:
+                stored = {name: file[name] for name in file.files}
+                b, a, has_heads = stored["b"], stored["a"], bool(stored["has_heads"])
+                history = [stored[f"history_{head}"] for head in range(len(b))]
+                fields = {name: stored[name] if stored[name].ndim else stored[name][()] for name in _SAVED}
+                status, backend = Status[str(stored["status"])], str(stored["backend"])
+                epsilon = float(stored["epsilon"])
+            except KeyError as missing:
+                raise ValueError(f"{path} is not a saved Assignment: it has no {missing}.") from None
+        shape = (len(b), len(a), b.shape[1])
+        unknown = np.broadcast_to(np.float32(0), shape)
+        problem = Problem(unknown, has_heads, 0.0, epsilon, a, b, np.zeros_like(b), float("nan"), False)
+        return cls(
+            **fields,
+            history=history if has_heads else history[0],
+            status=status,
+            backend=backend,
+            _problem=problem,
+            _kernels=[],
+        )
 
     @classmethod
     def from_heads(

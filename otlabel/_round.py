@@ -17,6 +17,7 @@ from .backends import Kernels, Shortlist
 
 DENSE = 1 << 22  # n*k up to which the shortlist is the whole matrix, 36 bytes an entry
 WIDTH = 2.0  # nats: the first shortlist of a larger problem; widened when it proves too narrow
+WIDEST = 1e4  # nats: a shortlist this wide that is still too narrow gives way to the whole matrix
 SURPLUS = 0.02  # of the items: more than this is moved by sweeps at a lower temperature first
 COLDEST = 4.0**10  # epsilon is not divided by more than this
 ROUNDS = 40
@@ -84,7 +85,12 @@ def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
         if np.array_equal(sizes, limits.target):
             break
         if not fill(labels, counted, short.indptr, short.label, short.value, g, limits):
-            width *= 4
+            if width == np.inf:
+                raise ValueError(
+                    "the sizes that b asks for cannot be met: too many items are allowed too few labels by the -inf in "
+                    "logits. Allow more, change b, or use rounding='argmax'."
+                )
+            width = 4 * width if width < WIDEST else np.inf
     else:
         raise RuntimeError("balanced rounding did not settle; please report these scores as a bug")
     gap = _gap(short, labels, counted, limits, g) / sharpness

@@ -84,7 +84,7 @@ class _Solve:
         x = self.kernels.rows(self.rows)[:, self.active] + g
         self.sweeps += self.sample_cost
         depth = x.max(axis=1, keepdims=True) - x
-        return float(np.clip(np.quantile(depth, min(1.0, LISTED / depth.shape[1])), NARROWEST, WIDEST))
+        return float(np.clip(np.quantile(depth, min(1.0, LISTED / depth.shape[1]), method="lower"), NARROWEST, WIDEST))
 
     def near(self) -> float:
         """The width for a g whose error is small: what lies beyond it weighs little beside tol."""

@@ -20,7 +20,8 @@ class Augment:
     are not mirrored and hardly cropped, which would make other digits of them, but turned and slanted a little.
     """
 
-    def __init__(self, size: int, *, scans: bool = False):
+    def __init__(self, size: int, *, scans: bool = False, group: int = GROUP):
+        self.group = group
         if scans:
             geometry = [
                 v2.RandomAffine(15, translate=(0.1, 0.1), scale=(0.9, 1.1), shear=7.5),
@@ -31,7 +32,7 @@ class Augment:
         self.transform = v2.Compose([*geometry, v2.RandomGrayscale(0.2), v2.ColorJitter(0.4, 0.4, 0.4, HUE)])
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        return normalise(torch.cat([self.transform(group) for group in pixels.split(GROUP)]))
+        return normalise(torch.cat([self.transform(group) for group in pixels.split(self.group)]))
 
 
 def normalise(pixels: Tensor) -> Tensor:

@@ -44,7 +44,9 @@ def collect(network: Network, images: Images, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def collect_hidden(network: Network, images: Images, device: torch.device, augment: Augment, views: int) -> Tensor:
+def collect_hidden(
+    network: Network, images: Images, device: torch.device, augment: Augment | None = None, views: int = 0
+) -> Tensor:
     """Inputs (n, width) of the heads, in eval mode, averaged over ``views`` augmented views; 0: the image itself.
 
     The heads are linear, so that these give the scores averaged over views. Up to a constant a row, which no plan sees,
@@ -56,7 +58,7 @@ def collect_hidden(network: Network, images: Images, device: torch.device, augme
     with evaluating(network):
         for batch in bar:
             batch = batch.to(device)
-            inputs = (augment(batch) for _ in range(views)) if views else (normalise(batch),)
+            inputs = (augment(batch) for _ in range(views)) if augment and views else (normalise(batch),)
             hidden.append(sum(network.hidden(network.features(view)) for view in inputs).cpu() / max(views, 1))
     return torch.cat(hidden)
 

@@ -23,6 +23,7 @@ from .metrics import agreement
 from .models import Network
 from .schedule import relabel_epochs
 
+VIEW_GROUP = 64  # images that share a draw when labels are solved for: each has several, and drawing takes longer
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -72,9 +73,11 @@ def start(config: Resolved, images: Images, device: torch.device) -> State:
     return State(network, optimiser, images.fingerprint)
 
 
-def augmentation(config: Resolved, images: Images) -> Augment:
-    """What images go through before the network learns from them, or labels them."""
-    return Augment(images.size, scans=config.data == "digits")
+def label(config: Resolved, network: Network, images: Images, device: torch.device) -> labelling.Labelling:
+    """An equipartition of all images for every head, from ``config.views`` views of each."""
+    views = Augment(images.size, scans=config.data == "digits", group=VIEW_GROUP)
+    hidden = labelling.collect_hidden(network, images, device, views, config.views)
+    return labelling.solve(network, hidden, config.epsilon, config.rounding)
 
 
 def fit(
@@ -95,18 +98,18 @@ def fit(
     """
     solves = set(relabel_epochs(config.relabels, config.epochs, config.schedule))
     epochs = config.epochs if config.relabels else 0
-    augment = augmentation(config, images)
+    augment = Augment(images.size, scans=config.data == "digits")
     while state.epoch < epochs:
         # One seed an epoch: a resumed run draws what the uninterrupted one would have drawn.
         torch.manual_seed(config.seed * 100_003 + state.epoch)
         record: dict[str, Any] = {"run": name, "epoch": state.epoch + 1}
         if state.epoch in solves:
-            record |= _relabel(config, state, images, augment, device)
+            record |= _relabel(config, state, images, device)
         record |= _train_epoch(config, state, images, augment, device, epochs, name)
         _finish(state, record, after_epoch, report)
     if epochs in solves and len(state.records) == epochs:
         torch.manual_seed(config.seed * 100_003 + epochs)
-        record = {"run": name, "epoch": epochs, "final": True} | _relabel(config, state, images, augment, device)
+        record = {"run": name, "epoch": epochs, "final": True} | _relabel(config, state, images, device)
         _finish(state, record, after_epoch, report)
     return state
 
@@ -117,10 +120,9 @@ def _finish(state: State, record: dict[str, Any], after_epoch: Callable[[State],
     report(record)
 
 
-def _relabel(config: Resolved, state: State, images: Images, augment: Augment, device: torch.device) -> dict[str, Any]:
+def _relabel(config: Resolved, state: State, images: Images, device: torch.device) -> dict[str, Any]:
     began = time.perf_counter()
-    hidden = labelling.collect_hidden(state.network, images, device, augment, config.views)
-    found = labelling.solve(state.network, hidden, config.epsilon, config.rounding)
+    found = label(config, state.network, images, device)
     record: dict[str, Any] = {
         "sweeps": found.sweeps,
         "solve_seconds": round(found.seconds, 3),

@@ -196,13 +196,12 @@ def _judge(
     row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.classes, other)}
     if labels is None:
         torch.manual_seed(config.seed)
-        hidden = labelling.collect_hidden(network, train, device, sela.augmentation(config, train), config.views)
-        labels = labelling.solve(network, hidden, config.epsilon, config.rounding).labels
+        labels = sela.label(config, network, train, device).labels
     return row | agreement(labels, train.classes)
 
 
 def _write_clusters(config: Resolved, network: Network, labels: Tensor, train: Images, device: torch.device) -> None:
-    hidden = labelling.collect_hidden(network, train, device, sela.augmentation(config, train), views=0)
+    hidden = labelling.collect_hidden(network, train, device)
     probability = labelling.collect_scores(network, hidden)[0].softmax(dim=1)
     path = config.out / "clusters.png"
     report.write_clusters(path, train, labels, probability[torch.arange(len(labels)), labels])

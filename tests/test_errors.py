@@ -20,9 +20,19 @@ def bad(row, column, value, dtype=np.float64):
 
 
 MESSAGES = {
-    "NaN": (dict(logits=bad(2, 1, np.nan)), "logits must be finite, got nan in row 2, column 1"),
-    "inf": (dict(logits=bad(3, 0, np.inf)), "logits must be finite, got inf in row 3, column 0"),
-    "-inf": (dict(logits=bad(0, 2, -np.inf)), "logits must be finite, got -inf in row 0, column 2"),
+    "NaN": (dict(logits=bad(2, 1, np.nan)), "where a label is forbidden, got nan in row 2, column 1"),
+    "inf": (dict(logits=bad(3, 0, np.inf)), "where a label is forbidden, got inf in row 3, column 0"),
+    "row of -inf": (dict(logits=bad(2, slice(None), -np.inf)), "but row 2 has none. Allow it a label"),
+    "row of -inf in a head": (
+        dict(logits=np.stack([GOOD, bad(1, slice(None), -np.inf)])),
+        "but row 1 of head 1 has none",
+    ),
+    "row with unused labels only": (dict(logits=bad(0, [0, 1], -np.inf), b=[0.5, 0.5, 0]), "but row 0 has none"),
+    "column of -inf": (dict(logits=bad(slice(None), 1, -np.inf)), "but label 1 is forbidden to all"),
+    "too few items for a label": (
+        dict(logits=bad([0, 1, 2], 0, -np.inf), b=[0.5, 0.25, 0.25]),
+        "the sizes that b asks for cannot be met",
+    ),
     "NaN float16": (dict(logits=bad(1, 1, np.nan, np.float16)), "got nan in row 1, column 1"),
     "NaN in a head": (dict(logits=np.stack([GOOD, bad(2, 1, np.nan)])), "got nan in head 1, row 2, column 1"),
     "NaN, strided": (dict(logits=bad(2, 1, np.nan)[:, ::-1]), "got nan in row 2, column 1"),
@@ -133,7 +143,7 @@ def test_predict_checks_its_input():
         match=re.escape("the shape of the solve, (any, 3), got shape (4, 2)"),
     ):
         result.predict(GOOD[:, :2])
-    with pytest.raises(ValueError, match="logits must be finite, got nan in row 2, column 1"):
+    with pytest.raises(ValueError, match="where a label is forbidden, got nan in row 2, column 1"):
         result.predict(bad(2, 1, np.nan))
 
 

@@ -296,6 +296,8 @@ def log_columns(scores, scale, g, log_a, lse, columns, peak, total):
         for e in range(columns.size):
             j = columns[e]
             x = number(scores[i, j]) * scale + g[j] - lse[i] + log_a[i]
+            if x == -np.inf:
+                continue
             if x > peak[e]:
                 total[e] = total[e] * np.exp(peak[e] - x) + 1.0
                 peak[e] = x

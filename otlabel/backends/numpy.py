@@ -24,7 +24,7 @@ class Survey:
         c, lse, listed = np.zeros(k), [], []
         for rows, x in kernels.exponents(g):
             best = x.max(axis=1, keepdims=True)
-            near = (x >= best - width) & np.isfinite(g)
+            near = (x >= best - width) & np.isfinite(x)
             q = np.exp(x - best)
             total = q.sum(axis=1)
             lse.append(best[:, 0] + np.log(total))
@@ -76,7 +76,7 @@ class Kernels:
         best, counts, labels, values = [], [], [], []
         for rows, x in self.exponents(g):
             block_best = x.max(axis=1)
-            near = (x >= (block_best - width)[:, None]) & np.isfinite(g)
+            near = (x >= (block_best - width)[:, None]) & np.isfinite(x)
             best.append(block_best)
             counts.append(near.sum(axis=1))
             labels.append(np.nonzero(near)[1].astype(np.int32))

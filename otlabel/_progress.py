@@ -1,0 +1,50 @@
+"""A progress bar for long solves."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Any, Self
+
+from ._result import Step
+
+
+class Progress:
+    """A tqdm bar to pass as ``callback``: the digits of the error that are still to go.
+
+    with otlabel.Progress(tol=1e-4) as bar:
+        result = otlabel.assign(logits, callback=bar)
+
+    Args:
+        tol: that of the solve.
+        options: passed on to tqdm.
+    """
+
+    def __init__(self, tol: float = 1e-4, **options: Any):
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            raise ImportError("otlabel.Progress needs tqdm, which is not installed: pip install tqdm.") from None
+        self.tol, self.head, self.start, self.done = tol, -1, 1.0, 0.0
+        layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+        settings: dict[str, Any] = {"total": 1.0, "desc": "assign", "bar_format": layout} | options
+        self.bar = tqdm(**settings)
+
+    def __call__(self, step: Step) -> None:
+        if step.head != self.head:
+            self.head, self.start, self.done = step.head, step.error, 0.0
+            self.bar.reset()
+        # The error falls by a factor a survey, roughly: its logarithm is what moves evenly.
+        span = math.log(max(self.start, self.tol) / self.tol) or 1.0
+        share = 1.0 - math.log(max(step.error, self.tol) / self.tol) / span
+        self.done = min(1.0, max(self.done, share))
+        self.bar.set_postfix_str(f"head {step.head}, {step.sweeps:.1f} sweeps, error {step.error:.1e}", refresh=False)
+        self.bar.update(self.done - self.bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()

@@ -1,0 +1,53 @@
+"""Scores of -inf: labels that an item may not have."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+import pytest
+
+import otlabel
+
+
+def forbid(rng, scores, share):
+    """Some entries -inf, such that balanced labels still exist: item i may always have label i mod k."""
+    n, k = scores.shape
+    forbidden = rng.random((n, k)) < share
+    forbidden[np.arange(n), np.arange(n) % k] = False
+    return np.where(forbidden, -np.inf, scores).astype(scores.dtype), forbidden
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_forbidden_labels_are_never_given_and_the_rest_is_optimal(backend, rng, dtype, share):
+    scores, forbidden = forbid(rng, rng.normal(size=(90, 6)).astype(dtype), share)
+    result = otlabel.assign(scores, epsilon=0.5, tol=1e-9, backend=backend)
+    np.testing.assert_array_equal(result.sizes, 15)
+    assert not forbidden[np.arange(90), result.labels].any()
+    # For scipy a loss that no labelling would choose stands for -inf.
+    finite = np.where(forbidden, -1e4, scores.astype(np.float64))
+    best = oracle.best_balanced_score(finite, np.full(6, 1 / 6))
+    assert finite[np.arange(90), result.labels].sum() == pytest.approx(best, abs=1e-9)
+    assert result.plan(np.arange(90))[forbidden].max() == 0
+    error = oracle.error(scores, 0.5, result.potentials, np.full(90, 1 / 90), np.full(6, 1 / 6))
+    assert result.error == pytest.approx(error, rel=0.01, abs=1e-12)
+
+
+def test_predict_keeps_to_what_is_allowed(backend, rng):
+    scores = rng.normal(size=(60, 4))
+    result = otlabel.assign(scores, backend=backend)
+    new, forbidden = forbid(rng, rng.normal(size=(40, 4)), 0.7)
+    assert not forbidden[np.arange(40), result.predict(new)].any()
+    new[3] = -np.inf
+    with pytest.raises(ValueError, match="row 3 has none"):
+        result.predict(new)
+
+
+def test_a_plan_that_cannot_be_met_ends_with_an_honest_status(backend, rng):
+    scores = rng.normal(size=(40, 4))
+    scores[:30, 0] = -np.inf  # 10 items may have label 0; it is asked for by 20
+    with pytest.warns(otlabel.ConvergenceWarning):
+        result = otlabel.assign(scores, b=[0.5, 0.2, 0.2, 0.1], rounding="argmax", backend=backend)
+    assert not result.converged
+    assert result.error > 0.4
+    assert np.isfinite(result.potentials).all()
