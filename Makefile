@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: setup demo test bench lint docs clean
+.PHONY: setup demo test bench bench-imagenet lint docs clean
 
 setup: $(VENV)/.installed
 
@@ -25,6 +25,9 @@ test: setup
 bench: setup
 	$(RUN)/python -m pytest benchmarks -q --benchmark-json=benchmarks/results/solver.json
 	$(RUN)/python benchmarks/performance_table.py benchmarks/results/solver.json
+
+bench-imagenet: setup
+	$(RUN)/python benchmarks/imagenet.py
 
 lint: setup
 	$(RUN)/ruff check --fix .

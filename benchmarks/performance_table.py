@@ -25,7 +25,7 @@ def table(report: dict) -> str:
         if name == "otlabel":
             name = f"otlabel {row['params']['method']}, tol {row['params']['tol']:.0e}"
         lines.append(
-            f"| {row['params']['scores']} | {name.replace('_', ' ')} | {seconds:.2f} | {info['sweeps']} "
+            f"| {row['params']['scores']} | {name.replace('_', ' ')} | {seconds:.2f} | {info['sweeps']:.1f} "
             f"| {info['error']:.0e} | {seconds / info['read_seconds']:.0f} |"
         )
     machine = report["machine_info"]

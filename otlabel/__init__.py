@@ -6,7 +6,8 @@
 from ._assign import assign
 from ._progress import Progress
 from ._result import Assignment, ConvergenceWarning, Status, Step
+from .sources import LinearScores
 
 __version__ = "0.1.0"
 
-__all__ = ["Assignment", "ConvergenceWarning", "Progress", "Status", "Step", "assign"]
+__all__ = ["Assignment", "ConvergenceWarning", "LinearScores", "Progress", "Status", "Step", "assign"]

@@ -34,7 +34,8 @@ def assign(
     Args:
         logits: scores, larger is better, shape (n, k), or (h, n, k) for h independent heads. A NumPy array, a CPU
             tensor or anything NumPy can read, of any float or integer dtype. Never modified; no softmax needed.
-            -inf forbids a label for an item.
+            -inf forbids a label for an item. Also ``LinearScores`` (features and a linear layer), ``np.memmap``, and
+            zarr or h5py arrays (n, k), which are read a block of rows at a time, once a full sweep.
         k: a check, not a choice: if given it must equal ``logits.shape[-1]``.
         epsilon: temperature of the plan in units of the scores; SeLa's lambda is 1/epsilon.
         a: row weights, shape (n,), non-negative, summing to 1. Default 1/n. A row of weight 0 is labelled but not
@@ -79,7 +80,7 @@ def assign(
     for head, head_kernels in enumerate(kernels):
         solution = _solve.solve(
             head_kernels,
-            problem.scores.shape[1:],
+            problem.shape[1:],
             problem.b[head],
             init=problem.init[head],
             tol=problem.tol,

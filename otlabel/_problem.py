@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .sources import as_source
+
 ROUNDINGS = ("balanced", "argmax")
 METHODS = ("lbfgs", "sinkhorn")
 _BLOCK = 1 << 20  # entries looked at in one step of the check for non-finite scores
@@ -16,9 +18,10 @@ _LARGEST = 1e300  # |scores| / epsilon must stay below: sums of a few of them mu
 
 @dataclass(frozen=True)
 class Problem:
-    """A checked labelling problem. Arrays are host memory; ``scores`` is a view of the caller's array."""
+    """A checked labelling problem. Arrays are host memory; ``scores`` are views of the caller's array."""
 
-    scores: np.ndarray  # (h, n, k), any real dtype
+    scores: list[Any]  # of each head: (n, k) of any real dtype, an array or a source
+    shape: tuple[int, int, int]  # h, n, k
     has_heads: bool  # whether the caller's scores had the axis h
     largest: float  # of |scores|
     epsilon: float
@@ -54,12 +57,12 @@ def check(
     n, width = scores.shape[-2:]
     if k is not None and k != width:
         raise ValueError(
-            f"k must equal the number of columns of logits: k={k}, but logits has shape {tuple(np.shape(logits))}. "
+            f"k must equal the number of columns of logits: k={k}, but logits has shape {tuple(scores.shape)}. "
             "Pass one score per label, or leave k out."
         )
-    largest = check_finite(scores, epsilon)
-    heads = scores if scores.ndim == 3 else scores[None]
-    h = len(heads)
+    heads = as_heads(scores)
+    h, has_heads = len(heads), len(scores.shape) == 3
+    largest, forbids = check_finite(heads, epsilon)
     weights = np.full(n, 1.0 / n) if a is None else _distribution("a", a, (n,), "row weights", "a / a.sum()")
     if rounding == "balanced" and a is not None:
         _check_equal_weights(weights)
@@ -67,10 +70,11 @@ def check(
     if b is not None:
         remedy = "b / b.sum(-1, keepdims=True)"
         shares = np.stack([_distribution("b", row, (width,), "label shares", remedy) for row in shares])
-    if scores.dtype.kind == "f" and any(np.isneginf(block.min()) for _, block in _row_blocks(heads)):
+    if forbids:
         check_reachable(heads, shares)
     start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
-    return Problem(heads, scores.ndim == 3, largest, epsilon, weights, shares, start, tol, is_tensor(logits))
+    shape = (h, n, width)
+    return Problem(heads, shape, has_heads, largest, epsilon, weights, shares, start, tol, is_tensor(logits))
 
 
 def is_tensor(value: Any) -> bool:
@@ -79,10 +83,11 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def as_scores(logits: Any) -> np.ndarray:
-    """The scores as a NumPy array of shape (n, k) or (h, n, k), without a copy where the library allows it."""
-    array = as_numpy(logits, "logits")
-    if array.ndim not in (2, 3):
+def as_scores(logits: Any) -> Any:
+    """The scores as an array (n, k) or (h, n, k), not copied where the library allows it, or as a source (n, k)."""
+    source = as_source(logits)
+    array = as_numpy(logits, "logits") if source is None else source
+    if len(array.shape) not in ((2, 3) if source is None else (2,)):
         raise ValueError(
             f"logits must have shape (n, k), or (h, n, k) for h heads, got shape {array.shape}. "
             "One row per item, one column per label."
@@ -122,14 +127,19 @@ def as_numpy(value: Any, name: str) -> np.ndarray:
     return array
 
 
-def check_finite(scores: np.ndarray, epsilon: float) -> float:
-    """The largest absolute score that is not -inf; a ValueError for NaN, +inf or overflow, naming the first bad row.
+def as_heads(scores: Any) -> list[Any]:
+    """The scores (n, k) of each head."""
+    return list(scores) if len(scores.shape) == 3 else [scores]
 
-    Scores of -inf forbid a label for an item; ``check_reachable`` says whether enough is left.
+
+def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
+    """The largest absolute score that is not -inf, and whether there is -inf.
+
+    Scores of -inf forbid a label for an item; ``check_reachable`` says whether enough is left. NaN, +inf and overflow
+    are a ValueError that names the first bad row.
     """
-    largest = 0.0
-    flat = scores.reshape(-1, scores.shape[-1]) if scores.flags.c_contiguous else scores
-    for block_start, block in _row_blocks(flat):
+    largest, forbids = 0.0, False
+    for head, first, block in _row_blocks(heads):
         block_largest = _largest(block)
         if block_largest / epsilon < _LARGEST:
             largest = max(largest, block_largest)
@@ -137,11 +147,11 @@ def check_finite(scores: np.ndarray, epsilon: float) -> float:
         wide = block.astype(np.float64)
         allowed = np.abs(wide[~np.isneginf(wide)])
         if (allowed / epsilon < _LARGEST).all():
-            largest = max(largest, float(allowed.max(initial=0.0)))
+            largest, forbids = max(largest, float(allowed.max(initial=0.0))), True
             continue
         bad = ~(np.abs(wide) / epsilon < _LARGEST) & ~np.isneginf(wide)
         row, column = (int(axis[0]) for axis in np.nonzero(bad))
-        place = _place(scores.shape, block_start + row)
+        place = f"row {first + row}" if len(heads) == 1 else f"head {head}, row {first + row}"
         value = block[row, column]
         if np.isfinite(value):
             raise ValueError(
@@ -152,28 +162,26 @@ def check_finite(scores: np.ndarray, epsilon: float) -> float:
             f"logits must be finite, or -inf where a label is forbidden, got {value} in {place}, column {column}. "
             "Remove or repair such rows first."
         )
-    return largest
+    return largest, forbids
 
 
-def check_reachable(scores: np.ndarray, shares: np.ndarray) -> None:
-    """Raise ValueError if a row, or a label in use, has no score but -inf. scores (h, n, k), shares (h, k)."""
+def check_reachable(heads: list[Any], shares: np.ndarray) -> None:
+    """Raise ValueError if a row, or a label in use, has no score but -inf. shares (h, k)."""
     reached = np.zeros(shares.shape, dtype=bool)
-    n = scores.shape[1]
-    for first, block in _row_blocks(scores):
-        head = first // n
+    for head, first, block in _row_blocks(heads):
         finite = ~np.isneginf(block) & (shares[head] > 0)
         reached[head] |= finite.any(axis=0)
         if not finite.any(axis=1).all():
-            row = first % n + int(np.argmin(finite.any(axis=1)))
+            row = first + int(np.argmin(finite.any(axis=1)))
             raise ValueError(
-                f"every item needs a finite score for a label in use, but row {row}{_of_head(head, len(scores))} "
+                f"every item needs a finite score for a label in use, but row {row}{_of_head(head, len(heads))} "
                 "has none. Allow it a label, or leave it out."
             )
     lost = np.argwhere(~reached & (shares > 0))
     if len(lost):
         head, label = (int(index) for index in lost[0])
         raise ValueError(
-            f"every label in use needs an item that may have it, but label {label}{_of_head(head, len(scores))} is "
+            f"every label in use needs an item that may have it, but label {label}{_of_head(head, len(heads))} is "
             f"forbidden to all. Allow it to some, or set b[{label}] to 0."
         )
 
@@ -189,17 +197,12 @@ def _largest(block: np.ndarray) -> float:
     return float(max(-float(block.min()), float(block.max())))  # NaN propagates through both
 
 
-def _row_blocks(scores: np.ndarray):
-    """(global row, block) pairs over all rows of an (n, k) or (h, n, k) array."""
-    heads = scores if scores.ndim == 3 else scores[None]
-    step = max(1, _BLOCK // scores.shape[-1])
-    for head, rows in enumerate(heads):
-        for start in range(0, len(rows), step):
-            yield head * len(rows) + start, rows[start : start + step]
-
-
-def _place(shape: tuple[int, ...], row: int) -> str:
-    return f"row {row}" if len(shape) == 2 else f"head {row // shape[1]}, row {row % shape[1]}"
+def _row_blocks(heads: list[Any]):
+    """(head, first row, block of rows) over all rows."""
+    step = max(1, _BLOCK // heads[0].shape[1])
+    for head, scores in enumerate(heads):
+        for start in range(0, scores.shape[0], step):
+            yield head, start, scores[start : start + step]
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from ._problem import Problem, as_scores, check_finite, check_reachable, is_tensor
+from ._problem import Problem, as_heads, as_scores, check_finite, check_reachable, is_tensor
 from .backends import load
 
 if TYPE_CHECKING:
@@ -114,18 +114,18 @@ class Assignment:
             (m,) int64, or (h, m), in the array library of ``logits``.
         """
         scores = as_scores(logits)
-        h, _, k = self._problem.scores.shape
+        h, _, k = self._problem.shape
         expected, where = ((h, k), f"({h}, any, {k})") if self._problem.has_heads else ((k,), f"(any, {k})")
         if scores.shape[:-2] + scores.shape[-1:] != expected:
             raise ValueError(f"logits must have the shape of the solve, {where}, got shape {scores.shape}.")
-        largest = check_finite(scores, self.epsilon)
         kind = load(self.backend).Kernels
-        heads = scores if self._problem.has_heads else scores[None]
-        if np.isneginf(heads.min()):
+        heads = as_heads(scores)
+        largest, forbids = check_finite(heads, self.epsilon)
+        if forbids:
             check_reachable(heads, self._problem.b)
         potentials = self.potentials.reshape(len(heads), -1)
         labels = [
-            kind(head, 1.0 / self.epsilon, np.full(len(head), 1.0 / len(head)), largest).labels(g)
+            kind(head, 1.0 / self.epsilon, np.full(head.shape[0], 1.0 / head.shape[0]), largest).labels(g)
             for head, g in zip(heads, potentials, strict=True)
         ]
         return _as_library(np.stack(labels) if self._problem.has_heads else labels[0], is_tensor(logits))
@@ -162,8 +162,7 @@ class Assignment:
             except KeyError as missing:
                 raise ValueError(f"{path} is not a saved Assignment: it has no {missing}.") from None
         shape = (len(b), len(a), b.shape[1])
-        unknown = np.broadcast_to(np.float32(0), shape)
-        problem = Problem(unknown, has_heads, 0.0, epsilon, a, b, np.zeros_like(b), float("nan"), False)
+        problem = Problem([], shape, has_heads, 0.0, epsilon, a, b, np.zeros_like(b), float("nan"), False)
         return cls(
             **fields,
             history=history if has_heads else history[0],
@@ -207,7 +206,7 @@ class Assignment:
         )
 
     def __repr__(self) -> str:
-        h, n, k = self._problem.scores.shape
+        h, n, k = self._problem.shape
         heads = f"{h} heads, " if self._problem.has_heads else ""
         low, high = int(self.sizes.min()), int(self.sizes.max())
         gap = np.max(self.gap)

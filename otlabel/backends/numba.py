@@ -20,6 +20,7 @@ from . import Survey as AnySurvey
 from . import numpy as _numpy
 
 _BLOCK = 1 << 16  # entries of a block that has to be converted first: the copy stays in the second-level cache
+_READ = 1 << 20  # entries of a block that has to be computed or read first: matrix products like them large
 _ROOM = 1 << 18  # entries listed at a time
 _PART = 1 << 18  # entries of the smallest part worth a thread's start
 _PARTS = 64  # at most: each holds a (k,) partial sum
@@ -95,7 +96,7 @@ class Kernels(_numpy.Kernels):
         error = self._error(g)
         if error > _COARSE:
             return super().labels(g)
-        labels = np.empty(len(self.scores), dtype=np.int64)
+        labels = np.empty(self.scores.shape[0], dtype=np.int64)
 
         def part(start: int, stop: int) -> None:
             for rows, scores in self._blocks(start, stop):
@@ -108,7 +109,7 @@ class Kernels(_numpy.Kernels):
         error = self._error(g)
         if error > _COARSE:
             return super().shortlist(g, width)
-        lse = np.empty(len(self.scores))
+        lse = np.empty(self.scores.shape[0])
 
         def part(start: int, stop: int) -> tuple[np.ndarray, ...]:
             listed, _ = self.list_part(start, stop, g, width + 2 * error, False, np.zeros(len(g)), lse)
@@ -173,9 +174,10 @@ class Kernels(_numpy.Kernels):
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is."""
         stored = _storage(self.scores.dtype)
-        ready = self.scores.dtype == stored and self.scores.flags.c_contiguous
+        in_memory = isinstance(self.scores, np.ndarray)
+        ready = in_memory and self.scores.dtype == stored and self.scores.flags.c_contiguous
         # Whole groups of rows, so that the layout of the caller's array does not change the order of any sum.
-        groups = max(1, _BLOCK // self.scores.shape[1] // compiled.ROWS)
+        groups = max(1, (_BLOCK if in_memory else _READ) // self.scores.shape[1] // compiled.ROWS)
         step = stop - start if ready else groups * compiled.ROWS
         for first in range(start, stop, step):
             rows = slice(first, min(first + step, stop))

@@ -90,7 +90,7 @@ class Kernels:
     def exponents(self, g: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """S/epsilon + g, a block of rows at a time."""
         step = max(1, _BLOCK // len(g))
-        for start in range(0, len(self.scores), step):
+        for start in range(0, self.scores.shape[0], step):
             rows = slice(start, start + step)
             x = self.scores[rows].astype(np.float64, order="C")
             x *= self.scale

@@ -1,0 +1,69 @@
+"""How fast one full sweep is, against one read of the same matrix as float32. python benchmarks/sweep.py
+
+Both use every core; medians of 7 runs, in one process. The potentials are solved ones: a sweep near the optimum.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+from mixtures import REGIMES, mixture
+
+import otlabel
+from otlabel import backends
+
+EPSILON, WIDTH = 1 / 25, 16.0
+
+
+@numba.njit(nogil=True, fastmath=True)
+def total(x):
+    result = np.float32(0.0)
+    for value in x:
+        result += value
+    return result
+
+
+def median_seconds(work, repeats: int = 7) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=100_000)
+    parser.add_argument("--k", type=int, default=3000)
+    arguments = parser.parse_args()
+    n, k = arguments.n, arguments.k
+    cores = os.cpu_count() or 1
+    print(f"{n:,} x {k:,}, {cores} cores")
+    print("| regime | storage | read of float32, ms | sweep, ms | ratio |\n|---|---|---:|---:|---:|")
+    for regime in REGIMES:
+        half = mixture(n, k, regime, dtype=np.float16)
+        single = half.astype(np.float32)
+        g = otlabel.assign(half[: n // 5], epsilon=EPSILON, rounding="argmax", tol=1e-3).potentials
+        with ThreadPoolExecutor(cores) as pool:
+            parts = np.array_split(single.reshape(-1), cores)
+            read = median_seconds(lambda parts=parts, pool=pool: list(pool.map(total, parts)))
+        for scores in (half, single):
+            kernels = backends.load("numba").Kernels(
+                scores, 1 / EPSILON, np.full(n, 1 / n), float(np.abs(single).max())
+            )
+            sweep = median_seconds(lambda kernels=kernels, g=g: kernels.survey(g, WIDTH))
+            print(
+                f"| {regime} | {scores.dtype} | {1e3 * read:.0f} | {1e3 * sweep:.0f} | {sweep / read:.2f} |", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Scores from features and from disk give what the same scores in memory give."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+
+import otlabel
+
+SETTINGS = dict(epsilon=0.2, tol=1e-9)
+
+
+def same(found, truth):
+    np.testing.assert_array_equal(found.labels, truth.labels)
+    np.testing.assert_allclose(found.potentials, truth.potentials, atol=1e-10)
+    np.testing.assert_array_equal(found.sizes, truth.sizes)
+    np.testing.assert_allclose(found.plan([5, 0, 5]), truth.plan([5, 0, 5]), rtol=1e-9)
+
+
+@pytest.fixture
+def scores(rng):
+    return rng.normal(size=(700, 30)).astype(np.float32)
+
+
+def test_memmap(backend, scores, tmp_path):
+    np.save(tmp_path / "scores.npy", scores)
+    mapped = np.load(tmp_path / "scores.npy", mmap_mode="r", allow_pickle=False)
+    same(otlabel.assign(mapped, backend=backend, **SETTINGS), otlabel.assign(scores, backend=backend, **SETTINGS))
+
+
+def test_h5py(backend, scores, tmp_path):
+    with h5py.File(tmp_path / "scores.h5", "w") as file:
+        for chunks in (None, (64, 30)):
+            stored = file.create_dataset(f"scores{chunks}", data=scores, chunks=chunks)
+            found = otlabel.assign(stored, backend=backend, **SETTINGS)
+            same(found, otlabel.assign(scores, backend=backend, **SETTINGS))
+
+
+def test_zarr(backend, scores, tmp_path):
+    stored = zarr.create_array(tmp_path / "scores.zarr", shape=scores.shape, chunks=(100, 30), dtype="float32")
+    stored[:] = scores
+    same(otlabel.assign(stored, backend=backend, **SETTINGS), otlabel.assign(scores, backend=backend, **SETTINGS))
+
+
+def test_linear_scores(backend, rng):
+    # Integers, so that the products are exact in any order and on any block.
+    features, weight = rng.integers(-8, 9, size=(600, 20)).astype(np.float32), rng.integers(-8, 9, size=(12, 20))
+    bias = rng.integers(-8, 9, size=12)
+    source = otlabel.LinearScores(features, weight.astype(np.float32), bias)
+    assert source.shape == (600, 12)
+    truth = otlabel.assign(features @ weight.T.astype(np.float32) + bias.astype(np.float32), epsilon=20.0, tol=1e-9)
+    found = otlabel.assign(source, k=12, epsilon=20.0, tol=1e-9, backend=backend)
+    np.testing.assert_allclose(found.potentials, truth.potentials, atol=1e-8)
+    np.testing.assert_array_equal(found.predict(source), truth.predict(source))
+    assert found.gap == pytest.approx(0, abs=1e-9)
+    np.testing.assert_array_equal(found.sizes, 50)
+
+
+def test_linear_scores_of_a_torch_layer(rng):
+    torch = pytest.importorskip("torch")
+    layer, features = torch.nn.Linear(16, 10), torch.randn(300, 16)
+    found = otlabel.assign(otlabel.LinearScores(features, layer.weight, layer.bias), epsilon=0.1)
+    truth = otlabel.assign(layer(features), epsilon=0.1)
+    np.testing.assert_allclose(found.potentials, truth.potentials, atol=1e-3)
+    assert np.mean(found.labels == truth.labels.numpy()) > 0.99
+
+
+def test_mistakes_are_explained(rng):
+    with pytest.raises(ValueError, match=r"must agree in d, got shapes \(5, 3\) and \(4, 2\)"):
+        otlabel.LinearScores(np.ones((5, 3)), np.ones((4, 2)))
+    with pytest.raises(ValueError, match=r"bias must have shape \(4,\), one number a label, got \(3,\)"):
+        otlabel.LinearScores(np.ones((5, 3)), np.ones((4, 3)), np.ones(3))
+    with pytest.raises(ValueError, match="got nan in row 2, column 0"):
+        otlabel.assign(otlabel.LinearScores(np.array([[1.0], [2.0], [np.nan]]), np.ones((2, 1))))
