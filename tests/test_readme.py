@@ -10,7 +10,8 @@ import otlabel
 ROOT = Path(__file__).parent.parent
 
 
-def test_python_blocks_of_the_readme_run(capsys):
+def test_python_blocks_of_the_readme_run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 2
     names: dict[str, object] = {}

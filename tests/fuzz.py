@@ -1,0 +1,89 @@
+"""Random small problems against the oracle, by the thousand: python tests/fuzz.py --problems 10000
+
+Too slow for every test run. Each problem draws its shape, scale, ties, shares, storage, temperature, tolerance, backend
+and the solver's own limits; labels are compared with SciPy's exact assignment, errors with extended precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+from tqdm import trange
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import oracle
+
+import otlabel
+from otlabel import _solve
+from otlabel.backends import numba
+
+
+def random_scores(rng: np.random.Generator) -> np.ndarray:
+    n, k = int(rng.integers(1, 60)), int(rng.integers(1, 20))
+    scores = rng.normal(size=(n, k))
+    match rng.integers(6):
+        case 1:
+            scores = np.round(scores)  # ties
+        case 2:
+            scores = np.repeat(scores[: max(1, n // 5)], 5, axis=0)[:n]  # duplicated rows
+        case 3:
+            scores[:, 0] -= 50  # a label nobody wants
+        case 4:
+            scores[:] = scores[0]  # all items alike
+        case 5:
+            scores = np.exp(2 * scores)
+    scores *= 10.0 ** rng.uniform(-6, 7)
+    dtype = rng.choice([np.float64, np.float32, np.float16])
+    return np.clip(scores, -6e4, 6e4).astype(dtype) if dtype == np.float16 else scores.astype(dtype)
+
+
+def check(rng: np.random.Generator) -> bool:
+    """Solve one problem and compare; returns whether it converged."""
+    scores = random_scores(rng)
+    n, k = scores.shape
+    b = np.full(k, 1 / k) if rng.random() < 0.5 else rng.dirichlet(np.full(k, rng.choice([0.05, 1.0])))
+    epsilon, tol = float(10.0 ** rng.uniform(-3, 1)), float(10.0 ** rng.uniform(-9, -3))
+    # Lists of a few entries and parts of a few rows, as large problems have them.
+    _solve.SMALL, _solve.LISTED = int(rng.choice([0, 1 << 18])), 3
+    numba._PART = int(rng.choice([50, 1 << 18]))
+    result = otlabel.assign(scores, epsilon=epsilon, b=b, tol=tol, backend=str(rng.choice(["numba", "numpy"])))
+    lower, upper = oracle.size_limits(n, b)
+    assert (lower <= result.sizes).all() and (result.sizes <= upper).all(), f"sizes {result.sizes}"  # noqa: PT018
+    wide = scores.astype(np.float64)
+    best, found = oracle.best_balanced_score(scores, b), wide[np.arange(n), result.labels].sum()
+    assert abs(best - found) <= 1e-9 * np.abs(wide).sum() + 1e-12, f"score {found}, best {best}"
+    truth = oracle.error(scores, epsilon, result.potentials, np.full(n, 1 / n), b)
+    finite = result.potentials[np.isfinite(result.potentials)]
+    rounding = 1e-15 * n * (np.abs(wide).max() / epsilon + np.abs(finite).max())
+    assert abs(truth - result.error) <= max(0.01 * truth, 1e-9, rounding), f"error {result.error}, truth {truth}"
+    return result.converged
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    wrong = converged = 0
+    for index in trange(arguments.problems, unit="problem", disable=None):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.simplefilter("ignore", otlabel.ConvergenceWarning)
+            try:
+                converged += check(np.random.default_rng([arguments.seed, index]))
+            except Exception:
+                wrong += 1
+                print(f"problem {index} of seed {arguments.seed}", file=sys.stderr)
+                traceback.print_exc()
+    print(f"{arguments.problems} problems, {wrong} wrong, {converged} converged")
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()
