@@ -20,6 +20,7 @@ EMPTY = 600.0  # nats: a column this far below its share has no gradient to spea
 STRIDE = 10.0  # a trial step may move g by at most this many times the longest step so far
 BACKTRACKS = 12
 DAMPING = 1e-9  # of the Hessian's diagonal
+EDGE = 0.3  # a climb ends when the error inside the box is this share of that at its edge
 CLOSE = 1e-2  # L1 error from which on Newton's step is better than L-BFGS's, where a Hessian can be had
 PATIENCE = 30  # steps that do not lower the error by a tenth
 
@@ -118,7 +119,7 @@ def ascend(
             if np.abs(sinkhorn_step(climb.point, b)).max() <= FAR:
                 break
             pairs.sinkhorn_left -= 1
-            climb.to(climb.point.g + sinkhorn_step(climb.point, b))
+            climb.to(climb.at(climb.point.g + sinkhorn_step(climb.point, b)))
         while True:
             old = climb.point
             _step(climb, pairs, b)
@@ -135,24 +136,22 @@ class _Climb:
     """Where an ascent is, how far it may go, and the best it has seen."""
 
     def __init__(self, evaluate, start, b, radius, goal, evaluations):
-        self.evaluate, self.start, self.radius, self.goal, self.left = evaluate, start, radius, goal, evaluations
+        self.evaluate, self.start, self.goal, self.left = evaluate, start, goal, evaluations
+        self.lower, self.upper = start.g - radius, start.g + radius
         self.point = self.best = start
+        self.held = np.zeros(len(start.g), dtype=bool)  # labels at the edge of the box that would leave it
         self.longest = float(np.abs(sinkhorn_step(start, b)).max())
         self.since_better, self.lowest = 0, start.error
 
     def at(self, g: np.ndarray) -> Point:
-        """Evaluate a trial."""
+        """Evaluate a trial, cut to the box."""
         if self.left < 1 or self.since_better >= PATIENCE:
-            raise _Arrived(False)
+            raise _Arrived(bool(self.held.any()))
         self.left -= 1
-        return self.evaluate(g)
+        return self.evaluate(np.clip(g, self.lower, self.upper))
 
-    def to(self, goal: np.ndarray | Point) -> None:
-        """Go to g, cut to the box, or to a trial."""
-        if isinstance(goal, Point):
-            new = goal
-        else:
-            new = self.at(np.clip(goal, self.start.g - self.radius, self.start.g + self.radius))
+    def to(self, new: Point) -> None:
+        """Go to a trial; stop there if it is as good as the goal, or as good as the box allows."""
         self.longest = max(self.longest, float(np.abs(new.g - self.point.g).max()))
         self.point = new
         self.since_better = 0 if new.error < 0.9 * self.lowest else self.since_better + 1
@@ -161,16 +160,10 @@ class _Climb:
             self.best = new
         if new.error <= self.goal:
             raise _Arrived(False)
-        if np.abs(new.g - self.start.g).max() >= 0.999 * self.radius:
+        self.held = np.where(new.gradient > 0, new.g >= self.upper, new.g <= self.lower)
+        outward = float(np.abs(new.gradient[self.held]).sum())
+        if outward > 0 and new.error - outward <= max(self.goal, EDGE * outward):
             raise _Arrived(True)
-
-    def room(self, direction: np.ndarray) -> float:
-        """The longest step along the direction that stays in the box."""
-        if self.radius == np.inf:
-            return np.inf
-        ahead = self.start.g + np.sign(direction) * self.radius - self.point.g
-        moving = direction != 0
-        return float((ahead[moving] / direction[moving]).min())
 
 
 def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
@@ -179,9 +172,9 @@ def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
     # While a column is (nearly) empty its entry of the gradient says nothing about how far g_j must go: log c does.
     direction = None
     if sinkhorn_step(point, b).max() <= EMPTY:
-        direction = _newton(point, b)
+        direction = None if climb.held.any() else _newton(point, b)
         if direction is None and len(pairs):
-            direction = pairs.direction(point.gradient)
+            direction = np.where(climb.held, 0.0, pairs.direction(np.where(climb.held, 0.0, point.gradient)))
     if direction is not None:
         # Where the plan is saturated y is rounding noise, and the step it suggests can be of any length.
         longest = np.abs(direction).max()
@@ -191,7 +184,7 @@ def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
                 climb.to(new)
                 return
     pairs.clear()
-    climb.to(point.g + sinkhorn_step(point, b))
+    climb.to(climb.at(point.g + sinkhorn_step(point, b)))
 
 
 def _newton(point: Point, b: np.ndarray) -> np.ndarray | None:
@@ -216,16 +209,16 @@ def _search(climb: _Climb, direction: np.ndarray) -> Point | None:
     drown in rounding, but the slope b.d - c.d keeps its digits. Returns None if no step was found.
     """
     point = climb.point
-    slope = float(point.gradient @ direction)
-    if not slope > 0:
-        return None
-    step = min(1.0, climb.room(direction))
+    step = 1.0
     noise = 1e-13 * (1 + abs(point.objective))
     for _ in range(BACKTRACKS):
         new = climb.at(point.g + step * direction)
-        new_slope = float(new.gradient @ direction)
+        moved = new.g - point.g
+        slope, new_slope = float(point.gradient @ moved), float(new.gradient @ moved)
+        if not slope > 0:
+            return None
         rise = new.objective - point.objective
-        if rise >= 1e-4 * step * slope or (rise >= -noise and new_slope >= -0.8 * slope):
+        if rise >= 1e-4 * slope or (rise >= -noise and new_slope >= -0.8 * slope):
             return new
         # F is concave along the line, so the slopes bracket its maximum: take their secant, kept off the ends.
         fall = slope - new_slope

@@ -214,18 +214,22 @@ def sweep_listed(indptr, label, value, g, a, c):
     for start in range(0, m, ROWS):
         stop = min(start + ROWS, m)
         first, last = indptr[start], indptr[stop]
-        for e in range(last - first):  # by itself, because the gather would keep exp from becoming SIMD
+        # Gather, exponential, row by row, scatter: each a loop by itself, or the first would keep the others from SIMD.
+        for e in range(last - first):
             near[e] = value[first + e] + g[np.uint32(label[first + e])]
         for e in range(last - first):
             near[e] = exp(near[e])
         for i in range(start, stop):
+            row = near[indptr[i] - first : indptr[i + 1] - first]
             total = 0.0
-            for e in range(indptr[i] - first, indptr[i + 1] - first):
-                total += near[e]
+            for e in range(row.size):
+                total += row[e]
             weighted += a[i] * np.log(total)
             weight = a[i] / total
-            for e in range(indptr[i] - first, indptr[i + 1] - first):
-                c[np.uint32(label[first + e])] += weight * near[e]
+            for e in range(row.size):
+                row[e] *= weight
+        for e in range(last - first):
+            c[np.uint32(label[first + e])] += near[e]
     return weighted
 
 
