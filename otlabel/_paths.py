@@ -9,6 +9,7 @@ hence every intermediate labelling optimal for its own sizes.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,11 +66,13 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
     for i in range(n):
         if counted[i]:
             u = labels[i]
+            size[u] += 1
+            if indptr[i + 1] - indptr[i] == 1:  # nowhere to go: most items, not to be looked at again
+                continue
             after[i] = first[u]
             if first[u] >= 0:
                 before[first[u]] = i
             first[u] = i
-            size[u] += 1
             for entry in range(indptr[i], indptr[i + 1]):
                 if label[entry] == u:
                     own[i] = entry
@@ -89,13 +92,12 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
             distance[source] = 0.0
             nearest = np.inf  # distance of the nearest label with room so far: no longer path matters
             sink = -1  # that label
-            while True:
-                u = -1
-                for t in range(n_touched):
-                    v = touched[t]
-                    if not settled[v] and (u < 0 or distance[v] < distance[u]):
-                        u = v
-                if u < 0 or distance[u] >= nearest:
+            heap = [(0.0, source)]
+            while len(heap) > 0:
+                length, u = heappop(heap)
+                if settled[u] or length > distance[u]:
+                    continue  # reached by a shorter path meanwhile
+                if length >= nearest:
                     break
                 settled[u] = True
                 if u == hub:
@@ -107,6 +109,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                                     touched[n_touched] = v
                                     n_touched += 1
                                 distance[v] = reach
+                                heappush(heap, (reach, v))
                                 parent[v] = hub
                                 if size[v] < target[v]:
                                     nearest = reach
@@ -119,6 +122,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                             touched[n_touched] = hub
                             n_touched += 1
                         distance[hub] = reach
+                        heappush(heap, (reach, hub))
                         parent[hub] = u
                 i = first[u]
                 while i >= 0 and nearest > distance[u]:  # a label with room at no further distance ends the search
@@ -131,6 +135,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                                 touched[n_touched] = v
                                 n_touched += 1
                             distance[v] = reach
+                            heappush(heap, (reach, np.int64(v)))
                             parent[v] = u
                             through_item[v] = i
                             through_entry[v] = entry
