@@ -24,8 +24,8 @@ EPSILON, WIDTH = 1 / 25, 16.0
 @numba.njit(nogil=True, fastmath=True)
 def total(x):
     result = np.float32(0.0)
-    for value in x:
-        result += value
+    for i in range(x.size):
+        result += x[i]
     return result
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 
 MEMORY = 80  # pairs; 160 vectors of k cost little beside a sweep, and half as many need more of them
 FAR = 1.0  # nats: while some column is further than this from its share, Sinkhorn steps come first
@@ -71,6 +70,8 @@ class Pairs:
 
     def direction(self, gradient: np.ndarray) -> np.ndarray:
         """The ascent direction, in g: the compact form of L-BFGS (Byrd, Nocedal, Schnabel 1994, eq. 3.13)."""
+        from scipy.linalg import solve_triangular  # 0.2 s that a mere import of otlabel does not pay
+
         v = gradient / self.root
         gamma = self.sy[-1, -1] / self.yy[-1, -1]
         upper = np.triu(self.sy)
@@ -190,6 +191,8 @@ def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
 def _newton(point: Point, b: np.ndarray) -> np.ndarray | None:
     if point.hessian is None or point.error > CLOSE:
         return None
+    from scipy.linalg import cho_factor, cho_solve
+
     h = point.hessian()
     h += np.outer(
         b, b
@@ -198,7 +201,7 @@ def _newton(point: Point, b: np.ndarray) -> np.ndarray | None:
     h[np.diag_indices(len(b))] += DAMPING * b
     try:
         return cho_solve(cho_factor(h, lower=True, overwrite_a=True, check_finite=False), point.gradient)
-    except LinAlgError:
+    except np.linalg.LinAlgError:
         return None
 
 

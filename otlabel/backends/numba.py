@@ -81,7 +81,7 @@ class Survey:
                 compiled.hessian_listed(*listed[1:], g, self._a[listed.rows], h)
             return h
 
-        return np.sum(_map(share, list(range(_HESSIANS))), axis=0)
+        return np.sum(_map(share, list(range(min(_HESSIANS, len(self._parts))))), axis=0)
 
 
 class Kernels(_numpy.Kernels):
