@@ -135,7 +135,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                                 touched[n_touched] = v
                                 n_touched += 1
                             distance[v] = reach
-                            heappush(heap, (reach, np.int64(v)))
+                            heappush(heap, (reach, np.int64(v)))  # type: ignore[misc]
                             parent[v] = u
                             through_item[v] = i
                             through_entry[v] = entry
