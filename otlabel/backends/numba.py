@@ -8,6 +8,7 @@ in order, so that results are bit-identical for any number of threads.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ _ROOM = 1 << 18  # entries listed at a time
 _PART = 1 << 18  # entries of the smallest part worth a thread's start
 _PARTS = 64  # at most: each holds a (k,) partial sum
 _HESSIANS = 2  # partial Hessians, added in order: as many threads work at one
+_FINE = 1e-3  # nats: where float32 is wrong by more than this, more is listed
 _COARSE = 1.0  # nats: where float32 is wrong by more than this, it is of no use and NumPy's float64 takes over
 
 
@@ -88,9 +90,11 @@ class Kernels(_numpy.Kernels):
     """The protocol ``otlabel.backends.Kernels``."""
 
     def survey(self, g: np.ndarray, width: float) -> AnySurvey:
-        if self._error(g) > _COARSE:
+        error = self._error(g)
+        if error > _COARSE:
             return super().survey(g, width)
-        return Survey(self, g, width)
+        # What float32 spoils of the rest stays as small as it is where float32 is good.
+        return Survey(self, g, width + max(0.0, math.log(max(error, _FINE) / _FINE)))
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         error = self._error(g)
