@@ -189,14 +189,14 @@ def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
 
 
 def _newton(point: Point, b: np.ndarray) -> np.ndarray | None:
+    """Newton's direction, damped; None where there is no Hessian, or it is not positive definite."""
     if point.hessian is None or point.error > CLOSE:
         return None
     from scipy.linalg import cho_factor, cho_solve
 
     h = point.hessian()
-    h += np.outer(
-        b, b
-    )  # along constant g, which changes nothing, F is flat: this makes it curved there, and only there
+    # Along constant g, which changes nothing, F is flat: this makes it curved there, and only there.
+    h += np.outer(b, b)
     # Groups of labels that share hardly an item make it singular to rounding.
     h[np.diag_indices(len(b))] += DAMPING * b
     try:

@@ -32,7 +32,6 @@ PATIENCE = {"lbfgs": 6, "sinkhorn": 50}
 FLOOR = 1e-15  # the sums of float64 tell no smaller error
 MAX_PAIRS = 64.0  # entries of a row that share it with each entry: up to there a Hessian is worth its time
 MAX_NEWTON = 4096  # labels up to which its factors are
-MAX_SHRINK = 6  # times the trust region is cut in four
 
 
 @dataclass(frozen=True)
@@ -227,7 +226,7 @@ def _lbfgs(state: _Solve, g: np.ndarray) -> None:
             if crowded:
                 point, _ = ascend(lambda g: state.survey(g, state.near()), point, b, pairs, evaluations=BURST)
         else:
-            shrink = min(shrink + 1, MAX_SHRINK)
+            shrink += 1
 
 
 _METHODS: dict[str, Callable[[_Solve, np.ndarray], None]] = {"lbfgs": _lbfgs, "sinkhorn": _sinkhorn}

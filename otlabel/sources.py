@@ -49,9 +49,9 @@ class Stored:
     def __getitem__(self, rows: Any) -> np.ndarray:
         if isinstance(rows, slice):
             return np.asarray(self.array[rows])
-        # Some stores take no indices that are unsorted or repeated.
-        rows = np.asarray(rows)
-        return np.concatenate([np.asarray(self.array[int(row) : int(row) + 1]) for row in rows % self.shape[0]])
+        # Some stores take no indices that are unsorted or repeated. NumPy's rules for them, out of range included.
+        rows = np.arange(self.shape[0])[rows]
+        return np.array([self.array[int(row)] for row in rows], dtype=self.dtype).reshape(len(rows), self.shape[1])
 
 
 def as_source(value: Any) -> LinearScores | Stored | None:

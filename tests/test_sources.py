@@ -16,7 +16,10 @@ def same(found, truth):
     np.testing.assert_array_equal(found.labels, truth.labels)
     np.testing.assert_allclose(found.potentials, truth.potentials, atol=1e-10)
     np.testing.assert_array_equal(found.sizes, truth.sizes)
-    np.testing.assert_allclose(found.plan([5, 0, 5]), truth.plan([5, 0, 5]), rtol=1e-9)
+    np.testing.assert_allclose(found.plan([5, 0, -5, 5]), truth.plan([5, 0, -5, 5]), rtol=1e-9)
+    assert found.plan([]).shape == truth.plan([]).shape
+    with pytest.raises(IndexError, match="out of bounds"):
+        found.plan(700)
 
 
 @pytest.fixture

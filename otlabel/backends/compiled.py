@@ -89,7 +89,7 @@ def _for_storage(result, *rest):
     return [result(numba.types.Array(stored, 2, "C", readonly=True), numba.float64, _G, *rest) for stored in types]
 
 
-_F64, _I64, _I32, _F32 = numba.float64[::1], numba.int64[::1], numba.int32[::1], numba.float32[::1]
+_F64, _I64, _I32 = numba.float64[::1], numba.int64[::1], numba.int32[::1]
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
 
 
