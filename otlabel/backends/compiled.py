@@ -115,6 +115,20 @@ def _exponents(row, scale, g, g32, x, peaks):
     return top
 
 
+@numba.njit(fastmath=_FAST)
+def _columns_above(x, peaks, bar, found):
+    """The columns with x_j >= bar, ascending, into found; returns how many. A finite bar keeps -inf out."""
+    count = 0
+    for q in range(peaks.size):
+        if peaks[q] >= bar:
+            bits = above(x, q * CHUNK, bar)
+            while bits:
+                found[count] = q * CHUNK + lowest(bits)
+                bits &= bits - np.uint64(1)
+                count += 1
+    return count
+
+
 @_jit(
     _for_storage(
         numba.types.UniTuple(numba.int64, 2),
@@ -156,27 +170,23 @@ def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, v
     x, rest_c = np.empty(chunks * CHUNK, np.float32), np.zeros(chunks * CHUNK, np.float32)
     peaks = np.empty(chunks, np.float32)
     g32 = g.astype(np.float32)
-    near = np.empty(k)
+    near, found = np.empty(k), np.empty(k, np.int64)
     used, i = 0, start
     while i < scores.shape[0] and used + k <= label.size:
         row = scores[i]
         top = _exponents(row, scale, g, g32, x, peaks)
         bar, negligible = max(top - np.float32(width), _FINITE), top - NEGLIGIBLE
         first, rest = used, np.float32(0.0)
+        count = _columns_above(x, peaks, bar, found)
+        used += count
+        for e in range(count):
+            j = found[e]
+            x[j] = _LOWEST
+            label[first + e], value[first + e] = j, number(row[j]) * scale
+            near[e] = value[first + e] + g[j] - top
         for q in range(chunks):
-            if peaks[q] >= bar:
-                bits = above(x, q * CHUNK, bar)
-                while bits:
-                    j = q * CHUNK + lowest(bits)
-                    bits &= bits - np.uint64(1)
-                    x[j] = _LOWEST
-                    if g[j] > -np.inf:
-                        label[used], value[used] = j, number(row[j]) * scale
-                        near[used - first] = value[used] + g[j] - top
-                        used += 1
             if peaks[q] >= negligible:
                 rest += exp_sum(x, q * CHUNK, top)
-        count = used - first
         total = np.float64(rest)
         for e in range(count):
             near[e] = exp(near[e])
@@ -276,19 +286,16 @@ def labels(scores, scale, g, width, out):
     k = g.size
     chunks = (k + CHUNK - 1) // CHUNK
     x, peaks, g32 = np.empty(chunks * CHUNK, np.float32), np.empty(chunks, np.float32), g.astype(np.float32)
+    found = np.empty(k, np.int64)
     for i in range(scores.shape[0]):
         row = scores[i]
         bar = _exponents(row, scale, g, g32, x, peaks) - np.float32(width)
         best = -np.inf
-        for q in range(chunks):
-            if peaks[q] >= bar:
-                bits = above(x, q * CHUNK, bar)
-                while bits:
-                    j = q * CHUNK + lowest(bits)
-                    bits &= bits - np.uint64(1)
-                    exact = number(row[j]) * scale + g[j]
-                    if exact > best:
-                        best, out[i] = exact, j
+        for e in range(_columns_above(x, peaks, bar, found)):
+            j = found[e]
+            exact = number(row[j]) * scale + g[j]
+            if exact > best:
+                best, out[i] = exact, j
 
 
 @_jit(_for_storage(numba.void, _F64, _F64, _I64, _F64, _F64))
