@@ -19,7 +19,7 @@ EMPTY = 600.0  # nats: a column this far below its share has no gradient to spea
 STRIDE = 10.0  # a trial step may move g by at most this many times the longest step so far
 BACKTRACKS = 12
 DAMPING = 1e-9  # of the Hessian's diagonal
-EDGE = 0.3  # a climb ends when the error inside the box is this share of that at its edge
+EDGE = 0.3  # a climb ends when the error that is left inside the box is this share of that at its edge
 CLOSE = 1e-2  # L1 error from which on Newton's step is better than L-BFGS's, where a Hessian can be had
 PATIENCE = 30  # steps that do not lower the error by a tenth
 
@@ -96,9 +96,10 @@ def ascend(
     b: np.ndarray,
     pairs: Pairs,
     *,
-    radius: float = np.inf,
+    box: tuple[np.ndarray, np.ndarray] | None = None,
     goal: float = 0.0,
     evaluations: int,
+    newton_cost: float = 0.0,
 ) -> tuple[Point, bool]:
     """Climb from ``start`` until the error is ``goal``.
 
@@ -107,14 +108,15 @@ def ascend(
         start: already evaluated, by the same function.
         b: (m,) marginal of the labels in use.
         pairs: curvature so far; added to.
-        radius: nats that each g_j may move.
+        box: least and largest g, if it is bounded.
         goal: L1 error to stop at.
         evaluations: at most.
+        newton_cost: of Newton's direction, in evaluations.
 
     Returns:
         The point reached, and whether that was at the edge of the box.
     """
-    climb = _Climb(evaluate, start, b, radius, goal, evaluations)
+    climb = _Climb(evaluate, start, b, box, goal, evaluations, newton_cost)
     try:
         for _ in range(pairs.sinkhorn_left):
             if np.abs(sinkhorn_step(climb.point, b)).max() <= FAR:
@@ -136,19 +138,21 @@ class _Arrived(Exception):
 class _Climb:
     """Where an ascent is, how far it may go, and the best it has seen."""
 
-    def __init__(self, evaluate, start, b, radius, goal, evaluations):
-        self.evaluate, self.start, self.goal, self.left = evaluate, start, goal, evaluations
-        self.lower, self.upper = start.g - radius, start.g + radius
+    def __init__(self, evaluate, start, b, box, goal, evaluations, newton_cost):
+        self.evaluate, self.b, self.goal, self.left = evaluate, b, goal, evaluations
+        self.lower, self.upper = (-np.inf, np.inf) if box is None else box
         self.point = self.best = start
         self.held = np.zeros(len(start.g), dtype=bool)  # labels at the edge of the box that would leave it
         self.longest = float(np.abs(sinkhorn_step(start, b)).max())
         self.since_better, self.lowest = 0, start.error
+        self.newton_cost, self.saved = newton_cost, 0.0  # evaluations since Newton last disappointed
 
     def at(self, g: np.ndarray) -> Point:
         """Evaluate a trial, cut to the box."""
         if self.left < 1 or self.since_better >= PATIENCE:
             raise _Arrived(bool(self.held.any()))
         self.left -= 1
+        self.saved += 1
         return self.evaluate(np.clip(g, self.lower, self.upper))
 
     def to(self, new: Point) -> None:
@@ -163,17 +167,24 @@ class _Climb:
             raise _Arrived(False)
         self.held = np.where(new.gradient > 0, new.g >= self.upper, new.g <= self.lower)
         outward = float(np.abs(new.gradient[self.held]).sum())
-        if outward > 0 and new.error - outward <= max(self.goal, EDGE * outward):
-            raise _Arrived(True)
+        if outward > 0:
+            # What the labels at the edge do not get, all others have too much of: that cannot be mended here.
+            free = np.where(self.held, 0.0, self.b)
+            inside = np.where(self.held, 0.0, new.gradient)
+            inside -= inside.sum() / max(free.sum(), 1e-300) * free
+            if np.abs(inside).sum() <= max(self.goal, EDGE * outward):
+                raise _Arrived(True)
 
 
 def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
     """One L-BFGS step; Sinkhorn's where there is none."""
     point = climb.point
     # While a column is (nearly) empty its entry of the gradient says nothing about how far g_j must go: log c does.
-    direction = None
+    direction, newton = None, False
     if sinkhorn_step(point, b).max() <= EMPTY:
-        direction = None if climb.held.any() else _newton(point, b)
+        if climb.saved >= climb.newton_cost and not climb.held.any():
+            direction = _newton(point, b)
+            newton = direction is not None
         if direction is None and len(pairs):
             direction = np.where(climb.held, 0.0, pairs.direction(np.where(climb.held, 0.0, point.gradient)))
     if direction is not None:
@@ -181,6 +192,8 @@ def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
         longest = np.abs(direction).max()
         if longest > 0:
             new = _search(climb, direction * min(1.0, STRIDE * climb.longest / longest))
+            if newton and (new is None or new.error > 0.5 * point.error):
+                climb.saved = 0.0
             if new is not None:
                 climb.to(new)
                 return

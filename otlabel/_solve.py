@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,10 @@ SAMPLE = 256  # rows that tell which width that is
 NARROWEST, WIDEST = 12.0, 500.0  # nats: bounds of the width, by what an entry at its edge still weighs, and can become
 MARGIN = 6.0  # nats: g may move by the width less this before the lists are made anew
 SHARE = 0.3  # of tol: the error that the steps between two surveys aim for
-GAIN = 1e-3  # but no less than this share of the error they began with: the lists know no better
+GAIN = 1e-4  # but no less than this share of the error they began with: the lists know no better
+COARSE = 0.1  # when the error has fallen to this share, steps are short: few of the entries listed still matter
+NARROW = 5  # entries of a row are then listed, about
+THIN = 0.5  # of the entries: where fewer matter, those few are listed by themselves
 CROWDED = 18.0  # nats: where the width must be smaller, many labels carry each row and lists are of little use far away
 BURST = 3  # full sweeps of L-BFGS there
 MAX_SINKHORN = 8  # full Sinkhorn steps at most while some column is further from its share than the width
@@ -32,6 +36,7 @@ PATIENCE = {"lbfgs": 6, "sinkhorn": 50}
 FLOOR = 1e-15  # the sums of float64 tell no smaller error
 MAX_PAIRS = 64.0  # entries of a row that share it with each entry: up to there a Hessian is worth its time
 MAX_NEWTON = 4096  # labels up to which its factors are
+PAIRS, CUBES = 8.0, 325.0  # pairs of an entry, and k**3 for each entry, that take as long as to evaluate it
 
 
 @dataclass(frozen=True)
@@ -76,14 +81,14 @@ class _Solve:
         self._record(point)
         return point
 
-    def width(self, g: np.ndarray) -> float:
-        """The width at which about LISTED entries of a row are listed near g."""
+    def width(self, g: np.ndarray, listed: float = LISTED) -> float:
+        """The width at which about ``listed`` entries of a row are listed near g."""
         if self.size <= SMALL:
             return WIDEST
         x = self.kernels.rows(self.rows)[:, self.active] + g
         self.sweeps += self.sample_cost
         depth = x.max(axis=1, keepdims=True) - x
-        return float(np.clip(np.quantile(depth, min(1.0, LISTED / depth.shape[1]), method="lower"), NARROWEST, WIDEST))
+        return float(np.clip(np.quantile(depth, min(1.0, listed / depth.shape[1]), method="lower"), NARROWEST, WIDEST))
 
     def near(self) -> float:
         """The width for a g whose error is small: what lies beyond it weighs little beside tol."""
@@ -122,9 +127,52 @@ class _Solve:
 
         return evaluate, at(point.g, point.objective, point.log_c, self.b - point.gradient)
 
-    def affordable(self, survey: Survey) -> int:
-        """Evaluations of a model that leave enough of max_sweeps to certify where it leads."""
-        return max(0, int((self.max_sweeps - self.sweeps - 1 - self.sample_cost) / survey.density) - 2)
+    def climb(self, point: Point, pairs: Pairs, radius: float, goal: float) -> tuple[Point, bool]:
+        """Ascend on what was listed at ``point``, and where that is much, on a part of it once the steps are short.
+
+        Returns:
+            where that led, as the lists have it, and whether it is at the edge of the box.
+        """
+        box = point.g - radius, point.g + radius
+        model, end = self.model(point)
+        options = self.options(point.survey)
+        end, at_edge = ascend(model, end, self.b, pairs, box=box, goal=max(goal, COARSE * point.error), **options)
+        while end.error > goal and not at_edge:
+            near = self.narrowed(point, end)
+            if near is None:
+                break
+            inner, start = self.model(near)
+            reach = near.width - MARGIN
+            inner_box = np.maximum(box[0], end.g - reach), np.minimum(box[1], end.g + reach)
+            trial, at_inner_edge = ascend(
+                inner, start, self.b, pairs, box=inner_box, goal=goal, **self.options(near.survey)
+            )
+            trial = model(trial.g)
+            if trial.error > goal and not (
+                trial.error < 0.5 * end.error or at_inner_edge and trial.objective > end.objective
+            ):
+                break
+            end = trial
+            at_edge = bool(((end.g <= box[0]) | (end.g >= box[1])).any())
+        if end.error > goal and not at_edge:
+            end, at_edge = ascend(model, end, self.b, pairs, box=box, goal=goal, **self.options(point.survey))
+        return end, at_edge
+
+    def narrowed(self, point: Point, end: Point) -> Point | None:
+        """``end`` with a list of what matters near it, taken from the list at ``point``; None if that is most of it."""
+        width = max(self.near(), min(self.width(end.g, NARROW), 0.5 * point.width))
+        survey = point.survey.narrowed(self._all(end.g), width)
+        self.sweeps += point.survey.density
+        if survey.density > THIN * point.survey.density:
+            return None
+        return Point(end.g, end.objective, end.log_c, end.gradient, None, survey, width)
+
+    def options(self, survey: Survey) -> dict[str, Any]:
+        """Of an ascent on a model: evaluations that leave enough of max_sweeps to certify where it leads, ..."""
+        return {
+            "evaluations": max(0, int((self.max_sweeps - self.sweeps - 1 - self.sample_cost) / survey.density) - 2),
+            "newton_cost": survey.pairs / PAIRS + len(self.b) ** 3 / (CUBES * survey.density * self.size),
+        }
 
     def _all(self, g: np.ndarray) -> np.ndarray:
         full = np.full(len(self.active), -np.inf)
@@ -214,10 +262,8 @@ def _lbfgs(state: _Solve, g: np.ndarray) -> None:
             continue
         radius = max(point.width - MARGIN, 5.0) / 4.0**shrink
         goal = max(SHARE * state.tol, GAIN * point.error)
-        evaluations = state.affordable(point.survey)
-        model, start = state.model(point)
-        end, at_edge = ascend(model, start, b, pairs, radius=radius, goal=goal, evaluations=evaluations)
-        g = end.g if end is not start else point.g + step
+        end, at_edge = state.climb(point, pairs, radius, goal)
+        g = end.g if np.any(end.g != point.g) else point.g + step
         width = state.width(g)
         new = state.survey(g, width if at_edge else min(width, state.near()))
         if new.objective > point.objective or new.error < point.error:

@@ -44,6 +44,9 @@ class Survey(Protocol):
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         """logsumexp and c at a g near by, as if the plan had no other entries than those listed."""
 
+    def narrowed(self, g: np.ndarray, width: float) -> Survey:
+        """The same survey, with those entries only that lie within ``width`` nats of their row's best listed at g."""
+
     def hessian(self, g: np.ndarray) -> np.ndarray:
         """(k, k): sum_i a_i p_i p_i^T of the same plan, p_i its row i divided by a_i; lower triangle."""
 

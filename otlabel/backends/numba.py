@@ -7,6 +7,7 @@ in order, so that results are bit-identical for any number of threads.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import os
@@ -52,7 +53,8 @@ class Survey:
             return listed, logsumexp, c
 
         parts = kernels.run(part)
-        self._parts, self._a = [listed for listed, _, _ in parts], kernels.a
+        self._a = kernels.a
+        self._list([listed for listed, _, _ in parts], n * k)
         self._logsumexp = float(np.sum([logsumexp for _, logsumexp, _ in parts]))
         c = np.sum([c for _, _, c in parts], axis=0)
         c[np.isneginf(g)] = 0.0
@@ -62,11 +64,23 @@ class Survey:
         if tiny.size:
             log_c[tiny] = kernels.log_columns(g, lse, tiny)
             c[tiny] = np.exp(log_c[tiny])
-        entries = sum(len(listed.label) for listed in self._parts)
-        self.density = entries / (n * k)
-        self.pairs = sum(float((np.diff(listed.indptr) ** 2).sum()) for listed in self._parts) / entries
         self.cost = 1.0 + len(tiny) / k
         self.swept = Sweep(self._logsumexp, c, log_c)
+
+    def _list(self, parts: list[_Listed], size: int) -> None:
+        self._parts, self._size = parts, size
+        entries = sum(len(listed.label) for listed in parts)
+        self.density = entries / size
+        self.pairs = sum(float((np.diff(listed.indptr) ** 2).sum()) for listed in parts) / entries
+
+    def narrowed(self, g: np.ndarray, width: float) -> Survey:
+        def part(listed: _Listed) -> _Listed:
+            _, counts, label, value = compiled.within(*listed[1:], g, width)
+            return _Listed(listed.rows, np.concatenate([[0], np.cumsum(counts)]), label, value)
+
+        narrow = copy.copy(self)
+        narrow._list(_map(part, self._parts), self._size)
+        return narrow
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         def part(listed: _Listed) -> tuple[float, np.ndarray]:

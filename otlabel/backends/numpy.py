@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Self
 
@@ -34,13 +35,22 @@ class Survey:
             listed.append((near.sum(axis=1), label.astype(np.int32), value))
         counts, labels, values = zip(*listed, strict=True)
         self._a, self._lse = kernels.a, np.concatenate(lse)
-        self._indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
-        self._label, self._value = np.concatenate(labels), np.concatenate(values)
-        self.density = len(self._label) / (n * k)
-        self.pairs = float((np.diff(self._indptr) ** 2).sum()) / len(self._label)
         log_c, columns = log_columns(kernels, g, c, self._lse)
         self.swept = Sweep(float(self._a @ self._lse), c, log_c)
+        self._list(np.concatenate(counts), np.concatenate(labels), np.concatenate(values))
         self.cost = 1.0 + columns / k
+
+    def _list(self, counts: np.ndarray, label: np.ndarray, value: np.ndarray) -> None:
+        self._indptr, self._label, self._value = np.concatenate([[0], np.cumsum(counts)]), label, value
+        self.density = len(label) / (len(counts) * len(self.swept.c))
+        self.pairs = float((counts.astype(float) ** 2).sum()) / len(label)
+
+    def narrowed(self, g: np.ndarray, width: float) -> Survey:
+        x, first = self._value + g[self._label], self._indptr[:-1]
+        near = x >= np.repeat(np.maximum.reduceat(x, first) - width, np.diff(self._indptr))
+        narrow = copy.copy(self)
+        narrow._list(np.add.reduceat(near, first, dtype=np.int64), self._label[near], self._value[near])
+        return narrow
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         near = np.exp(self._value + g[self._label])
