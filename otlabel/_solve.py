@@ -148,9 +148,8 @@ class _Solve:
                 inner, start, self.b, pairs, box=inner_box, goal=goal, **self.options(near.survey)
             )
             trial = model(trial.g)
-            if trial.error > goal and not (
-                trial.error < 0.5 * end.error or at_inner_edge and trial.objective > end.objective
-            ):
+            better = trial.error < 0.5 * end.error or (at_inner_edge and trial.objective > end.objective)
+            if trial.error > goal and not better:
                 break
             end = trial
             at_edge = bool(((end.g <= box[0]) | (end.g >= box[1])).any())

@@ -21,7 +21,7 @@ class Survey:
     """The protocol ``otlabel.backends.Survey``."""
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
-        n, k = kernels.scores.shape
+        k = kernels.scores.shape[1]
         c, lse, listed = np.zeros(k), [], []
         for rows, x in kernels.exponents(g):
             best = x.max(axis=1, keepdims=True)
