@@ -140,8 +140,9 @@ class _Climb:
 
     def __init__(self, evaluate, start, b, box, goal, evaluations, newton_cost):
         self.evaluate, self.b, self.goal, self.left = evaluate, b, goal, evaluations
-        everywhere = np.full(len(b), np.inf)
-        self.lower, self.upper = (-everywhere, everywhere) if box is None else box
+        self.lower: np.ndarray | float
+        self.upper: np.ndarray | float
+        self.lower, self.upper = (-np.inf, np.inf) if box is None else box
         self.point = self.best = start
         self.held = np.zeros(len(start.g), dtype=bool)  # labels at the edge of the box that would leave it
         self.longest = float(np.abs(sinkhorn_step(start, b)).max())

@@ -34,8 +34,8 @@ def fill(
     value: np.ndarray,
     g: np.ndarray,
     limits: Capacities,
-) -> bool:
-    """Move items, in place, until every label has its target size.
+) -> int:
+    """Move items, in place, until every label has its target size, or no shortlist leads there.
 
     Args:
         labels: (n,) int64, each a row's best at g; changed.
@@ -45,12 +45,12 @@ def fill(
         limits: capacities; target and hub are changed.
 
     Returns:
-        False if some label could not be emptied through the shortlist: what was done stays valid.
+        the number of items still above target, of labels from which no path on the shortlist leads to one with room.
     """
     hub = np.array([limits.hub])
-    routed = _fill(labels, counted, indptr, label, value, g, limits.lower, limits.upper, limits.target, hub)
+    left = _fill(labels, counted, indptr, label, value, g, limits.lower, limits.upper, limits.target, hub)
     limits.hub = float(hub[0])
-    return bool(routed)
+    return int(left)
 
 
 @njit(cache=True, nogil=True)
@@ -83,9 +83,14 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
     through_item = np.empty(k + 1, dtype=np.int64)
     through_entry = np.empty(k + 1, dtype=np.int64)
     touched = np.empty(k + 1, dtype=np.int64)
+    dead = np.zeros(k + 1, dtype=np.bool_)  # no path leads on from here; none will, as moves begin and end elsewhere
+    left = 0
 
     for source in range(k):
         while size[source] > target[source]:
+            if dead[source]:
+                left += size[source] - target[source]
+                break
             # Dijkstra from the source to the nearest label with room. It stays local: `touched` is short.
             touched[0] = source
             n_touched = 1
@@ -179,6 +184,6 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
             for t in range(n_touched):
                 distance[touched[t]] = np.inf
                 settled[touched[t]] = False
-            if sink < 0:
-                return False
-    return True
+                if sink < 0:
+                    dead[touched[t]] = True
+    return left

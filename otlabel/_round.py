@@ -18,6 +18,7 @@ from .backends import Kernels, Shortlist
 DENSE = 1 << 22  # n*k up to which the shortlist is the whole matrix, 36 bytes an entry
 WIDTH = 2.0  # nats: the first shortlist of a larger problem; widened when it proves too narrow
 WIDEST = 1e4  # nats: a shortlist this wide that is still too narrow gives way to the whole matrix
+FEW = 100  # items: as many that found no way on a shortlist are moved by a search of the whole matrix
 SURPLUS = 0.02  # of the items: more than this is moved by sweeps at a lower temperature first
 COLDEST = 4.0**10  # epsilon is not divided by more than this
 ROUNDS = 40
@@ -70,6 +71,7 @@ def capacities(n: int, b: np.ndarray, g: np.ndarray) -> Capacities:
 
 
 def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, float]:
+    from ._far import move_far
     from ._paths import fill  # numba's import is paid by those who round
 
     n = int(counted.sum())
@@ -84,13 +86,17 @@ def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
         sizes = np.bincount(labels[counted], minlength=len(b))
         if np.array_equal(sizes, limits.target):
             break
-        if not fill(labels, counted, short.indptr, short.label, short.value, g, limits):
-            if width == np.inf:
-                raise ValueError(
-                    "the sizes that b asks for cannot be met: too many items are allowed too few labels by the -inf in "
-                    "logits. Allow more, change b, or use rounding='argmax'."
-                )
-            width = 4 * width if width < WIDEST else np.inf
+        left = fill(labels, counted, short.indptr, short.label, short.value, g, limits)
+        routed = left == 0
+        if left and width < np.inf and left <= FEW:
+            routed = move_far(kernels, labels, counted, g, limits)
+        elif left and width < np.inf:
+            width, routed = 4 * width if width < WIDEST else np.inf, True
+        if not routed:
+            raise ValueError(
+                "the sizes that b asks for cannot be met: too many items are allowed too few labels by the -inf in "
+                "logits. Allow more, change b, or use rounding='argmax'."
+            )
     else:
         raise RuntimeError("balanced rounding did not settle; please report these scores as a bug")
     gap = _gap(short, labels, counted, limits, g) / sharpness

@@ -137,7 +137,7 @@ class _Solve:
         model, end = self.model(point)
         options = self.options(point.survey)
         end, at_edge = ascend(model, end, self.b, pairs, box=box, goal=max(goal, COARSE * point.error), **options)
-        while end.error > goal and not at_edge:
+        while end.error > goal and not at_edge and self.options(point.survey)["evaluations"] > 3:
             near = self.narrowed(point, end)
             if near is None:
                 break
@@ -145,7 +145,7 @@ class _Solve:
             reach = near.width - MARGIN
             inner_box = np.maximum(box[0], end.g - reach), np.minimum(box[1], end.g + reach)
             trial, at_inner_edge = ascend(
-                inner, start, self.b, pairs, box=inner_box, goal=goal, **self.options(near.survey)
+                inner, start, self.b, pairs, box=inner_box, goal=goal, **self.options(near.survey, point.survey.density)
             )
             trial = model(trial.g)
             better = trial.error < 0.5 * end.error or (at_inner_edge and trial.objective > end.objective)
@@ -166,10 +166,11 @@ class _Solve:
             return None
         return Point(end.g, end.objective, end.log_c, end.gradient, None, survey, width)
 
-    def options(self, survey: Survey) -> dict[str, Any]:
-        """Of an ascent on a model: evaluations that leave enough of max_sweeps to certify where it leads, ..."""
+    def options(self, survey: Survey, spare: float = 0.0) -> dict[str, Any]:
+        """Of an ascent on a model: evaluations that leave a sweep, and some to spare, to certify where it leads, ..."""
+        left = self.max_sweeps - self.sweeps - 1 - self.sample_cost - spare
         return {
-            "evaluations": max(0, int((self.max_sweeps - self.sweeps - 1 - self.sample_cost) / survey.density) - 2),
+            "evaluations": max(0, int(left / survey.density) - 2),
             "newton_cost": survey.pairs / PAIRS + len(self.b) ** 3 / (CUBES * survey.density * self.size),
         }
 

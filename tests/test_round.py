@@ -7,7 +7,7 @@ import oracle
 import pytest
 
 import otlabel
-from otlabel import _round, backends
+from otlabel import _far, _round, backends
 
 
 def total(scores, labels):
@@ -46,6 +46,38 @@ def test_narrow_shortlists_reach_the_same_optimum(backend, rng, monkeypatch):
         assert set(result.sizes) == {33, 34}
         assert total(scores, result.labels) == pytest.approx(total(scores, dense.labels), abs=1e-9)
         assert result.gap <= 1e-9
+
+
+@pytest.mark.parametrize("case", range(8))
+def test_the_search_of_the_whole_matrix_reaches_the_same_optimum(backend, rng, monkeypatch, case):
+    """The way of items that are few and find no near ties; here of all items."""
+    n, k = int(rng.integers(50, 300)), int(rng.integers(4, 20))
+    scores = rng.normal(size=(n, k)) * 10.0 ** rng.uniform(-2, 3)
+    scores[(rng.random((n, k)) < 0.1) & (case % 2 == 1)] = -np.inf
+    scores[:, 0] = np.where(np.isinf(scores[:, 0]), 0.0, scores[:, 0])
+    scores[:k] = np.where(np.isinf(scores[:k]), 0.0, scores[:k])
+    b = rng.dirichlet(np.full(k, 5.0))
+    options = {"epsilon": 0.5, "b": b, "tol": 2.0, "backend": backend}
+    monkeypatch.setattr(_round, "SURPLUS", 1.0)  # leave all of it to the paths
+    dense = otlabel.assign(scores, **options)
+    monkeypatch.setattr(_round, "DENSE", 0)
+    monkeypatch.setattr(_round, "WIDTH", 1e-3)
+    monkeypatch.setattr(_round, "FEW", n)
+    searched, move_one = [], _far._Graph.move_one
+    monkeypatch.setattr(_far._Graph, "move_one", lambda graph, u: searched.append(u) or move_one(graph, u))
+    far = otlabel.assign(scores, **options)
+    assert searched
+    np.testing.assert_array_less(np.abs(far.sizes - n * b), 1)
+    assert total(scores, far.labels) == pytest.approx(total(scores, dense.labels), rel=1e-12)
+    assert abs(far.gap) <= 1e-12 * (1 + np.abs(scores[np.isfinite(scores)]).max() / 0.5)
+
+
+def test_the_search_of_the_whole_matrix_says_when_there_is_no_way(backend, rng, monkeypatch):
+    monkeypatch.setattr(_round, "DENSE", 0)
+    scores = rng.normal(size=(40, 4))
+    scores[:30, 2:] = -np.inf  # 30 items for two labels of 10 places
+    with pytest.raises(ValueError, match="sizes that b asks for cannot be met"):
+        otlabel.assign(scores, tol=2.0, backend=backend)
 
 
 def test_gap_of_worse_labels_is_what_they_lose(rng):
@@ -91,10 +123,10 @@ def test_the_interpreted_path_search_gives_the_same_labels(rng):
     for function in (_fill, _fill.py_func):
         limits = _round.capacities(90, np.full(7, 1 / 7), np.zeros(7))
         labels, g, hub = kernels.labels(np.zeros(7)), np.zeros(7), np.array([limits.hub])
-        assert function(
+        assert function(  # no item is left where it is one too many
             labels, np.ones(90, bool), short.indptr, short.label, short.value, g,
             limits.lower, limits.upper, limits.target, hub,
-        )  # fmt: skip
+        ) == 0  # fmt: skip
         outcomes.append(labels)
         np.testing.assert_array_equal(np.bincount(labels, minlength=7), limits.target)
     np.testing.assert_array_equal(*outcomes)

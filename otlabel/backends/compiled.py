@@ -83,14 +83,14 @@ def exp(x):
     return p * power if x > -600.0 else 0.0
 
 
-def _for_storage(result, *rest):
-    """One compiled version per storage type; read-only scores are as good as writable ones."""
-    types = (numba.uint16, numba.float32, numba.float64)
-    return [result(numba.types.Array(stored, 2, "C", readonly=True), numba.float64, _G, *rest) for stored in types]
-
-
 _F64, _I64, _I32 = numba.float64[::1], numba.int64[::1], numba.int32[::1]
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
+
+
+def _for_storage(result, *rest):
+    """One compiled version per storage type of (scores, 1/epsilon, ...); read-only scores are as good as others."""
+    types = (numba.uint16, numba.float32, numba.float64)
+    return [result(numba.types.Array(stored, 2, "C", readonly=True), numba.float64, *rest) for stored in types]
 
 
 @numba.njit(fastmath=_FAST)
@@ -132,6 +132,7 @@ def _columns_above(x, peaks, bar, found):
 @_jit(
     _for_storage(
         numba.types.UniTuple(numba.int64, 2),
+        _G,
         numba.int64,
         numba.float64,
         numba.boolean,
@@ -280,7 +281,7 @@ def within(indptr, label, value, g, width):
     return best, counts, kept_label[:kept], kept_value[:kept]
 
 
-@_jit(_for_storage(numba.void, numba.float64, _I64))
+@_jit(_for_storage(numba.void, _G, numba.float64, _I64))
 def labels(scores, scale, g, width, out):
     """The first label with the largest S_ij/epsilon + g_j in float64; float32 finds the candidates, within width."""
     k = g.size
@@ -298,7 +299,20 @@ def labels(scores, scale, g, width, out):
                 best, out[i] = exact, j
 
 
-@_jit(_for_storage(numba.void, _F64, _F64, _I64, _F64, _F64))
+@_jit(_for_storage(numba.void, numba.int64, _I64, _F64, _I64))
+def regrets(scores, scale, label, items, least, which):
+    """The least (S_i,label - S_ij)/epsilon so far and its item, for each j, updated with the block's rows."""
+    for i in range(scores.shape[0]):
+        row, item = scores[i], items[i]
+        own = number(row[label]) * scale
+        for j in range(row.size):
+            regret = own - number(row[j]) * scale
+            closer = regret < least[j]
+            least[j] = regret if closer else least[j]
+            which[j] = item if closer else which[j]
+
+
+@_jit(_for_storage(numba.void, _G, _F64, _F64, _I64, _F64, _F64))
 def log_columns(scores, scale, g, log_a, lse, columns, peak, total):
     """log c_j of the given columns, in the log domain: peak_j + log(total_j), updated with the block's rows."""
     for i in range(scores.shape[0]):

@@ -137,6 +137,14 @@ class Kernels(_numpy.Kernels):
         best, counts, label, value = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return Shortlist(best, np.concatenate([[0], np.cumsum(counts)]), label, value)
 
+    def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+        least, which = np.full(self.scores.shape[1], np.inf), np.zeros(self.scores.shape[1], dtype=np.int64)
+        step = max(1, _READ // self.scores.shape[1])
+        for start in range(0, len(items), step):
+            block = items[start : start + step]
+            compiled.regrets(_stored(self.scores[block]), self.scale, label, block, least, which)
+        return least, which
+
     def list_part(
         self, start: int, stop: int, g: np.ndarray, width: float, relative: bool, c: np.ndarray, lse: np.ndarray
     ) -> tuple[_Listed, float]:
@@ -191,16 +199,14 @@ class Kernels(_numpy.Kernels):
 
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is."""
-        stored = _storage(self.scores.dtype)
         in_memory = isinstance(self.scores, np.ndarray)
-        ready = in_memory and self.scores.dtype == stored and self.scores.flags.c_contiguous
+        ready = in_memory and self.scores.dtype == _storage(self.scores.dtype) and self.scores.flags.c_contiguous
         # Whole groups of rows, so that the layout of the caller's array does not change the order of any sum.
         groups = max(1, (_BLOCK if in_memory else _READ) // self.scores.shape[1] // compiled.ROWS)
         step = stop - start if ready else groups * compiled.ROWS
         for first in range(start, stop, step):
             rows = slice(first, min(first + step, stop))
-            block = np.ascontiguousarray(self.scores[rows], dtype=stored)
-            yield rows, block.view(np.uint16) if stored == np.float16 else block
+            yield rows, _stored(self.scores[rows])
 
     def _error(self, g: np.ndarray) -> float:
         """A bound on the error, in nats, of S/epsilon + g in float32: four roundings."""
@@ -212,6 +218,13 @@ def _storage(dtype: np.dtype) -> type[np.floating]:
     if dtype in (np.float16, np.float32):
         return dtype.type
     return np.float32 if dtype.kind in "iub" and dtype.itemsize <= 2 else np.float64
+
+
+def _stored(scores: np.ndarray) -> np.ndarray:
+    """The scores in a storage the loops know; copied only where they are not yet."""
+    stored = _storage(scores.dtype)
+    block = np.ascontiguousarray(scores, dtype=stored)
+    return block.view(np.uint16) if stored == np.float16 else block
 
 
 def _map(work: Callable[[Any], Any], items: list[Any]) -> list[Any]:

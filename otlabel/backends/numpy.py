@@ -94,6 +94,18 @@ class Kernels:
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
         return Shortlist(np.concatenate(best), indptr, np.concatenate(labels), np.concatenate(values))
 
+    def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+        least, which = np.full(self.scores.shape[1], np.inf), np.zeros(self.scores.shape[1], dtype=np.int64)
+        step = max(1, _BLOCK // len(least))
+        for start in range(0, len(items), step):
+            scores = self.rows(items[start : start + step])
+            regrets = scores[:, [label]] - scores
+            first = regrets.argmin(axis=0)
+            regret = regrets[first, np.arange(len(least))]
+            which = np.where(regret < least, items[start : start + step][first], which)
+            least = np.minimum(least, regret)
+        return least, which
+
     def rows(self, rows: np.ndarray | slice) -> np.ndarray:
         return self.scores[rows].astype(np.float64) * self.scale
 
