@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ._threads import threaded
 from .sources import as_source
 
 ROUNDINGS = ("balanced", "argmax")
@@ -138,31 +139,39 @@ def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
     Scores of -inf forbid a label for an item; ``check_reachable`` says whether enough is left. NaN, +inf and overflow
     are a ValueError that names the first bad row.
     """
-    largest, forbids = 0.0, False
-    for head, first, block in _row_blocks(heads):
-        block_largest = _largest(block)
-        if block_largest / epsilon < _LARGEST:
-            largest = max(largest, block_largest)
-            continue
+
+    def check_block(place: tuple[int, int, Any]) -> tuple[float, bool]:
+        head, first, scores = place
+        block = scores[first : first + step]
+        largest = _largest(block)
+        if largest / epsilon < _LARGEST:
+            return largest, False
         wide = block.astype(np.float64)
         allowed = np.abs(wide[~np.isneginf(wide)])
         if (allowed / epsilon < _LARGEST).all():
-            largest, forbids = max(largest, float(allowed.max(initial=0.0))), True
-            continue
+            return float(allowed.max(initial=0.0)), True
         bad = ~(np.abs(wide) / epsilon < _LARGEST) & ~np.isneginf(wide)
         row, column = (int(axis[0]) for axis in np.nonzero(bad))
-        place = f"row {first + row}" if len(heads) == 1 else f"head {head}, row {first + row}"
-        value = block[row, column]
-        if np.isfinite(value):
-            raise ValueError(
-                f"logits / epsilon must be below {_LARGEST:.0e} in size, got {value} / {epsilon} in {place}, "
-                f"column {column}. Rescale the logits or raise epsilon."
-            )
         raise ValueError(
-            f"logits must be finite, or -inf where a label is forbidden, got {value} in {place}, column {column}. "
-            "Remove or repair such rows first."
+            _say_bad(block[row, column], f"row {first + row}{_of_head(head, len(heads))}", column, epsilon)
         )
-    return largest, forbids
+
+    step = _rows_of_block(heads)
+    starts = range(0, heads[0].shape[0], step)
+    found = threaded(check_block, [(head, first, scores) for head, scores in enumerate(heads) for first in starts])
+    return max(largest for largest, _ in found), any(forbids for _, forbids in found)
+
+
+def _say_bad(value: Any, place: str, column: int, epsilon: float) -> str:
+    if np.isfinite(value):
+        return (
+            f"logits / epsilon must be below {_LARGEST:.0e} in size, got {value} / {epsilon} in {place}, "
+            f"column {column}. Rescale the logits or raise epsilon."
+        )
+    return (
+        f"logits must be finite, or -inf where a label is forbidden, got {value} in {place}, column {column}. "
+        "Remove or repair such rows first."
+    )
 
 
 def check_reachable(heads: list[Any], shares: np.ndarray) -> None:
@@ -199,10 +208,14 @@ def _largest(block: np.ndarray) -> float:
 
 def _row_blocks(heads: list[Any]):
     """(head, first row, block of rows) over all rows."""
-    step = max(1, _BLOCK // heads[0].shape[1])
+    step = _rows_of_block(heads)
     for head, scores in enumerate(heads):
         for start in range(0, scores.shape[0], step):
             yield head, start, scores[start : start + step]
+
+
+def _rows_of_block(heads: list[Any]) -> int:
+    return max(1, _BLOCK // heads[0].shape[1])
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -109,7 +109,9 @@ class _Solve:
 
         def hessian(g: np.ndarray, c: np.ndarray) -> np.ndarray:
             self.sweeps += survey.density
-            h = -survey.hessian(self._all(g))[np.ix_(self.active, self.active)]
+            h = survey.hessian(self._all(g))
+            h = h if self.active.all() else h[np.ix_(self.active, self.active)]
+            np.negative(h, out=h)
             h[np.diag_indices(len(h))] += c
             return h
 

@@ -34,7 +34,7 @@ MESSAGES = {
         "the sizes that b asks for cannot be met",
     ),
     "NaN float16": (dict(logits=bad(1, 1, np.nan, np.float16)), "got nan in row 1, column 1"),
-    "NaN in a head": (dict(logits=np.stack([GOOD, bad(2, 1, np.nan)])), "got nan in head 1, row 2, column 1"),
+    "NaN in a head": (dict(logits=np.stack([GOOD, bad(2, 1, np.nan)])), "got nan in row 2 of head 1, column 1"),
     "NaN, strided": (dict(logits=bad(2, 1, np.nan)[:, ::-1]), "got nan in row 2, column 1"),
     "overflow": (dict(logits=bad(1, 2, 1e305)), "logits / epsilon must be below 1e+300"),
     "wrong k": (dict(logits=GOOD, k=4), "k=4, but logits has shape (4, 3)"),

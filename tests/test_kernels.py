@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 
-from otlabel import backends
+from otlabel import _threads, backends
 
 DTYPES = ("float64", "float32", "float16", "int32", "int8", "uint8", "bool")
 SHAPES = ((1, 1), (1, 7), (5, 1), (3, 2), (64, 10), (257, 33), (700, 300), (3000, 128), (50, 1000))
@@ -164,13 +164,11 @@ def test_any_memory_layout_gives_the_same_bits(backend, rng):
 
 
 def test_numba_is_bit_identical_for_any_number_of_threads(rng, monkeypatch):
-    from otlabel.backends import numba
-
     scores, a, g = random_case(rng, (10_000, 65), "float32")
     kernels = kernels_of("numba", scores, 0.1, a)
     results = []
     for threads in (1, 2, 7):
-        monkeypatch.setattr(numba, "_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(_threads, "_threads", lambda threads=threads: threads)
         survey = kernels.survey(g, 2.0)
         results.append((*survey.swept, *survey.sweep(g + 0.1)))
     for result in results[1:]:

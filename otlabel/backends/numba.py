@@ -8,15 +8,15 @@ in order, so that results are bit-identical for any number of threads.
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._threads import threaded
 from . import Shortlist, Sweep, compiled
 from . import Survey as AnySurvey
 from . import numpy as _numpy
@@ -79,7 +79,7 @@ class Survey:
             return _Listed(listed.rows, np.concatenate([[0], np.cumsum(counts)]), label, value)
 
         narrow = copy.copy(self)
-        narrow._list(_map(part, self._parts), self._size)
+        narrow._list(threaded(part, self._parts), self._size)
         return narrow
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
@@ -87,7 +87,7 @@ class Survey:
             c = np.zeros(len(g))
             return compiled.sweep_listed(*listed[1:], g, self._a[listed.rows], c), c
 
-        parts = _map(part, self._parts)
+        parts = threaded(part, self._parts)
         return self._logsumexp + float(np.sum([rise for rise, _ in parts])), np.sum([c for _, c in parts], axis=0)
 
     def hessian(self, g: np.ndarray) -> np.ndarray:
@@ -97,7 +97,8 @@ class Survey:
                 compiled.hessian_listed(*listed[1:], g, self._a[listed.rows], h)
             return h
 
-        return np.sum(_map(share, list(range(min(_HESSIANS, len(self._parts))))), axis=0)
+        shares = threaded(share, range(min(_HESSIANS, len(self._parts))))
+        return functools.reduce(lambda h, other: np.add(h, other, out=h), shares)
 
 
 class Kernels(_numpy.Kernels):
@@ -195,7 +196,7 @@ class Kernels(_numpy.Kernels):
         """part(start, stop) over all rows, in parallel; the results in order."""
         n, k = self.scores.shape
         bounds = np.linspace(0, n, int(np.clip(n * k // _PART, 1, min(_PARTS, n))) + 1).astype(int)
-        return _map(lambda span: part(*span), list(itertools.pairwise(bounds.tolist())))
+        return threaded(lambda span: part(*span), list(itertools.pairwise(bounds.tolist())))
 
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is."""
@@ -225,17 +226,3 @@ def _stored(scores: np.ndarray) -> np.ndarray:
     stored = _storage(scores.dtype)
     block = np.ascontiguousarray(scores, dtype=stored)
     return block.view(np.uint16) if stored == np.float16 else block
-
-
-def _map(work: Callable[[Any], Any], items: list[Any]) -> list[Any]:
-    threads = min(len(items), _threads())
-    if threads == 1:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, items))
-
-
-def _threads() -> int:
-    limit = os.environ.get("OTLABEL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, int(limit)) if limit and limit.isdigit() and int(limit) > 0 else cores
