@@ -18,8 +18,8 @@ from ._ascent import Pairs, Point, ascend, sinkhorn_step
 from ._result import Status, Step
 from .backends import Kernels, Survey
 
-SMALL = 1 << 18  # entries n*k up to which a survey lists them all
-LISTED = 50  # entries of a row are listed by the surveys of a larger problem, about
+SMALL = 1 << 15  # entries n*k up to which a survey lists them all
+LISTED = 20  # entries of a row are listed by the surveys of a larger problem, about
 SAMPLE = 256  # rows that tell which width that is
 NARROWEST, WIDEST = 12.0, 500.0  # nats: bounds of the width, by what an entry at its edge still weighs, and can become
 MARGIN = 6.0  # nats: g may move by the width less this before the lists are made anew
@@ -34,8 +34,7 @@ MAX_SINKHORN = 8  # full Sinkhorn steps at most while some column is further fro
 # Surveys without a higher F or a lower error before the solve is called a plateau: Sinkhorn is slow.
 PATIENCE = {"lbfgs": 6, "sinkhorn": 50}
 FLOOR = 1e-15  # the sums of float64 tell no smaller error
-MAX_PAIRS = 64.0  # entries of a row that share it with each entry: up to there a Hessian is worth its time
-MAX_NEWTON = 4096  # labels up to which its factors are
+MAX_NEWTON = 4096  # labels up to which a Hessian is worth its memory
 PAIRS, CUBES = 8.0, 325.0  # pairs of an entry, and k**3 for each entry, that take as long as to evaluate it
 
 
@@ -101,7 +100,7 @@ class _Solve:
             the model, and ``point`` as the model sees it.
         """
         survey = point.survey
-        with_hessian = survey.pairs <= MAX_PAIRS and len(self.b) <= MAX_NEWTON
+        with_hessian = len(self.b) <= MAX_NEWTON
         logsumexp, listed_c = survey.sweep(self._all(point.g))
         self.sweeps += survey.density
         missing = self.b - listed_c[self.active] - point.gradient
