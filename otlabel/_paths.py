@@ -34,6 +34,7 @@ def fill(
     value: np.ndarray,
     g: np.ndarray,
     limits: Capacities,
+    width: float,
 ) -> int:
     """Move items, in place, until every label has its target size, or no shortlist leads there.
 
@@ -43,18 +44,20 @@ def fill(
         indptr, label, value: the shortlist, in compressed rows; it holds every row's own label.
         g: (k,) potentials; changed.
         limits: capacities; target and hub are changed.
+        width: nats: what is not on the shortlist was at least as far from its row's best when the list was made.
 
     Returns:
-        the number of items still above target, of labels from which no path on the shortlist leads to one with room.
+        the number of items still above target, of labels from which no path leads to one with room that is sure to be
+        the shortest. All that was moved is optimal, whatever is not listed.
     """
     hub = np.array([limits.hub])
-    left = _fill(labels, counted, indptr, label, value, g, limits.lower, limits.upper, limits.target, hub)
+    left = _fill(labels, counted, indptr, label, value, g, limits.lower, limits.upper, limits.target, hub, width)
     limits.hub = float(hub[0])
     return int(left)
 
 
 @njit(cache=True, nogil=True)
-def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g):
+def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g, width):
     n, k = labels.size, g.size
     hub = k
     # Items of a label: a doubly linked list, so that a move is a few writes.
@@ -84,6 +87,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
     through_entry = np.empty(k + 1, dtype=np.int64)
     touched = np.empty(k + 1, dtype=np.int64)
     dead = np.zeros(k + 1, dtype=np.bool_)  # no path leads on from here; none will, as moves begin and end elsewhere
+    lowered = np.zeros(k)  # by how much each g_u has fallen: unlisted edges from u are width - lowered[u] long, or more
     left = 0
 
     for source in range(k):
@@ -97,12 +101,13 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
             distance[source] = 0.0
             nearest = np.inf  # distance of the nearest label with room so far: no longer path matters
             sink = -1  # that label
+            trusted = np.inf  # no unlisted edge leads less far
             heap = [(0.0, source)]
             while len(heap) > 0:
                 length, u = heappop(heap)
                 if settled[u] or length > distance[u]:
                     continue  # reached by a shorter path meanwhile
-                if length >= nearest:
+                if length >= min(nearest, trusted):
                     break
                 settled[u] = True
                 if u == hub:
@@ -120,6 +125,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                                     nearest = reach
                                     sink = v
                     continue
+                trusted = min(trusted, distance[u] + width - lowered[u])
                 if target[u] < upper[u]:
                     reach = distance[u] + max(g[u] - hub_g[0], 0.0)
                     if reach < distance[hub] and reach < nearest:
@@ -148,6 +154,9 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                                 nearest = reach
                                 sink = v
                     i = after[i]
+            if nearest > trusted:
+                sink = -1
+                dead[source] = True
             if sink >= 0:
                 for t in range(n_touched):
                     v = touched[t]
@@ -156,6 +165,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
                             hub_g[0] += distance[v] - distance[sink]
                         else:
                             g[v] += distance[v] - distance[sink]
+                            lowered[v] += distance[sink] - distance[v]
                 v = sink
                 while v != source:
                     u = parent[v]
@@ -184,6 +194,6 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g)
             for t in range(n_touched):
                 distance[touched[t]] = np.inf
                 settled[touched[t]] = False
-                if sink < 0:
+                if sink < 0 and not nearest > trusted:
                     dead[touched[t]] = True
     return left

@@ -86,12 +86,13 @@ def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
         sizes = np.bincount(labels[counted], minlength=len(b))
         if np.array_equal(sizes, limits.target):
             break
-        left = fill(labels, counted, short.indptr, short.label, short.value, g, limits)
-        routed = left == 0
-        if left and width < np.inf and left <= FEW:
+        surplus = np.maximum(sizes - limits.target, 0).sum()
+        left = fill(labels, counted, short.indptr, short.label, short.value, g, limits, width)
+        routed = left == 0 or width < np.inf
+        if 0 < left <= FEW and width < np.inf:
             routed = move_far(kernels, labels, counted, g, limits)
-        elif left and width < np.inf:
-            width, routed = 4 * width if width < WIDEST else np.inf, True
+        elif left > surplus / 2:
+            width = 4 * width if width < WIDEST else np.inf
         if not routed:
             raise ValueError(
                 "the sizes that b asks for cannot be met: too many items are allowed too few labels by the -inf in "

@@ -80,7 +80,7 @@ class _Solve:
         self._record(point)
         return point
 
-    def width(self, g: np.ndarray, listed: float = LISTED) -> float:
+    def width(self, g: np.ndarray, listed: float) -> float:
         """The width at which about ``listed`` entries of a row are listed near g."""
         if self.size <= SMALL:
             return WIDEST
@@ -254,18 +254,18 @@ def _sinkhorn(state: _Solve, g: np.ndarray) -> None:
 def _lbfgs(state: _Solve, g: np.ndarray) -> None:
     """A survey, L-BFGS on what it listed, a survey where that led, and so on."""
     b, pairs, shrink, sinkhorn_left = state.b, Pairs(state.b), 0, MAX_SINKHORN
-    point = state.survey(g, state.width(g))
+    point = state.survey(g, state.width(g, LISTED))
     while True:
         step = sinkhorn_step(point, b)
         if sinkhorn_left and np.abs(step).max() > point.width:
             sinkhorn_left -= 1
-            point = state.survey(point.g + step, state.width(point.g + step))
+            point = state.survey(point.g + step, state.width(point.g + step, LISTED))
             continue
         radius = max(point.width - MARGIN, 5.0) / 4.0**shrink
         goal = max(SHARE * state.tol, GAIN * point.error)
         end, at_edge = state.climb(point, pairs, radius, goal)
         g = end.g if np.any(end.g != point.g) else point.g + step
-        width = state.width(g)
+        width = state.width(g, LISTED)
         new = state.survey(g, width if at_edge else min(width, state.near()))
         if new.objective > point.objective or new.error < point.error:
             crowded = at_edge and width < CROWDED and new.error > 0.3 * point.error

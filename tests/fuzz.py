@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import oracle
 
 import otlabel
-from otlabel import _solve
+from otlabel import _round, _solve
 from otlabel.backends import numba
 
 
@@ -50,7 +50,8 @@ def check(rng: np.random.Generator) -> bool:
     b = np.full(k, 1 / k) if rng.random() < 0.5 else rng.dirichlet(np.full(k, rng.choice([0.05, 1.0])))
     epsilon, tol = float(10.0 ** rng.uniform(-3, 1)), float(10.0 ** rng.uniform(-9, -3))
     # Lists of a few entries and parts of a few rows, as large problems have them.
-    _solve.SMALL, _solve.LISTED = int(rng.choice([0, 1 << 18])), 3
+    _solve.SMALL, _solve.LISTED, _solve.NARROW = int(rng.choice([0, 1 << 18])), 3, 2
+    _round.DENSE, _round.FEW = (int(rng.choice([0, 1 << 22])) for _ in range(2))
     numba._PART = int(rng.choice([50, 1 << 18]))
     result = otlabel.assign(scores, epsilon=epsilon, b=b, tol=tol, backend=str(rng.choice(["numba", "numpy"])))
     lower, upper = oracle.size_limits(n, b)

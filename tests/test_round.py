@@ -125,7 +125,7 @@ def test_the_interpreted_path_search_gives_the_same_labels(rng):
         labels, g, hub = kernels.labels(np.zeros(7)), np.zeros(7), np.array([limits.hub])
         assert function(  # no item is left where it is one too many
             labels, np.ones(90, bool), short.indptr, short.label, short.value, g,
-            limits.lower, limits.upper, limits.target, hub,
+            limits.lower, limits.upper, limits.target, hub, np.inf,
         ) == 0  # fmt: skip
         outcomes.append(labels)
         np.testing.assert_array_equal(np.bincount(labels, minlength=7), limits.target)
