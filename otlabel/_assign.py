@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import _problem, _round, _solve, backends
+from . import _problem, _round, _shards, _solve, backends
 from ._result import Assignment, ConvergenceWarning, Step
+from ._shards import Comm
 
 
 def assign(
@@ -25,6 +26,7 @@ def assign(
     method: Literal["lbfgs", "sinkhorn"] = "lbfgs",
     init: Any = None,
     backend: str = "auto",
+    comm: Comm | None = None,
     callback: Callable[[Step], object] | None = None,
 ) -> Assignment:
     """Label n items with k labels so that every label gets its share, at the best total score.
@@ -49,6 +51,9 @@ def assign(
         method: "lbfgs" on the semi-dual (docs/algorithm.md eq. 2), or "sinkhorn", the textbook iteration.
         init: potentials to start from, shape (k,) or (h, k), as in ``Assignment.potentials``.
         backend: "auto", "numba" or "numpy".
+        comm: the processes that hold the other rows, for one solve over all of them. ``logits``, ``a`` and the labels
+            returned are then those of this process's rows; everything else is common. An object with ``rank``, ``size``
+            and ``all_reduce``, as ``otlabel_torch.comm.TorchComm`` is.
         callback: called after every full sweep with a ``Step``; ``otlabel.Progress`` is one.
 
     Returns:
@@ -60,41 +65,58 @@ def assign(
         TypeError: scores or options of a type that cannot be read as numbers.
         ImportError: a named backend is not installed.
     """
-    problem = _problem.check(
-        logits,
-        k,
-        epsilon=epsilon,
-        a=a,
-        b=b,
-        rounding=rounding,
-        tol=tol,
-        max_sweeps=max_sweeps,
-        method=method,
-        init=init,
-    )
-    name = backends.infer() if backend == "auto" else backend
-    make_kernels = backends.load(name).Kernels
-    kernels = [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
 
-    solutions, labels, gaps = [], [], []
+    def checked() -> _problem.Problem:
+        return _problem.check(
+            logits,
+            k,
+            epsilon=epsilon,
+            a=a,
+            b=b,
+            rounding=rounding,
+            tol=tol,
+            max_sweeps=max_sweeps,
+            method=method,
+            init=init,
+            is_shard=comm is not None,
+        )
+
+    def bound() -> list[backends.Kernels]:
+        make_kernels = backends.load(name).Kernels
+        return [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
+
+    name = backends.infer() if backend == "auto" else backend
+    if comm is None:
+        problem = checked()
+        local = kernels = bound()
+        n, counted = problem.shape[1], problem.a > 0
+    else:
+        shards = _shards.Shards(comm)
+        problem = shards.merge(shards.together(checked), a is not None, rounding)
+        local = shards.together(bound)
+        kernels = [_shards.SharedKernels(head, shards) for head in local]
+        n, counted = shards.n, shards.gather(problem.a) > 0
+
+    solutions, labels, sizes, gaps = [], [], [], []
     for head, head_kernels in enumerate(kernels):
         solution = _solve.solve(
             head_kernels,
-            problem.shape[1:],
+            (n, problem.shape[2]),
             problem.b[head],
             init=problem.init[head],
             tol=problem.tol,
-            max_sweeps=max_sweeps,
+            max_sweeps=problem.max_sweeps,
             method=method,
             head=head,
             callback=callback,
         )
-        head_labels, gap = _round.round_plan(head_kernels, solution.g, problem.b[head], problem.a > 0, rounding)
+        head_labels, gap = _round.round_plan(head_kernels, solution.g, problem.b[head], counted, rounding)
         solutions.append(solution)
-        labels.append(head_labels)
+        labels.append(head_labels if comm is None else shards.mine(head_labels))
+        sizes.append(np.bincount(head_labels[counted], minlength=problem.shape[2]))
         gaps.append(gap)
 
-    result = Assignment.from_heads(problem, kernels, solutions, labels, gaps, name)
+    result = Assignment.from_heads(problem, local, solutions, labels, sizes, gaps, name)
     if not result.converged:
         warnings.warn(
             f"{result.status.value} The L1 error is {np.max(result.error):.2e}, tol is {problem.tol:g}.",

@@ -24,12 +24,15 @@ class Problem:
     scores: list[Any]  # of each head: (n, k) of any real dtype, an array or a source
     shape: tuple[int, int, int]  # h, n, k
     has_heads: bool  # whether the caller's scores had the axis h
-    largest: float  # of |scores|
+    largest: float  # of |scores| but -inf
+    forbids: bool  # whether there are scores of -inf
     epsilon: float
     a: np.ndarray  # (n,) float64, sums to 1
     b: np.ndarray  # (h, k) float64, rows sum to 1
     init: np.ndarray  # (h, k) float64
     tol: float
+    max_sweeps: int
+    method: str
     is_tensor: bool  # whether labels go back as a torch tensor
 
 
@@ -45,8 +48,12 @@ def check(
     max_sweeps: int,
     method: str,
     init: Any,
+    is_shard: bool = False,
 ) -> Problem:
-    """Validate the arguments of ``assign``; raise ValueError or TypeError with rule, value and remedy."""
+    """Validate the arguments of ``assign``; raise ValueError or TypeError with rule, value and remedy.
+
+    With ``is_shard``, what only all shards together can break is left to ``Shards.merge``.
+    """
     _check_choice("rounding", rounding, ROUNDINGS)
     _check_choice("method", method, METHODS)
     epsilon = _positive("epsilon", epsilon, "SeLa uses 1/25 on ImageNet and 1/10 on CIFAR")
@@ -64,18 +71,35 @@ def check(
     heads = as_heads(scores)
     h, has_heads = len(heads), len(scores.shape) == 3
     largest, forbids = check_finite(heads, epsilon)
-    weights = np.full(n, 1.0 / n) if a is None else _distribution("a", a, (n,), "row weights", "a / a.sum()")
-    if rounding == "balanced" and a is not None:
-        _check_equal_weights(weights)
+    weights = np.full(n, 1.0 / n) if a is None else _shares("a", a, (n,), "row weights")
+    if a is not None and not is_shard:
+        weights = check_total("a", weights, "row weights", "a / a.sum()")
+        if rounding == "balanced":
+            check_equal_weights(weights)
     shares = np.full((h, width), 1.0 / width) if b is None else _per_head("b", b, h, width)
     if b is not None:
         remedy = "b / b.sum(-1, keepdims=True)"
-        shares = np.stack([_distribution("b", row, (width,), "label shares", remedy) for row in shares])
-    if forbids:
-        check_reachable(heads, shares)
+        checked = (_shares("b", row, (width,), "label shares") for row in shares)
+        shares = np.stack([check_total("b", row, "label shares", remedy) for row in checked])
+    if forbids and not is_shard:
+        check_reached(reached_labels(heads, shares), shares)
     start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
     shape = (h, n, width)
-    return Problem(heads, shape, has_heads, largest, epsilon, weights, shares, start, tol, is_tensor(logits))
+    return Problem(
+        heads,
+        shape,
+        has_heads,
+        largest,
+        forbids,
+        epsilon,
+        weights,
+        shares,
+        start,
+        tol,
+        int(max_sweeps),
+        method,
+        is_tensor(logits),
+    )
 
 
 def is_tensor(value: Any) -> bool:
@@ -136,7 +160,7 @@ def as_heads(scores: Any) -> list[Any]:
 def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
     """The largest absolute score that is not -inf, and whether there is -inf.
 
-    Scores of -inf forbid a label for an item; ``check_reachable`` says whether enough is left. NaN, +inf and overflow
+    Scores of -inf forbid a label for an item; ``reached_labels`` says whether enough is left. NaN, +inf and overflow
     are a ValueError that names the first bad row.
     """
 
@@ -174,8 +198,8 @@ def _say_bad(value: Any, place: str, column: int, epsilon: float) -> str:
     )
 
 
-def check_reachable(heads: list[Any], shares: np.ndarray) -> None:
-    """Raise ValueError if a row, or a label in use, has no score but -inf. shares (h, k)."""
+def reached_labels(heads: list[Any], shares: np.ndarray) -> np.ndarray:
+    """(h, k): which labels in use have a finite score. Raise ValueError if some row has none. shares (h, k)."""
     reached = np.zeros(shares.shape, dtype=bool)
     for head, first, block in _row_blocks(heads):
         finite = ~np.isneginf(block) & (shares[head] > 0)
@@ -186,11 +210,16 @@ def check_reachable(heads: list[Any], shares: np.ndarray) -> None:
                 f"every item needs a finite score for a label in use, but row {row}{_of_head(head, len(heads))} "
                 "has none. Allow it a label, or leave it out."
             )
+    return reached
+
+
+def check_reached(reached: np.ndarray, shares: np.ndarray) -> None:
+    """Raise ValueError if a label in use has no score but -inf. reached, shares (h, k)."""
     lost = np.argwhere(~reached & (shares > 0))
     if len(lost):
         head, label = (int(index) for index in lost[0])
         raise ValueError(
-            f"every label in use needs an item that may have it, but label {label}{_of_head(head, len(heads))} is "
+            f"every label in use needs an item that may have it, but label {label}{_of_head(head, len(shares))} is "
             f"forbidden to all. Allow it to some, or set b[{label}] to 0."
         )
 
@@ -235,7 +264,7 @@ def _positive(name: str, value: Any, hint: str) -> float:
     return number
 
 
-def _distribution(name: str, value: Any, shape: tuple[int, ...], what: str, remedy: str) -> np.ndarray:
+def _shares(name: str, value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
     array = as_numpy(value, name).astype(np.float64)
     if array.shape != shape:
         raise ValueError(f"{name} ({what}) must have shape {shape}, got {array.shape}.")
@@ -243,6 +272,11 @@ def _distribution(name: str, value: Any, shape: tuple[int, ...], what: str, reme
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise ValueError(f"{name} ({what}) must be finite and non-negative, got {name}[{first}] = {array[first]}.")
+    return array
+
+
+def check_total(name: str, array: np.ndarray, what: str, remedy: str) -> np.ndarray:
+    """The array, summing to 1 exactly; ValueError if it does not nearly."""
     total = array.sum()
     if abs(total - 1.0) > 1e-6:
         raise ValueError(f"{name} ({what}) must sum to 1 within 1e-6, got {total:.9g}. Pass {remedy}.")
@@ -268,7 +302,8 @@ def _potentials(init: Any, h: int, k: int, shares: np.ndarray) -> np.ndarray:
     return start
 
 
-def _check_equal_weights(a: np.ndarray) -> None:
+def check_equal_weights(a: np.ndarray) -> None:
+    """Raise ValueError if the positive weights differ."""
     positive = a[a > 0]
     if np.ptp(positive) > 1e-9 * positive[0]:
         raise ValueError(

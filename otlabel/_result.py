@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from ._problem import Problem, as_heads, as_scores, check_finite, check_reachable, is_tensor
+from ._problem import Problem, as_heads, as_scores, check_finite, is_tensor, reached_labels
 from .backends import load
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Assignment:
         heads = as_heads(scores)
         largest, forbids = check_finite(heads, self.epsilon)
         if forbids:
-            check_reachable(heads, self._problem.b)
+            reached_labels(heads, self._problem.b)  # some label for every item; not every label needs one
         potentials = self.potentials.reshape(len(heads), -1)
         labels = [
             kind(head, 1.0 / self.epsilon, np.full(head.shape[0], 1.0 / head.shape[0]), largest).labels(g)
@@ -162,7 +162,22 @@ class Assignment:
             except KeyError as missing:
                 raise ValueError(f"{path} is not a saved Assignment: it has no {missing}.") from None
         shape = (len(b), len(a), b.shape[1])
-        problem = Problem([], shape, has_heads, 0.0, epsilon, a, b, np.zeros_like(b), float("nan"), False)
+        problem = Problem(
+            scores=[],
+            shape=shape,
+            has_heads=has_heads,
+            epsilon=epsilon,
+            a=a,
+            b=b,
+            # What only a solve needs was not saved.
+            largest=0.0,
+            forbids=False,
+            init=np.zeros_like(b),
+            tol=float("nan"),
+            max_sweeps=0,
+            method="",
+            is_tensor=False,
+        )
         return cls(
             **fields,
             history=history if has_heads else history[0],
@@ -179,13 +194,11 @@ class Assignment:
         kernels: list[Kernels],
         solutions: list[Solution],
         labels: list[np.ndarray],
+        sizes: list[np.ndarray],
         gaps: list[float],
         backend: str,
     ) -> Self:
         """Put the heads of one problem together."""
-        k = problem.b.shape[1]
-        counted = problem.a > 0
-        sizes = [np.bincount(head[counted], minlength=k) for head in labels]
 
         def join(values: list[Any]) -> Any:
             return np.stack(values) if problem.has_heads else values[0]
