@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import _problem, _round, _shards, _solve, backends
+from . import _memory, _problem, _round, _shards, _solve, backends
 from ._result import Assignment, ConvergenceWarning, Step
 from ._shards import Comm
 
@@ -37,7 +37,8 @@ def assign(
         logits: scores, larger is better, shape (n, k), or (h, n, k) for h independent heads. A NumPy array, a CPU
             tensor or anything NumPy can read, of any float or integer dtype. Never modified; no softmax needed.
             -inf forbids a label for an item. Also ``LinearScores`` (features and a linear layer), ``np.memmap``, and
-            zarr or h5py arrays (n, k), which are read a block of rows at a time, once a full sweep.
+            zarr or h5py arrays (n, k), which are read a block of rows at a time, once a full sweep; and an iterator of
+            chunks (m, k), or a function that returns one: read once, into a temporary file of that size.
         k: a check, not a choice: if given it must equal ``logits.shape[-1]``.
         epsilon: temperature of the plan in units of the scores; SeLa's lambda is 1/epsilon.
         a: row weights, shape (n,), non-negative, summing to 1. Default 1/n. A row of weight 0 is labelled but not
@@ -64,6 +65,7 @@ def assign(
             states the rule, the value received and the remedy.
         TypeError: scores or options of a type that cannot be read as numbers.
         ImportError: a named backend is not installed.
+        MemoryError: what the solve needs beside the scores exceeds what is free.
     """
 
     def checked() -> _problem.Problem:
@@ -96,6 +98,12 @@ def assign(
         local = shards.together(bound)
         kernels = [_shards.SharedKernels(head, shards) for head in local]
         n, counted = shards.n, shards.gather(problem.a) > 0
+
+    near = _solve.near(problem.tol)
+    if comm is None:
+        _memory.check(local, problem.shape[1:], problem.init, near)
+    else:
+        shards.together(lambda: _memory.check(local, problem.shape[1:], problem.init, near))
 
     solutions, labels, sizes, gaps = [], [], [], []
     for head, head_kernels in enumerate(kernels):

@@ -31,7 +31,7 @@ def move_far(kernels: Kernels, labels: np.ndarray, counted: np.ndarray, g: np.nd
     Returns:
         False if -inf among the scores leaves some label no way out.
     """
-    graph = _Graph(kernels, labels, counted, g, limits)
+    graph = _Graph(kernels.seekable(), labels, counted, g, limits)
     while True:
         over = np.flatnonzero(graph.size > limits.target)
         if not over.size:

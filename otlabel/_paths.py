@@ -14,13 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-try:
-    from numba import njit
-except ImportError:  # the same algorithm, interpreted: correct, for small problems
+from ._jit import jit
 
-    def njit(**options):  # type: ignore[no-redef]
-        return lambda function: function
-
+MATRIX = 4096  # labels up to which the cheapest ways between them are kept, 12 bytes a pair
 
 if TYPE_CHECKING:
     from ._round import Capacities
@@ -56,7 +52,25 @@ def fill(
     return int(left)
 
 
-@njit(cache=True, nogil=True)
+@jit()
+def _cheapest(u, first, after, labels, indptr, label, value, least, through):
+    """The least regret without g, S_iu - S_iv over the items of u, for each label v; and the item that has it."""
+    least[:] = np.inf
+    i = first[u]
+    while i >= 0:
+        own = 0.0
+        for entry in range(indptr[i], indptr[i + 1]):
+            if label[entry] == u:
+                own = value[entry]
+        for entry in range(indptr[i], indptr[i + 1]):
+            v = label[entry]
+            if own - value[entry] < least[v]:
+                least[v] = own - value[entry]
+                through[v] = i
+        i = after[i]
+
+
+@jit()
 def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g, width):
     n, k = labels.size, g.size
     hub = k
@@ -64,7 +78,6 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g,
     first = np.full(k, -1, dtype=np.int64)
     after = np.full(n, -1, dtype=np.int64)
     before = np.full(n, -1, dtype=np.int64)
-    own = np.empty(n, dtype=np.int64)  # the entry of the shortlist that holds the item's label
     size = np.zeros(k, dtype=np.int64)
     for i in range(n):
         if counted[i]:
@@ -76,15 +89,18 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g,
             if first[u] >= 0:
                 before[first[u]] = i
             first[u] = i
-            for entry in range(indptr[i], indptr[i + 1]):
-                if label[entry] == u:
-                    own[i] = entry
+
+    # The cheapest way from each label to each other: without g, and kept until an item of that label moves. Where labels
+    # are very many there is one row, made anew each time.
+    rows = k if k <= MATRIX else 1
+    least = np.empty((rows, k))
+    through = np.empty((rows, k), dtype=np.int32)  # the item that goes this way
+    known = np.zeros(k, dtype=np.bool_)
 
     distance = np.full(k + 1, np.inf)
     settled = np.zeros(k + 1, dtype=np.bool_)
     parent = np.empty(k + 1, dtype=np.int64)
-    through_item = np.empty(k + 1, dtype=np.int64)
-    through_entry = np.empty(k + 1, dtype=np.int64)
+    item = np.empty(k + 1, dtype=np.int64)
     touched = np.empty(k + 1, dtype=np.int64)
     dead = np.zeros(k + 1, dtype=np.bool_)  # no path leads on from here; none will, as moves begin and end elsewhere
     lowered = np.zeros(k)  # by how much each g_u has fallen: unlisted edges from u are width - lowered[u] long, or more
@@ -95,7 +111,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g,
             if dead[source]:
                 left += size[source] - target[source]
                 break
-            # Dijkstra from the source to the nearest label with room. It stays local: `touched` is short.
+            # Dijkstra from the source to the nearest label with room.
             touched[0] = source
             n_touched = 1
             distance[source] = 0.0
@@ -135,25 +151,23 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g,
                         distance[hub] = reach
                         heappush(heap, (reach, hub))
                         parent[hub] = u
-                i = first[u]
-                while i >= 0 and nearest > distance[u]:  # a label with room at no further distance ends the search
-                    here = value[own[i]] + g[u]
-                    for entry in range(indptr[i], indptr[i + 1]):
-                        v = label[entry]
-                        reach = distance[u] + max(here - (value[entry] + g[v]), 0.0)
-                        if reach < distance[v] and reach < nearest:
-                            if distance[v] == np.inf:
-                                touched[n_touched] = v
-                                n_touched += 1
-                            distance[v] = reach
-                            heappush(heap, (reach, np.int64(v)))  # type: ignore[misc]
-                            parent[v] = u
-                            through_item[v] = i
-                            through_entry[v] = entry
-                            if size[v] < target[v]:
-                                nearest = reach
-                                sink = v
-                    i = after[i]
+                row = u if rows == k else 0
+                if not known[u]:
+                    _cheapest(u, first, after, labels, indptr, label, value, least[row], through[row])
+                    known[u] = rows == k
+                for v in range(k):
+                    reach = distance[u] + max(least[row, v] + g[u] - g[v], 0.0)
+                    if reach < distance[v] and reach < nearest:
+                        if distance[v] == np.inf:
+                            touched[n_touched] = v
+                            n_touched += 1
+                        distance[v] = reach
+                        heappush(heap, (reach, np.int64(v)))  # type: ignore[misc]
+                        parent[v] = u
+                        item[v] = through[row, v]
+                        if size[v] < target[v]:
+                            nearest = reach
+                            sink = v
             if nearest > trusted:
                 sink = -1
                 dead[source] = True
@@ -174,7 +188,7 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g,
                     elif u == hub:
                         target[v] -= 1
                     else:
-                        i = through_item[v]
+                        i = item[v]
                         if before[i] >= 0:
                             after[before[i]] = after[i]
                         else:
@@ -187,9 +201,9 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g,
                             before[first[v]] = i
                         first[v] = i
                         labels[i] = v
-                        own[i] = through_entry[v]
                         size[u] -= 1
                         size[v] += 1
+                        known[u] = known[v] = False
                     v = u
             for t in range(n_touched):
                 distance[touched[t]] = np.inf

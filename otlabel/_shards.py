@@ -128,6 +128,9 @@ class SharedKernels:
     def rescaled(self, factor: float) -> SharedKernels:
         return SharedKernels(self.local.rescaled(factor), self.shards)
 
+    def seekable(self) -> SharedKernels:
+        return SharedKernels(self.shards.together(self.local.seekable), self.shards)
+
     def survey(self, g: np.ndarray, width: float) -> Survey:
         return SharedSurvey(self.shards.together(lambda: self.local.survey(g, width)), self.shards)
 

@@ -20,7 +20,7 @@ from .backends import Kernels, Survey
 
 SMALL = 1 << 15  # entries n*k up to which a survey lists them all
 LISTED = 20  # entries of a row are listed by the surveys of a larger problem, about
-SAMPLE = 256  # rows that tell which width that is
+SAMPLE = 128  # rows that tell which width that is
 NARROWEST, WIDEST = 12.0, 500.0  # nats: bounds of the width, by what an entry at its edge still weighs, and can become
 MARGIN = 6.0  # nats: g may move by the width less this before the lists are made anew
 SHARE = 0.3  # of tol: the error that the steps between two surveys aim for
@@ -48,6 +48,11 @@ class Solution:
     n_sweeps: float
     history: np.ndarray  # (surveys, 3): sweeps so far, F, error
     status: Status
+
+
+def near(tol: float) -> float:
+    """The width (nats) for a g whose error is small: what lies beyond it weighs little beside tol."""
+    return NARROWEST + 0.5 * float(np.log(1 / min(tol, 1e-3)))
 
 
 class _Stop(Exception):
@@ -88,10 +93,6 @@ class _Solve:
         self.sweeps += self.sample_cost
         depth = x.max(axis=1, keepdims=True) - x
         return float(np.clip(np.quantile(depth, min(1.0, listed / depth.shape[1]), method="lower"), NARROWEST, WIDEST))
-
-    def near(self) -> float:
-        """The width for a g whose error is small: what lies beyond it weighs little beside tol."""
-        return NARROWEST + 0.5 * float(np.log(1 / min(self.tol, 1e-3)))
 
     def model(self, point: Point) -> tuple[Callable[[np.ndarray], Point], Point]:
         """F as the entries listed at ``point`` have it, corrected so that F and its gradient are right there.
@@ -139,14 +140,20 @@ class _Solve:
         options = self.options(point.survey)
         end, at_edge = ascend(model, end, self.b, pairs, box=box, goal=max(goal, COARSE * point.error), **options)
         while end.error > goal and not at_edge and self.options(point.survey)["evaluations"] > 3:
-            near = self.narrowed(point, end)
-            if near is None:
+            inside = self.narrowed(point, end)
+            if inside is None:
                 break
-            inner, start = self.model(near)
-            reach = near.width - MARGIN
+            inner, start = self.model(inside)
+            reach = inside.width - MARGIN
             inner_box = np.maximum(box[0], end.g - reach), np.minimum(box[1], end.g + reach)
             trial, at_inner_edge = ascend(
-                inner, start, self.b, pairs, box=inner_box, goal=goal, **self.options(near.survey, point.survey.density)
+                inner,
+                start,
+                self.b,
+                pairs,
+                box=inner_box,
+                goal=goal,
+                **self.options(inside.survey, point.survey.density),
             )
             trial = model(trial.g)
             better = trial.error < 0.5 * end.error or (at_inner_edge and trial.objective > end.objective)
@@ -160,7 +167,7 @@ class _Solve:
 
     def narrowed(self, point: Point, end: Point) -> Point | None:
         """``end`` with a list of what matters near it, taken from the list at ``point``; None if that is most of it."""
-        width = max(self.near(), min(self.width(end.g, NARROW), 0.5 * point.width))
+        width = max(near(self.tol), min(self.width(end.g, NARROW), 0.5 * point.width))
         survey = point.survey.narrowed(self._all(end.g), width)
         self.sweeps += point.survey.density
         if survey.density > THIN * point.survey.density:
@@ -247,7 +254,7 @@ def solve(
 def _sinkhorn(state: _Solve, g: np.ndarray) -> None:
     """The textbook algorithm, docs/algorithm.md eq. (3): a full sweep a step."""
     while True:
-        point = state.survey(g, state.near())
+        point = state.survey(g, near(state.tol))
         g = point.g + sinkhorn_step(point, state.b)
 
 
@@ -266,12 +273,12 @@ def _lbfgs(state: _Solve, g: np.ndarray) -> None:
         end, at_edge = state.climb(point, pairs, radius, goal)
         g = end.g if np.any(end.g != point.g) else point.g + step
         width = state.width(g, LISTED)
-        new = state.survey(g, width if at_edge else min(width, state.near()))
+        new = state.survey(g, width if at_edge else min(width, near(state.tol)))
         if new.objective > point.objective or new.error < point.error:
             crowded = at_edge and width < CROWDED and new.error > 0.3 * point.error
             point, shrink = new, 0
             if crowded:
-                point, _ = ascend(lambda g: state.survey(g, state.near()), point, b, pairs, evaluations=BURST)
+                point, _ = ascend(lambda g: state.survey(g, near(state.tol)), point, b, pairs, evaluations=BURST)
         else:
             shrink += 1
 

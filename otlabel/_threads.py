@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,6 +18,16 @@ def threaded(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Resu
         return [work(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, items))
+
+
+def ahead(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """work(item) of each, in order, each begun while the caller is busy with the one before."""
+    with ThreadPoolExecutor(1) as reader:
+        results = (reader.submit(work, item) for item in items)
+        coming = next(results, None)
+        while coming is not None:
+            result, coming = coming.result(), next(results, None)
+            yield result
 
 
 def _threads() -> int:

@@ -6,9 +6,13 @@ reads it once.
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+_BLOCK = 1 << 22  # entries copied at a time
 
 
 class LinearScores:
@@ -53,11 +57,48 @@ class Stored:
         rows = np.arange(self.shape[0])[rows]
         return np.array([self.array[int(row)] for row in rows], dtype=self.dtype).reshape(len(rows), self.shape[1])
 
+    def seekable(self) -> np.ndarray:
+        """The same in a temporary file that gives single rows as fast as blocks."""
+        step = max(1, _BLOCK // self.shape[1])
+        return spool(self[start : start + step] for start in range(0, self.shape[0], step))
 
-def as_source(value: Any) -> LinearScores | Stored | None:
+
+def spool(chunks: Iterable[Any]) -> np.ndarray:
+    """Arrays (m, k), one below the other, in a temporary file that vanishes when no one uses it any more.
+
+    It takes n*k numbers of space in TMPDIR. Scores are read several times, and single rows of them out of order: what
+    makes the chunks, often a network, is asked for each once only.
+    """
+    from ._problem import as_numpy
+
+    with tempfile.TemporaryFile(prefix="otlabel-") as file:
+        n, first = 0, None
+        for index, chunk in enumerate(chunks):
+            array = as_numpy(chunk, f"chunk {index}")
+            first = array if first is None else first
+            if array.ndim != 2 or array.shape[1] != first.shape[1] or array.dtype != first.dtype:
+                raise ValueError(
+                    "chunks of scores must be two-dimensional, with one number of labels and one dtype, got chunk "
+                    f"{index} of shape {array.shape}, {array.dtype} after shape {first.shape}, {first.dtype}."
+                )
+            array.tofile(file)
+            n += len(array)
+        if first is None or 0 in (n, first.shape[1]):
+            raise ValueError(
+                "chunks of scores must hold at least one item and one label, got none. Is the reader used up?"
+            )
+        file.flush()
+        return np.memmap(file, dtype=first.dtype, mode="r", shape=(n, first.shape[1]))
+
+
+def as_source(value: Any) -> LinearScores | Stored | np.ndarray | None:
     """The source that ``value`` is, or None if it is an array to be taken as it is."""
     if isinstance(value, LinearScores):
         return value
+    if hasattr(value, "__next__"):
+        return spool(value)
+    if callable(value) and not hasattr(value, "shape"):
+        return spool(value())
     # np.memmap is an array already. Stores have chunks (None in h5py's if contiguous); arrays have not.
     if hasattr(value, "chunks") and all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return Stored(value)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
+
 import h5py
 import numpy as np
 import pytest
 import zarr
 
 import otlabel
+from otlabel import _threads, backends
 
 SETTINGS = dict(epsilon=0.2, tol=1e-9)
 
@@ -47,6 +51,59 @@ def test_zarr(backend, scores, tmp_path):
     same(otlabel.assign(stored, backend=backend, **SETTINGS), otlabel.assign(scores, backend=backend, **SETTINGS))
 
 
+def chunks_of(scores):
+    return (scores[start : start + 150] for start in range(0, len(scores), 150))
+
+
+def test_chunks_are_read_once_and_kept_in_a_temporary_file(backend, scores, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    asked = []
+
+    def factory():
+        asked.append(1)
+        return chunks_of(scores)
+
+    truth = otlabel.assign(scores, backend=backend, **SETTINGS)
+    same(otlabel.assign(factory, backend=backend, **SETTINGS), truth)
+    same(otlabel.assign(chunks_of(scores), backend=backend, **SETTINGS), truth)
+    assert len(asked) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_chunks_of_tensors(scores):
+    torch = pytest.importorskip("torch")
+    found = otlabel.assign((torch.from_numpy(chunk).bfloat16() for chunk in chunks_of(scores)), **SETTINGS)
+    truth = otlabel.assign(torch.from_numpy(scores).bfloat16(), **SETTINGS)
+    np.testing.assert_array_equal(found.labels, truth.labels.numpy())
+
+
+def test_a_store_is_copied_where_single_rows_are_needed(scores, tmp_path):
+    stored = zarr.create_array(tmp_path / "scores.zarr", shape=scores.shape, chunks=(100, 30), dtype="float32")
+    stored[:] = scores
+    kernels = backends.load("numba").Kernels(otlabel.sources.Stored(stored), 5.0, np.full(700, 1 / 700), 10.0)
+    items = np.arange(0, 700, 7)
+    for found, truth in zip(kernels.seekable().regrets(items, 3), kernels.regrets(items, 3), strict=True):
+        np.testing.assert_array_equal(found, truth)
+    assert isinstance(kernels.seekable().scores, np.memmap)
+
+
+def test_reading_ahead_keeps_the_order_and_passes_errors_on():
+    began = []
+
+    def work(item):
+        began.append(item)
+        return 10 // item
+
+    assert list(_threads.ahead(work, [5, 2, 1])) == [2, 5, 10]
+    reader = _threads.ahead(work, [2, 0, 1])
+    began.clear()
+    assert next(reader) == 5
+    while began != [2, 0]:  # the second is begun before it is asked for
+        time.sleep(0.001)
+    with pytest.raises(ZeroDivisionError):
+        next(reader)
+
+
 def test_linear_scores(backend, rng):
     # Integers, so that the products are exact in any order and on any block.
     features, weight = rng.integers(-8, 9, size=(600, 20)).astype(np.float32), rng.integers(-8, 9, size=(12, 20))
@@ -77,3 +134,9 @@ def test_mistakes_are_explained(rng):
         otlabel.LinearScores(np.ones((5, 3)), np.ones((4, 3)), np.ones(3))
     with pytest.raises(ValueError, match="got nan in row 2, column 0"):
         otlabel.assign(otlabel.LinearScores(np.array([[1.0], [2.0], [np.nan]]), np.ones((2, 1))))
+    with pytest.raises(ValueError, match=r"got chunk 1 of shape \(2, 5\), float64 after shape \(2, 3\), float64"):
+        otlabel.assign(iter([np.ones((2, 3)), np.ones((2, 5))]))
+    with pytest.raises(ValueError, match=r"at least one item and one label, got none\. Is the reader used up"):
+        otlabel.assign(iter([]))
+    with pytest.raises(ValueError, match="got nan in row 3, column 1"):
+        otlabel.assign(iter([np.ones((2, 3)), np.array([[1, 1, 1], [1, np.nan, 1]])]))

@@ -60,6 +60,9 @@ class Kernels(Protocol):
     def rescaled(self, factor: float) -> Kernels:
         """Kernels of the same scores at epsilon/factor."""
 
+    def seekable(self) -> Kernels:
+        """Kernels of the same scores that are quick to give single rows."""
+
     def survey(self, g: np.ndarray, width: float) -> Survey:
         """One pass over the scores, bit-identical from run to run; lists what lies within ``width`` nats."""
 

@@ -5,29 +5,21 @@ Every function releases the interpreter lock. None has "ninf" among its fast-mat
 
 from __future__ import annotations
 
+import functools
+
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from .simd import CHUNK, above, add_scaled, affine_max, exp_sum, lowest, number
+from .._jit import jit
+from .simd import CHUNK, add_scaled, affine_max, exp_sum, number, take
 
 NEGLIGIBLE = np.float32(40.0)  # nats: a chunk this far below the row's best carries less than 1e-15 of it
 ROWS = 64  # rows taken together; their float32 column sums are added up before float64 takes them
 _FAST = {"nnan", "reassoc", "nsz", "contract"}  # sums may be reordered, which SIMD needs
+_jit = functools.partial(jit, fastmath=_FAST)
 _LOWEST, _FINITE = np.float32(-np.inf), np.float32(-3e38)
-
-
-def _jit(signatures):
-    """numba.njit, cached on disk where some cache folder can be written."""
-
-    def compile_now(function):
-        try:
-            return numba.njit(signatures, nogil=True, fastmath=_FAST, cache=True)(function)
-        except RuntimeError:  # no cache folder: every process compiles anew
-            return numba.njit(signatures, nogil=True, fastmath=_FAST)(function)
-
-    return compile_now
 
 
 @intrinsic
@@ -116,16 +108,11 @@ def _exponents(row, scale, g, g32, x, peaks):
 
 
 @numba.njit(fastmath=_FAST)
-def _columns_above(x, peaks, bar, found):
-    """The columns with x_j >= bar, ascending, into found; returns how many. A finite bar keeps -inf out."""
-    count = 0
+def _take_above(x, peaks, bar, columns, count):
+    """Append the columns with x_j >= bar, ascending, and make their x_j -inf. A finite bar keeps -inf out."""
     for q in range(peaks.size):
         if peaks[q] >= bar:
-            bits = above(x, q * CHUNK, bar)
-            while bits:
-                found[count] = q * CHUNK + lowest(bits)
-                bits &= bits - np.uint64(1)
-                count += 1
+            count = take(x, q * CHUNK, bar, columns, count)
     return count
 
 
@@ -171,19 +158,18 @@ def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, v
     x, rest_c = np.empty(chunks * CHUNK, np.float32), np.zeros(chunks * CHUNK, np.float32)
     peaks = np.empty(chunks, np.float32)
     g32 = g.astype(np.float32)
-    near, found = np.empty(k), np.empty(k, np.int64)
+    near = np.empty(k)
     used, i = 0, start
     while i < scores.shape[0] and used + k <= label.size:
         row = scores[i]
         top = _exponents(row, scale, g, g32, x, peaks)
         bar, negligible = max(top - np.float32(width), _FINITE), top - NEGLIGIBLE
         first, rest = used, np.float32(0.0)
-        count = _columns_above(x, peaks, bar, found)
-        used += count
+        used = _take_above(x, peaks, bar, label, used)
+        count = used - first
         for e in range(count):
-            j = found[e]
-            x[j] = _LOWEST
-            label[first + e], value[first + e] = j, number(row[j]) * scale
+            j = np.uint32(label[first + e])
+            value[first + e] = number(row[j]) * scale
             near[e] = value[first + e] + g[j] - top
         for q in range(chunks):
             if peaks[q] >= negligible:
@@ -197,15 +183,16 @@ def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, v
         weight = a[i] / total
         for e in range(count):
             c[np.uint32(label[first + e])] += weight * near[e]
-            if relative:
+        if relative:
+            for e in range(count):
                 value[first + e] -= lse[i]
         for q in range(chunks):
             if peaks[q] >= negligible:
                 add_scaled(rest_c, np.float32(weight), x, q * CHUNK)
         i += 1
         if i % ROWS == 0 or i == scores.shape[0] or used + k > label.size:
-            for j in range(k):
-                c[j] += rest_c[j]
+            for column in range(k):
+                c[column] += rest_c[column]
             rest_c[:] = 0.0
     return i, used
 
@@ -287,12 +274,12 @@ def labels(scores, scale, g, width, out):
     k = g.size
     chunks = (k + CHUNK - 1) // CHUNK
     x, peaks, g32 = np.empty(chunks * CHUNK, np.float32), np.empty(chunks, np.float32), g.astype(np.float32)
-    found = np.empty(k, np.int64)
+    found = np.empty(k, np.int32)
     for i in range(scores.shape[0]):
         row = scores[i]
         bar = _exponents(row, scale, g, g32, x, peaks) - np.float32(width)
         best = -np.inf
-        for e in range(_columns_above(x, peaks, bar, found)):
+        for e in range(_take_above(x, peaks, bar, found, 0)):
             j = found[e]
             exact = number(row[j]) * scale + g[j]
             if exact > best:

@@ -16,16 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._threads import threaded
+from .._threads import ahead, threaded
+from ..sources import Stored
 from . import Shortlist, Sweep, compiled
 from . import Survey as AnySurvey
 from . import numpy as _numpy
 
 _BLOCK = 1 << 16  # entries of a block that has to be converted first: the copy stays in the second-level cache
 _READ = 1 << 20  # entries of a block that has to be computed or read first: matrix products like them large
-_ROOM = 1 << 18  # entries listed at a time
-_PART = 1 << 18  # entries of the smallest part worth a thread's start
+_ROOM = 1 << 19  # entries of the longest list
+_PART = 1 << 20  # entries of the smallest part worth a thread's start
 _PARTS = 64  # at most: each holds a (k,) partial sum
+_SHARE = 1 << 18  # entries of the smallest list worth a thread's start
 _HESSIANS = 2  # partial Hessians, added in order: as many threads work at one
 _FINE = 1e-3  # nats: where float32 is wrong by more than this, more is listed
 _COARSE = 1.0  # nats: where float32 is wrong by more than this, it is of no use and NumPy's float64 takes over
@@ -47,14 +49,14 @@ class Survey:
         n, k = kernels.scores.shape
         lse = np.empty(n)
 
-        def part(start: int, stop: int) -> tuple[_Listed, float, np.ndarray]:
+        def part(start: int, stop: int) -> tuple[list[_Listed], float, np.ndarray]:
             c = np.zeros(k)
             listed, logsumexp = kernels.list_part(start, stop, g, width, True, c, lse)
             return listed, logsumexp, c
 
         parts = kernels.run(part)
         self._a = kernels.a
-        self._list([listed for listed, _, _ in parts], n * k)
+        self._list([listed for lists, _, _ in parts for listed in lists], n * k)
         self._logsumexp = float(np.sum([logsumexp for _, logsumexp, _ in parts]))
         c = np.sum([c for _, _, c in parts], axis=0)
         c[np.isneginf(g)] = 0.0
@@ -68,7 +70,7 @@ class Survey:
         self.swept = Sweep(self._logsumexp, c, log_c)
 
     def _list(self, parts: list[_Listed], size: int) -> None:
-        self._parts, self._size = parts, size
+        self._parts, self._size = _merged(parts), size
         entries = sum(len(listed.label) for listed in parts)
         self.density = entries / size
         self.pairs = sum(float((np.diff(listed.indptr) ** 2).sum()) for listed in parts) / entries
@@ -130,11 +132,11 @@ class Kernels(_numpy.Kernels):
             return super().shortlist(g, width)
         lse = np.empty(self.scores.shape[0])
 
-        def part(start: int, stop: int) -> tuple[np.ndarray, ...]:
-            listed, _ = self.list_part(start, stop, g, width + 2 * error, False, np.zeros(len(g)), lse)
-            return compiled.within(*listed[1:], g, width)
+        def part(start: int, stop: int) -> list[tuple[np.ndarray, ...]]:
+            lists, _ = self.list_part(start, stop, g, width + 2 * error, False, np.zeros(len(g)), lse)
+            return [compiled.within(*listed[1:], g, width) for listed in lists]
 
-        parts = self.run(part)
+        parts = list(itertools.chain.from_iterable(self.run(part)))
         best, counts, label, value = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return Shortlist(best, np.concatenate([[0], np.cumsum(counts)]), label, value)
 
@@ -148,35 +150,27 @@ class Kernels(_numpy.Kernels):
 
     def list_part(
         self, start: int, stop: int, g: np.ndarray, width: float, relative: bool, c: np.ndarray, lse: np.ndarray
-    ) -> tuple[_Listed, float]:
+    ) -> tuple[list[_Listed], float]:
         """``compiled.survey`` of some rows; adds to c, fills the rows' lse, returns the lists and the logsumexp."""
         k = len(g)
         counts = np.zeros(stop - start, dtype=np.int64)
-        room = max(_ROOM, k)
-        label, value = np.empty(room, dtype=np.int32), np.empty(room)
-        labels, values = [], []
+        label, value = np.empty(0, dtype=np.int32), np.empty(0)
+        lists = []
         for rows, scores in self._blocks(start, stop):
+            own_counts = counts[rows.start - start : rows.stop - start]
             done = 0
             while done < len(scores):
-                done, count = compiled.survey(
-                    scores,
-                    self.scale,
-                    g,
-                    done,
-                    width,
-                    relative,
-                    self.a[rows],
-                    c,
-                    lse[rows],
-                    counts[rows.start - start : rows.stop - start],
-                    label,
-                    value,
+                if len(label) < k:  # lists stay where they were written: what is left of the room is for the next
+                    label, value = np.empty(max(_ROOM, k), dtype=np.int32), np.empty(max(_ROOM, k))
+                first = done
+                done, used = compiled.survey(
+                    scores, self.scale, g, first, width, relative, self.a[rows], c, lse[rows], own_counts, label, value
                 )
-                labels.append(label[:count].copy())
-                values.append(value[:count].copy())
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        logsumexp = float(self.a[start:stop] @ lse[start:stop])
-        return _Listed(slice(start, stop), indptr, np.concatenate(labels), np.concatenate(values)), logsumexp
+                indptr = np.concatenate([[0], np.cumsum(own_counts[first:done])])
+                span = slice(rows.start + first, rows.start + done)
+                lists.append(_Listed(span, indptr, label[:used], value[:used]))
+                label, value = label[used:], value[used:]
+        return lists, float(self.a[start:stop] @ lse[start:stop])
 
     def log_columns(self, g: np.ndarray, lse: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """log c_j of some columns, in float64 and the log domain."""
@@ -202,16 +196,39 @@ class Kernels(_numpy.Kernels):
         """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is."""
         in_memory = isinstance(self.scores, np.ndarray)
         ready = in_memory and self.scores.dtype == _storage(self.scores.dtype) and self.scores.flags.c_contiguous
+        if ready:
+            yield slice(start, stop), _stored(self.scores[start:stop])
+            return
         # Whole groups of rows, so that the layout of the caller's array does not change the order of any sum.
-        groups = max(1, (_BLOCK if in_memory else _READ) // self.scores.shape[1] // compiled.ROWS)
-        step = stop - start if ready else groups * compiled.ROWS
-        for first in range(start, stop, step):
-            rows = slice(first, min(first + step, stop))
-            yield rows, _stored(self.scores[rows])
+        step = max(1, (_BLOCK if in_memory else _READ) // self.scores.shape[1] // compiled.ROWS) * compiled.ROWS
+        blocks = [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
+        read = ahead if isinstance(self.scores, Stored) else map
+        yield from zip(blocks, read(lambda rows: _stored(self.scores[rows]), blocks), strict=True)
 
     def _error(self, g: np.ndarray) -> float:
         """A bound on the error, in nats, of S/epsilon + g in float32: four roundings."""
         return 4 * 2.0**-24 * (self.largest * self.scale + np.abs(g[np.isfinite(g)]).max())
+
+
+def _merged(parts: list[_Listed]) -> list[_Listed]:
+    """Neighbouring parts put together until each is worth a thread."""
+    merged: list[_Listed] = []
+    group: list[_Listed] = []
+    for part in parts:
+        group.append(part)
+        if sum(len(listed.label) for listed in group) >= _SHARE:
+            merged.append(_joined(group))
+            group = []
+    return [*merged, _joined(group)] if group else merged
+
+
+def _joined(parts: list[_Listed]) -> _Listed:
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.concatenate([np.diff(part.indptr) for part in parts])
+    label, value = (np.concatenate([getattr(part, name) for part in parts]) for name in ("label", "value"))
+    rows = slice(parts[0].rows.start, parts[-1].rows.stop)
+    return _Listed(rows, np.concatenate([[0], np.cumsum(counts)]), label, value)
 
 
 def _storage(dtype: np.dtype) -> type[np.floating]:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
+from ..sources import Stored
 from . import Shortlist, Sweep
 from . import Survey as AnySurvey
 
@@ -75,6 +76,11 @@ class Kernels:
 
     def rescaled(self, factor: float) -> Self:
         return type(self)(self.scores, self.scale * factor, self.a, self.largest)
+
+    def seekable(self) -> Self:
+        if not isinstance(self.scores, Stored):
+            return self
+        return type(self)(self.scores.seekable(), self.scale, self.a, self.largest)
 
     def survey(self, g: np.ndarray, width: float) -> AnySurvey:
         return Survey(self, g, width)

@@ -135,30 +135,36 @@ def affine_max(typing_context, row, scale, g, x, start):
 
 
 @intrinsic
-def above(typing_context, x, start, bar):
-    """A bit for each column of the chunk with x_j >= bar, as uint64."""
+def take(typing_context, x, start, bar, columns, count):
+    """Append the columns of the chunk with x_j >= bar to columns[count:], ascending, and make their x_j -inf.
+
+    Returns the new count.
+    """
 
     def code(context, builder, signature, arguments):
-        x, start, bar = arguments
+        x_kind, _, _, columns_kind, _ = signature.args
+        x, start, bar, columns, count = arguments
         bar = _splat(builder, bar)
-        bits = ir.Constant(ir.IntType(CHUNK), 0)
-        for part, pointer in enumerate(_pointers(context, builder, signature.args[0], x, start, _F32)):
-            hits = builder.fcmp_ordered(">=", builder.load(pointer, align=4), bar)
-            word = builder.zext(builder.bitcast(hits, ir.IntType(LANES)), ir.IntType(CHUNK))
-            bits = builder.or_(bits, builder.shl(word, ir.Constant(word.type, part * LANES)))
-        return bits
+        nothing = _constant(float("-inf"))
+        bits, ints = _vector(ir.IntType(1)), _vector(_I32)
+        compress = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [ints, _I32.as_pointer(), bits]),
+            f"llvm.masked.compressstore.v{LANES}i32",
+        )
+        data = context.make_array(columns_kind)(context, builder, columns).data
+        first = _splat(builder, builder.trunc(start, _I32))
+        for part, pointer in enumerate(_pointers(context, builder, x_kind, x, start, _F32)):
+            value = builder.load(pointer, align=4)
+            hits = builder.fcmp_ordered(">=", value, bar)
+            lanes = builder.add(first, ir.Constant(ints, [part * LANES + lane for lane in range(LANES)]))
+            builder.call(compress, [lanes, builder.gep(data, [count]), hits])
+            builder.store(builder.select(hits, nothing, value), pointer, align=4)
+            found = builder.ctpop(builder.bitcast(hits, ir.IntType(LANES)))
+            count = builder.add(count, builder.zext(found, count.type))
+        return count
 
-    return numba.uint64(x, numba.intp, numba.float32), code
-
-
-@intrinsic
-def lowest(typing_context, bits):
-    """The index of the lowest bit that is set."""
-
-    def code(context, builder, signature, arguments):
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return numba.int64(numba.uint64), code
+    return numba.intp(x, numba.intp, numba.float32, columns, numba.intp), code
 
 
 @intrinsic

@@ -1,0 +1,60 @@
+"""What a solve will need beside its scores, compared with what is there, before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from . import _ascent, _solve
+from .backends import Kernels
+
+_ROWS = 128  # looked at
+_ENTRY = 12  # bytes of a listed entry: label and value
+_ROOM = 1.5  # the lists, and what is taken from them, in units of the longest
+_ITEM = 64  # bytes an item for labels, potentials and bookkeeping
+_VECTORS = 2 * _ascent.MEMORY + 64  # of k: L-BFGS's, and partial sums
+
+
+def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, near: float) -> None:
+    """Raise MemoryError if the solves of all heads, one after the other, need more than is free.
+
+    Args:
+        kernels: of each head.
+        shape: n, k.
+        init: (h, k) potentials to start from.
+        near: nats: width of the lists.
+    """
+    needed = max(estimate(head, shape, g, near) for head, g in zip(kernels, init, strict=True))
+    free = available()
+    if needed > free:
+        raise MemoryError(
+            f"labelling {shape[0]:,} items with {shape[1]:,} labels needs about {needed / 2**20:,.0f} MiB beside the "
+            f"scores, but {free / 2**20:,.0f} MiB are free. Assign a sample of the rows and label the rest with "
+            "Assignment.predict, choose a smaller epsilon, or share the rows among machines with comm=."
+        )
+
+
+def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, near: float) -> float:
+    """Bytes that the solve of one head allocates, from what lies near the best of some rows."""
+    n, k = shape
+    x = kernels.rows(np.unique(np.linspace(0, n - 1, _ROWS).astype(int))) + init
+    depth = x.max(axis=1, keepdims=True) - x
+    listed = max(float((depth <= near).sum(axis=1).mean()), min(k, _solve.LISTED))
+    hessian = 4 * 8 * k**2 if k <= _solve.MAX_NEWTON else 0
+    return n * (listed * _ENTRY * _ROOM + _ITEM) + 8 * k * _VECTORS + hessian
+
+
+def available() -> float:
+    """Bytes that can still be allocated without swapping, by the kernel's own estimate; inf where it has none."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return float("inf")
+    try:  # a container may have less
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        return free if limit == "max" else min(free, float(int(limit) - used))
+    except (OSError, ValueError):
+        return free

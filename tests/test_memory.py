@@ -1,0 +1,54 @@
+"""The estimate of what a solve needs is near what it takes, and is held against what is free."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import otlabel
+from otlabel import _memory
+
+MEASURE = """
+import json, resource, sys
+import numpy as np, otlabel
+from otlabel import _memory, _solve, backends
+
+n, k, sharpness = 150_000, 400, float(sys.argv[1])
+rng = np.random.default_rng(0)
+otlabel.assign(rng.normal(size=(1000, k)).astype(np.float32), epsilon=1.0)
+scores = rng.normal(size=(n, k)).astype(np.float32) * np.float32(sharpness)
+kernels = backends.load("numba").Kernels(scores, 1.0, np.full(n, 1 / n), float(np.abs(scores).max()))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+estimate = _memory.estimate(kernels, (n, k), np.zeros(k), _solve.near(1e-4))
+otlabel.assign(scores, epsilon=1.0)
+grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(json.dumps([estimate, grown]))
+"""
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 20.0])
+def test_the_estimate_is_near_what_a_solve_takes(sharpness):
+    run = subprocess.run([sys.executable, "-c", MEASURE, str(sharpness)], capture_output=True, text=True, check=True)
+    estimate, grown = json.loads(run.stdout)
+    assert grown < 1.5 * estimate
+    assert estimate < 12 * max(grown, 2**26)  # no one is turned away who would have had room
+
+
+def test_too_little_memory_is_an_error_before_the_first_sweep(backend, rng, monkeypatch):
+    monkeypatch.setattr(_memory, "available", lambda: 1e6)
+    steps = []
+    with pytest.raises(
+        MemoryError, match=r"300 items with 500 labels needs about .* MiB .* 1 MiB are free.*predict, choose a smaller"
+    ):
+        otlabel.assign(rng.normal(size=(300, 500)), backend=backend, callback=steps.append)
+    assert not steps
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="only Linux says what is free")
+def test_what_is_free_is_less_than_what_there_is():
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 2**20 < _memory.available() <= whole

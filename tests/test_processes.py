@@ -1,0 +1,119 @@
+"""Real processes: forks, interrupts, many that start at once, folders that cannot be written."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import otlabel
+
+PACKAGE = Path(otlabel.__file__).parent
+SOLVE = """
+import numpy as np, otlabel
+scores = np.random.default_rng(0).normal(size=(3000, 20)).astype(np.float32)
+print(otlabel.assign(scores).potentials.tobytes().hex())
+"""
+
+
+def solve(seed):
+    return otlabel.assign(np.random.default_rng(seed).normal(size=(3000, 20)).astype(np.float32)).labels
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+def test_forked_workers_solve_after_the_parent_has():
+    before = [solve(seed) for seed in range(4)]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        after = pool.map_async(solve, range(4)).get(timeout=60)
+    for found, truth in zip(after, before, strict=True):
+        np.testing.assert_array_equal(found, truth)
+
+
+def test_workers_of_a_dataloader_solve():
+    torch = pytest.importorskip("torch")
+
+    class Labels(torch.utils.data.Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, seed):
+            return solve(seed)
+
+    truth = [solve(seed) for seed in range(4)]
+    for found, labels in zip(torch.utils.data.DataLoader(Labels(), batch_size=None, num_workers=2), truth, strict=True):
+        np.testing.assert_array_equal(found, labels)
+
+
+def start_copy(folder: Path, **environment: str) -> subprocess.Popen:
+    """SOLVE in a new process, by the package as it was copied to a folder."""
+    settings = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"} | environment
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", SOLVE], cwd=folder, env=settings, **pipes)
+
+
+def outputs(*runs: subprocess.Popen) -> list[str]:
+    results = [run.communicate(timeout=300) for run in runs]
+    assert [run.returncode for run in runs] == [0] * len(runs), results
+    return [out for out, _ in results]
+
+
+def test_processes_that_start_at_once_cache_safely_and_no_cache_is_no_error(tmp_path):
+    uncompiled = shutil.ignore_patterns("__pycache__")
+    for folder in ("cached", "uncached"):
+        shutil.copytree(PACKAGE, tmp_path / folder / "otlabel", ignore=uncompiled)
+    together = outputs(start_copy(tmp_path / "cached"), start_copy(tmp_path / "cached"))
+    assert list((tmp_path / "cached").rglob("*.nbi"))
+    later = outputs(start_copy(tmp_path / "cached"))
+    # Even root cannot write into a folder that is a file.
+    nowhere = str(tmp_path / "no folder")
+    Path(nowhere).touch()
+    (tmp_path / "uncached" / "otlabel" / "__pycache__").touch()
+    (tmp_path / "uncached" / "otlabel" / "backends" / "__pycache__").touch()
+    without = outputs(start_copy(tmp_path / "uncached", HOME=nowhere, XDG_CACHE_HOME=nowhere))
+    assert not list((tmp_path / "uncached").rglob("*.nbi"))
+    assert {*together, *later, *without} == {together[0]}
+
+
+def test_interrupt_ends_a_solve_and_leaves_no_threads(tmp_path):
+    code = """
+import sys, threading
+import numpy as np, otlabel
+scores = np.random.default_rng(0).normal(size=(200_000, 300)).astype(np.float32)
+try:
+    while True:
+        otlabel.assign(scores, epsilon=0.1, tol=1e-12, callback=lambda step: print("step", flush=True))
+except KeyboardInterrupt:
+    print("threads", threading.active_count(), flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as run:
+        assert run.stdout.readline() == "step\n"
+        run.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        out, _ = run.communicate(timeout=60)
+    assert run.returncode == 0
+    assert out.splitlines()[-1] == "threads 1"
+    assert time.monotonic() - sent < 20
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
+    result = otlabel.assign(np.eye(4))
+    result.save(tmp_path / "labels.npz")
+    old = (tmp_path / "labels.npz").read_bytes()
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez_compressed", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        result.save(tmp_path / "labels.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.npz"]
+    assert (tmp_path / "labels.npz").read_bytes() == old
