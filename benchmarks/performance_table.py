@@ -16,9 +16,14 @@ BEGIN, END = "<!-- begin: benchmarks/performance_table.py -->", "<!-- end -->"
 
 def table(report: dict) -> str:
     lines = [
-        "| scores | method | seconds (median) | sweeps | L1 error reached | seconds / one read of the matrix |",
-        "|---|---|---:|---:|---:|---:|",
+        "| scores | method | seconds (median) | sweeps | GB/s | L1 error | seconds / one read | textbook seconds / these |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
+    textbook = {
+        row["params"]["scores"]: statistics.median(row["stats"]["data"])
+        for row in report["benchmarks"]
+        if row["name"].startswith("test_textbook")
+    }
     for row in report["benchmarks"]:
         info, seconds = row["extra_info"], statistics.median(row["stats"]["data"])
         name = row["name"].removeprefix("test_").split("[")[0]
@@ -26,7 +31,8 @@ def table(report: dict) -> str:
             name = f"otlabel {row['params']['method']}, tol {row['params']['tol']:.0e}"
         lines.append(
             f"| {row['params']['scores']} | {name.replace('_', ' ')} | {seconds:.2f} | {info['sweeps']:.1f} "
-            f"| {info['error']:.0e} | {seconds / info['read_seconds']:.0f} |"
+            f"| {info['sweeps'] * info['gigabytes'] / seconds:.1f} | {info['error']:.0e} "
+            f"| {seconds / info['read_seconds']:.0f} | {textbook[row['params']['scores']] / seconds:.1f} |"
         )
     machine = report["machine_info"]
     cpu, python = machine["cpu"], machine["python_version"]

@@ -90,8 +90,8 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g,
                 before[first[u]] = i
             first[u] = i
 
-    # The cheapest way from each label to each other: without g, and kept until an item of that label moves. Where labels
-    # are very many there is one row, made anew each time.
+    # The cheapest way from each label to each other: without g, and kept until an item of that label moves. Where
+    # labels are very many there is one row, made anew each time.
     rows = k if k <= MATRIX else 1
     least = np.empty((rows, k))
     through = np.empty((rows, k), dtype=np.int32)  # the item that goes this way
