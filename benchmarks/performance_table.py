@@ -16,7 +16,7 @@ BEGIN, END = "<!-- begin: benchmarks/performance_table.py -->", "<!-- end -->"
 
 def table(report: dict) -> str:
     lines = [
-        "| scores | method | seconds (median) | sweeps | GB/s | L1 error | seconds / one read | textbook seconds / these |",
+        "| scores | method | median seconds | sweeps | GB/s | L1 error | seconds / read | textbook / this |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     textbook = {

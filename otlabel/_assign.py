@@ -85,31 +85,22 @@ def assign(
 
     def bound() -> list[backends.Kernels]:
         make_kernels = backends.load(name).Kernels
-        return [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
+        heads = [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
+        _memory.check(heads, problem.shape[1:], problem.init, _solve.near(problem.tol))
+        return heads
 
     name = backends.infer() if backend == "auto" else backend
-    if comm is None:
-        problem = checked()
-        local = kernels = bound()
-        n, counted = problem.shape[1], problem.a > 0
-    else:
-        shards = _shards.Shards(comm)
-        problem = shards.merge(shards.together(checked), a is not None, rounding)
-        local = shards.together(bound)
-        kernels = [_shards.SharedKernels(head, shards) for head in local]
-        n, counted = shards.n, shards.gather(problem.a) > 0
-
-    near = _solve.near(problem.tol)
-    if comm is None:
-        _memory.check(local, problem.shape[1:], problem.init, near)
-    else:
-        shards.together(lambda: _memory.check(local, problem.shape[1:], problem.init, near))
+    team = _shards.Alone() if comm is None else _shards.Shards(comm)
+    problem = team.merge(team.together(checked), a is not None, rounding)
+    kernels = team.together(bound)
 
     solutions, labels, sizes, gaps = [], [], [], []
-    for head, head_kernels in enumerate(kernels):
+    k = problem.shape[2]
+    for head, of_rows in enumerate(kernels):
+        of_all = team.share(of_rows)
         solution = _solve.solve(
-            head_kernels,
-            (n, problem.shape[2]),
+            of_all,
+            (team.n, k),
             problem.b[head],
             init=problem.init[head],
             tol=problem.tol,
@@ -118,13 +109,13 @@ def assign(
             head=head,
             callback=callback,
         )
-        head_labels, gap = _round.round_plan(head_kernels, solution.g, problem.b[head], counted, rounding)
+        head_labels, gap = _round.round_plan(of_all, solution.g, problem.b[head], team.counted, rounding)
         solutions.append(solution)
-        labels.append(head_labels if comm is None else shards.mine(head_labels))
-        sizes.append(np.bincount(head_labels[counted], minlength=problem.shape[2]))
+        labels.append(head_labels[team.rows])
+        sizes.append(np.bincount(head_labels[team.counted], minlength=k))
         gaps.append(gap)
 
-    result = Assignment.from_heads(problem, local, solutions, labels, sizes, gaps, name)
+    result = Assignment.from_heads(problem, kernels, solutions, labels, sizes, gaps, name)
     if not result.converged:
         warnings.warn(
             f"{result.status.value} The L1 error is {np.max(result.error):.2e}, tol is {problem.tol:g}.",

@@ -33,13 +33,33 @@ class Comm(Protocol):
         """The sum over all processes of a float64 array of the same shape: the same bits in each."""
 
 
+class Alone:
+    """One process that has all rows: what ``Shards`` is to several."""
+
+    rows = slice(None)
+    n: int
+    counted: np.ndarray
+
+    def together(self, work: Callable[[], Result]) -> Result:
+        return work()
+
+    def merge(self, problem: Problem, has_weights: bool, rounding: str) -> Problem:
+        self.n, self.counted = problem.shape[1], problem.a > 0
+        return problem
+
+    def share(self, kernels: Kernels) -> Kernels:
+        return kernels
+
+
 class Shards:
     """The processes of one solve, and which rows are whose."""
 
+    rows: slice  # of this process
+    n: int  # of all rows
+    counted: np.ndarray  # (n,) bool: rows of positive weight
+
     def __init__(self, comm: Comm):
         self.comm = comm
-        self.n = 0
-        self.rows = slice(0, 0)  # of this process
 
     def gather(self, array: np.ndarray) -> np.ndarray:
         """The one-dimensional arrays of all processes, of any lengths, one after the other, as float64."""
@@ -92,8 +112,12 @@ class Shards:
         if forbids:
             reached = self.together(lambda: reached_labels(problem.scores, problem.b))
             check_reached(self.stack(reached.astype(float)).max(axis=0) > 0, problem.b)
-        a = (a / a.sum())[self.rows]
-        return dataclasses.replace(problem, a=a, largest=largest, forbids=forbids)
+        self.counted = a > 0
+        return dataclasses.replace(problem, a=(a / a.sum())[self.rows], largest=largest, forbids=forbids)
+
+    def share(self, kernels: Kernels) -> Kernels:
+        """Kernels of all rows, from this process's."""
+        return SharedKernels(kernels, self)
 
     def _check_alike(self, problem: Problem, rounding: str) -> None:
         h, _, k = problem.shape
@@ -113,10 +137,6 @@ class Shards:
             if (column != column[0]).any():
                 other = int(np.argmax(column != column[0]))
                 raise ValueError(f"every process must pass the same problem, but {name} of process {other} is another.")
-
-    def mine(self, labels: np.ndarray) -> np.ndarray:
-        """The part of (n,) labels that belongs to this process."""
-        return labels[self.rows]
 
 
 class SharedKernels:

@@ -6,6 +6,7 @@ Every function releases the interpreter lock. None has "ninf" among its fast-mat
 from __future__ import annotations
 
 import functools
+import threading
 
 import numba
 import numpy as np
@@ -79,10 +80,29 @@ _F64, _I64, _I32 = numba.float64[::1], numba.int64[::1], numba.int32[::1]
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
 
 
-def _for_storage(result, *rest):
-    """One compiled version per storage type of (scores, 1/epsilon, ...); read-only scores are as good as others."""
-    types = (numba.uint16, numba.float32, numba.float64)
-    return [result(numba.types.Array(stored, 2, "C", readonly=True), numba.float64, *rest) for stored in types]
+_compiling = threading.Lock()
+
+
+def _by_storage(result, *rest):
+    """A function of (scores, 1/epsilon, ...), compiled for the storage type of the scores when it is first met.
+
+    Read-only scores are as good as others, and as quick to compile for: there is one version of each.
+    """
+
+    def decorate(function):
+        versions = {}
+
+        @functools.wraps(function)
+        def call(scores, *arguments):
+            with _compiling:
+                if scores.dtype not in versions:
+                    stored = numba.types.Array(numba.from_dtype(scores.dtype), 2, "C", readonly=True)
+                    versions[scores.dtype] = _jit([result(stored, numba.float64, *rest)])(function)
+            return versions[scores.dtype](scores, *arguments)
+
+        return call
+
+    return decorate
 
 
 @numba.njit(fastmath=_FAST)
@@ -116,20 +136,18 @@ def _take_above(x, peaks, bar, columns, count):
     return count
 
 
-@_jit(
-    _for_storage(
-        numba.types.UniTuple(numba.int64, 2),
-        _G,
-        numba.int64,
-        numba.float64,
-        numba.boolean,
-        _F64,
-        _F64,
-        _F64,
-        _I64,
-        _I32,
-        _F64,
-    )
+@_by_storage(
+    numba.types.UniTuple(numba.int64, 2),
+    _G,
+    numba.int64,
+    numba.float64,
+    numba.boolean,
+    _F64,
+    _F64,
+    _F64,
+    _I64,
+    _I32,
+    _F64,
 )
 def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, value):
     """One sweep over a block of rows, docs/algorithm.md eq. (1), that also lists what matters in each.
@@ -268,7 +286,7 @@ def within(indptr, label, value, g, width):
     return best, counts, kept_label[:kept], kept_value[:kept]
 
 
-@_jit(_for_storage(numba.void, _G, numba.float64, _I64))
+@_by_storage(numba.void, _G, numba.float64, _I64)
 def labels(scores, scale, g, width, out):
     """The first label with the largest S_ij/epsilon + g_j in float64; float32 finds the candidates, within width."""
     k = g.size
@@ -286,7 +304,7 @@ def labels(scores, scale, g, width, out):
                 best, out[i] = exact, j
 
 
-@_jit(_for_storage(numba.void, numba.int64, _I64, _F64, _I64))
+@_by_storage(numba.void, numba.int64, _I64, _F64, _I64)
 def regrets(scores, scale, label, items, least, which):
     """The least (S_i,label - S_ij)/epsilon so far and its item, for each j, updated with the block's rows."""
     for i in range(scores.shape[0]):
@@ -299,7 +317,7 @@ def regrets(scores, scale, label, items, least, which):
             which[j] = item if closer else which[j]
 
 
-@_jit(_for_storage(numba.void, _G, _F64, _F64, _I64, _F64, _F64))
+@_by_storage(numba.void, _G, _F64, _F64, _I64, _F64, _F64)
 def log_columns(scores, scale, g, log_a, lse, columns, peak, total):
     """log c_j of the given columns, in the log domain: peak_j + log(total_j), updated with the block's rows."""
     for i in range(scores.shape[0]):
