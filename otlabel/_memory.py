@@ -11,7 +11,7 @@ from .backends import Kernels
 
 _ROWS = 128  # looked at
 _ENTRY = 12  # bytes of a listed entry: label and value
-_ROOM = 1.5  # the lists, and what is taken from them, in units of the longest
+_ROOM = 3.2  # the lists of two surveys, and what is taken from one
 _ITEM = 64  # bytes an item for labels, potentials and bookkeeping
 _VECTORS = 2 * _ascent.MEMORY + 64  # of k: L-BFGS's, and partial sums
 

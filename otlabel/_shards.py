@@ -16,8 +16,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from ._problem import Problem, check_equal_weights, check_reached, check_total, reached_labels
-from .backends import Kernels, Shortlist, Survey, Sweep
-from .backends.numpy import TINY
+from .backends import TINY, Kernels, Shortlist, Survey, Sweep
 
 Result = TypeVar("Result")
 _ERRORS = (ValueError, TypeError, ImportError, MemoryError, OSError, RuntimeError)  # what ``assign`` may raise

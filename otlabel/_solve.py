@@ -7,6 +7,7 @@ makes few: each one also lists the entries that matter near its g, and the steps
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,7 @@ COARSE = 0.1  # when the error has fallen to this share, steps are short: few of
 NARROW = 5  # entries of a row are then listed, about
 THIN = 0.5  # of the entries: where fewer matter, those few are listed by themselves
 CROWDED = 18.0  # nats: where the width must be smaller, many labels carry each row and lists are of little use far away
+ROUGH = 1e-4  # L1 error that float32 knows well enough
 BURST = 3  # full sweeps of L-BFGS there
 MAX_SINKHORN = 8  # full Sinkhorn steps at most while some column is further from its share than the width
 # Surveys without a higher F or a lower error before the solve is called a plateau: Sinkhorn is slow.
@@ -82,6 +84,8 @@ class _Solve:
         swept = survey.swept
         objective = float(self.b @ g - swept.logsumexp)
         point = Point(g, objective, swept.log_c[self.active], self.b - swept.c[self.active], None, survey, width)
+        if point.error < ROUGH and width < near(self.tol) and self.sweeps + 1 <= self.max_sweeps:
+            return self.survey(g, near(self.tol))  # what is not listed is summed in float32, not good enough here
         self._record(point)
         return point
 
@@ -200,7 +204,7 @@ class _Solve:
             or point.error <= self.tol
             or (point.error < self.best.error and point.objective >= self.best.objective - noise)
         ):
-            self.best = point
+            self.best = dataclasses.replace(point, survey=None)  # lists are long
         if self.callback is not None:
             self.callback(Step(self.head, self.sweeps, point.objective, point.error))
         if point.error <= self.tol:
@@ -253,8 +257,10 @@ def solve(
 
 def _sinkhorn(state: _Solve, g: np.ndarray) -> None:
     """The textbook algorithm, docs/algorithm.md eq. (3): a full sweep a step."""
+    width = 0.0  # lists are of no use here
     while True:
-        point = state.survey(g, near(state.tol))
+        point = state.survey(g, width)
+        width = near(state.tol) if point.error < 2 * ROUGH else 0.0
         g = point.g + sinkhorn_step(point, state.b)
 
 

@@ -70,7 +70,10 @@ def test_sinkhorn_never_lowers_the_objective(backend, rng):
 
 
 def test_the_first_sinkhorn_steps_are_the_textbook_s(backend, rng):
-    """Potentials of t iterations against u, v scalings of the kernel matrix (Cuturi 2013)."""
+    """Potentials of t iterations against u, v scalings of the kernel matrix (Cuturi 2013).
+
+    While the error is large only the best entry of a row is summed in float64.
+    """
     scores = rng.normal(size=(80, 6))
     result_of = {}
     for t in (1, 2, 5):
@@ -89,8 +92,8 @@ def test_the_first_sinkhorn_steps_are_the_textbook_s(backend, rng):
         u = (1 / 80) / (matrix @ v)
         if t in result_of:
             error = np.abs(v * (matrix.T @ u) - 1 / 6).sum()
-            assert result_of[t].history[-1, 2] == pytest.approx(error, rel=1e-9)
-            np.testing.assert_allclose(result_of[t].potentials, np.log(v) - np.log(v).mean(), atol=1e-12)
+            assert result_of[t].history[-1, 2] == pytest.approx(error, rel=1e-6)
+            np.testing.assert_allclose(result_of[t].potentials, np.log(v) - np.log(v).mean(), atol=1e-7)
         v = (1 / 6) / (matrix.T @ u)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+TINY = 1e-13  # a column sum below this is computed again, in the log domain
 _REQUIRES = {"numba": "numba", "numpy": "numpy"}  # in order of preference for arrays in host memory
 
 

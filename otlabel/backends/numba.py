@@ -18,7 +18,7 @@ import numpy as np
 
 from .._threads import ahead, threaded
 from ..sources import Stored
-from . import Shortlist, Sweep, compiled
+from . import TINY, Shortlist, Sweep, compiled
 from . import Survey as AnySurvey
 from . import numpy as _numpy
 
@@ -62,7 +62,7 @@ class Survey:
         c[np.isneginf(g)] = 0.0
         with np.errstate(divide="ignore"):
             log_c = np.log(c)
-        tiny = np.flatnonzero((c < _numpy.TINY) & np.isfinite(g))
+        tiny = np.flatnonzero((c < TINY) & np.isfinite(g))
         if tiny.size:
             log_c[tiny] = kernels.log_columns(g, lse, tiny)
             c[tiny] = np.exp(log_c[tiny])
@@ -211,14 +211,18 @@ class Kernels(_numpy.Kernels):
 
 
 def _merged(parts: list[_Listed]) -> list[_Listed]:
-    """Neighbouring parts put together until each is worth a thread."""
+    """Short neighbours put together until they are worth a thread; long lists are not copied."""
     merged: list[_Listed] = []
     group: list[_Listed] = []
     for part in parts:
-        group.append(part)
-        if sum(len(listed.label) for listed in group) >= _SHARE:
+        short = len(part.label) < _SHARE
+        if group and not (short and sum(len(listed.label) for listed in group) < _SHARE):
             merged.append(_joined(group))
             group = []
+        if short:
+            group.append(part)
+        else:
+            merged.append(part)
     return [*merged, _joined(group)] if group else merged
 
 

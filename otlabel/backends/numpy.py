@@ -11,11 +11,10 @@ from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
 from ..sources import Stored
-from . import Shortlist, Sweep
+from . import TINY, Shortlist, Sweep
 from . import Survey as AnySurvey
 
 _BLOCK = 1 << 18  # entries of a block of rows: its float64 temporaries stay in the cache
-TINY = 1e-13  # a column sum below this is computed again, in the log domain
 
 
 class Survey:
