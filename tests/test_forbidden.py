@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import otlabel
 
@@ -51,3 +53,38 @@ def test_a_plan_that_cannot_be_met_ends_with_an_honest_status(backend, rng):
     assert not result.converged
     assert result.error > 0.4
     assert np.isfinite(result.potentials).all()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.filterwarnings("ignore::otlabel.ConvergenceWarning")
+@given(data=st.data())
+def test_any_problem_is_solved_or_said_to_have_no_solution(backend, data):
+    n, k = data.draw(st.integers(1, 30), "n"), data.draw(st.integers(1, 8), "k")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31), "seed"))
+    scale = 10.0 ** data.draw(st.integers(-6, 30), "log10 scale")
+    b = rng.dirichlet(np.full(k, data.draw(st.sampled_from([0.1, 1.0, 1e6]), "evenness")))
+    forbidden = rng.random((n, k)) < data.draw(st.sampled_from([0.0, 0.3, 0.8]), "share forbidden")
+    scores = data.draw(st.sampled_from([rng.normal(size=(n, k)), np.ones((n, k)), rng.integers(0, 2, (n, k)) * 1.0]))
+    penalised = np.where(forbidden, -1e4, scores)
+    # Of a label of share 0 no one is asked for; where sizes can be met, the penalty is never paid.
+    possible = oracle.best_balanced_score(penalised, b) > -1e3
+    logits = np.where(forbidden, -np.inf, scores * scale)
+    refusal, result = "", None
+    try:
+        result = otlabel.assign(logits, epsilon=1.0, b=b, max_sweeps=40, backend=backend)
+    except ValueError as error:
+        refusal = str(error)
+    if result is None:
+        lonely = forbidden[:, b > 0].all(axis=1).any() or forbidden[:, b > 0].all(axis=0).any()
+        assert lonely or (not possible and "sizes that b asks for cannot be met" in refusal)
+        return
+    assert possible
+    assert np.isfinite(result.potentials[b > 0]).all()
+    lower, upper = oracle.size_limits(n, b)
+    assert ((lower <= result.sizes) & (result.sizes <= upper)).all()
+    assert not forbidden[np.arange(n), result.labels].any()
+    found = scores[np.arange(n), result.labels].sum()
+    assert found == pytest.approx(oracle.best_balanced_score(penalised, b), abs=1e-9 * n)
+    truth = oracle.error(logits, 1.0, result.potentials, np.full(n, 1 / n), b)
+    rounding = 1e-15 * n * (scale + np.abs(result.potentials[b > 0]).max())
+    assert abs(result.error - truth) <= max(0.01 * truth, 1e-9, rounding)
