@@ -142,7 +142,7 @@ class SharedKernels:
     """Kernels of all rows, from those of each shard; the protocol ``otlabel.backends.Kernels``."""
 
     def __init__(self, local: Kernels, shards: Shards):
-        self.local, self.shards = local, shards
+        self.local, self.shards, self.blur = local, shards, local.blur
 
     def rescaled(self, factor: float) -> SharedKernels:
         return SharedKernels(self.local.rescaled(factor), self.shards)

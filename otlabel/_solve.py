@@ -30,6 +30,7 @@ COARSE = 0.1  # when the error has fallen to this share, steps are short: few of
 NARROW = 5  # entries of a row are then listed, about
 THIN = 0.5  # of the entries: where fewer matter, those few are listed by themselves
 CROWDED = 18.0  # nats: where the width must be smaller, many labels carry each row and lists are of little use far away
+BLUR = 1e-3  # nats: scores that float64 itself rounds by more than this are not worth more than Sinkhorn steps
 ROUGH = 1e-4  # L1 error that float32 knows well enough
 BURST = 3  # full sweeps of L-BFGS there
 MAX_SINKHORN = 8  # full Sinkhorn steps at most while some column is further from its share than the width
@@ -242,6 +243,8 @@ def solve(
     active = b > 0
     b = b[active]
     state = _Solve(kernels, shape, b, active, tol, max_sweeps, PATIENCE[method], head, callback)
+    if kernels.blur > BLUR:
+        method = "sinkhorn"
     try:
         _METHODS[method](state, init[active])
         raise AssertionError("a solver method returns only by _Stop")

@@ -55,6 +55,8 @@ class Survey(Protocol):
 class Kernels(Protocol):
     """Kernels bound to one matrix of scores. g is (k,) float64; g_j = -inf takes label j out of use."""
 
+    blur: float  # nats: float64's own rounding of the largest S_ij/epsilon
+
     def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray, largest: float):
         """scores (n, k) of any real dtype, none larger than ``largest``; scale = 1/epsilon; row weights a (n,)."""
 

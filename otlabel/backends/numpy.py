@@ -72,6 +72,7 @@ class Kernels:
 
     def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray, largest: float):
         self.scores, self.scale, self.a, self.largest = scores, scale, a, largest
+        self.blur = 2.0**-53 * largest * scale
 
     def rescaled(self, factor: float) -> Self:
         return type(self)(self.scores, self.scale * factor, self.a, self.largest)
