@@ -1,33 +1,110 @@
-"""Work in parts, on as many threads as there are cores or OTLABEL_NUM_THREADS says."""
+"""Work in parts, on as many threads as there are cores or OTLABEL_NUM_THREADS says.
+
+Raw threads and locks: Ctrl-C can come while the main thread holds a lock inside ``threading`` or
+``concurrent.futures``, and then their threads wait for it forever.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from _thread import allocate_lock, start_new_thread
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def threaded(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """work(item) of each, in order. The threads end with the call: forked processes inherit none."""
-    threads = min(len(items), _threads())
-    if threads <= 1:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, items))
+    """work(item) of each, in order; the first error in that order. The threads end with the call, however it ends."""
+    todo = deque(enumerate(items))
+    results: list[Any] = [None] * len(items)
+    errors: dict[int, BaseException] = {}
+
+    def worker() -> None:
+        while True:
+            try:
+                index, item = todo.popleft()
+            except IndexError:
+                return
+            try:
+                results[index] = work(item)
+            except BaseException as error:
+                errors[index] = _interrupt_behind(error)
+                todo.clear()
+
+    tasks: list[_Task] = []
+    try:
+        for _ in range(min(len(items), _threads()) - 1):
+            tasks.append(_Task(worker))
+        worker()
+        _wait(tasks)
+    except KeyboardInterrupt:
+        todo.clear()
+        _wait(tasks)
+        raise
+    if errors:
+        raise errors[min(errors)]
+    return results
 
 
 def ahead(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """work(item) of each, in order, each begun while the caller is busy with the one before."""
-    with ThreadPoolExecutor(1) as reader:
-        results = (reader.submit(work, item) for item in items)
-        coming = next(results, None)
-        while coming is not None:
-            result, coming = coming.result(), next(results, None)
-            yield result
+    tasks: deque[_Task] = deque()
+    try:
+        for item in items:
+            ready = tasks.popleft().result() if tasks else None
+            tasks.append(_Task(functools.partial(work, item)))
+            if ready is not None:
+                yield ready
+        if tasks:
+            yield tasks.popleft().result()
+    finally:
+        _wait(tasks)
+
+
+class _Task:
+    """work() in a thread of its own."""
+
+    def __init__(self, work: Callable[[], Any]):
+        self._finished, self._value = False, None
+        self._error: BaseException | None = None
+        self._lock = allocate_lock()
+        self._lock.acquire()
+        start_new_thread(self._run, (work,))
+
+    def _run(self, work: Callable[[], Any]) -> None:
+        try:
+            self._value = work()
+        except BaseException as error:
+            self._error = error
+        self._finished = True
+        self._lock.release()
+
+    def wait(self) -> None:
+        while not self._finished:
+            self._lock.acquire()
+
+    def result(self) -> Any:
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+def _wait(tasks: Iterable[_Task]) -> None:
+    for task in tasks:
+        task.wait()
+
+
+def _interrupt_behind(error: BaseException) -> BaseException:
+    """The Ctrl-C that made compiled code fail with a SystemError, or the error itself."""
+    cause: BaseException | None = error
+    while isinstance(cause, SystemError):
+        cause = cause.__cause__ or cause.__context__
+    return cause if isinstance(cause, KeyboardInterrupt) else error
 
 
 def _threads() -> int:
