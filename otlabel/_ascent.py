@@ -192,6 +192,8 @@ def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
         if climb.saved >= climb.newton_cost and not climb.held.any():
             direction = _newton(point, b)
             newton = direction is not None
+            if not newton and _has_newton(point):
+                climb.saved = 0.0
         if direction is None and len(pairs):
             direction = np.where(climb.held, 0.0, pairs.direction(np.where(climb.held, 0.0, point.gradient)))
     if direction is not None:
@@ -208,12 +210,17 @@ def _step(climb: _Climb, pairs: Pairs, b: np.ndarray) -> None:
     climb.to(climb.at(point.g + sinkhorn_step(point, b)))
 
 
+def _has_newton(point: Point) -> bool:
+    return point.hessian is not None and point.error <= CLOSE
+
+
 def _newton(point: Point, b: np.ndarray) -> np.ndarray | None:
     """Newton's direction, damped; None where there is no Hessian, or it is not positive definite."""
-    if point.hessian is None or point.error > CLOSE:
+    if not _has_newton(point):
         return None
     from scipy.linalg import cho_factor, cho_solve
 
+    assert point.hessian is not None
     h = point.hessian()
     # Along constant g, which changes nothing, F is flat: this makes it curved there, and only there.
     h += np.outer(b, b)

@@ -55,7 +55,7 @@ def assign(
         comm: the processes that hold the other rows, for one solve over all of them. ``logits``, ``a`` and the labels
             returned are then those of this process's rows; everything else is common. An object with ``rank``, ``size``
             and ``all_reduce``, as ``otlabel_torch.comm.TorchComm`` is.
-        callback: called after every full sweep with a ``Step``; ``otlabel.Progress`` is one.
+        callback: called with a ``Step`` after every full sweep whose result counts; ``otlabel.Progress`` is one.
 
     Returns:
         An ``Assignment``. Not converging is a ``ConvergenceWarning`` and a ``status``, never silence.
@@ -94,6 +94,10 @@ def assign(
     problem = team.merge(team.together(checked), a is not None, rounding)
     kernels = team.together(bound)
 
+    def report(step: Step) -> None:
+        if comm is not None or callback is not None:
+            team.together(lambda: callback(step) if callback is not None else None)
+
     solutions, labels, sizes, gaps = [], [], [], []
     k = problem.shape[2]
     for head, of_rows in enumerate(kernels):
@@ -107,7 +111,7 @@ def assign(
             max_sweeps=problem.max_sweeps,
             method=method,
             head=head,
-            callback=callback,
+            callback=report,
         )
         head_labels, gap = _round.round_plan(of_all, solution.g, problem.b[head], team.counted, rounding)
         solutions.append(solution)

@@ -55,6 +55,8 @@ def available() -> float:
     try:  # a container may have less
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        return free if limit == "max" else min(free, float(int(limit) - used))
-    except (OSError, ValueError):
+        kinds = dict(line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines())
+        cached = int(kinds["inactive_file"]) + int(kinds["active_file"])  # given back when asked for
+        return free if limit == "max" else min(free, float(int(limit) - used + cached))
+    except (OSError, ValueError, KeyError):
         return free

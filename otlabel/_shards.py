@@ -1,8 +1,8 @@
 """One solve over the rows of several processes: every process holds some rows, all of them take the same steps.
 
 Kernels of a shard answer for its rows; ``SharedKernels`` puts the answers together, so that the solver and the
-rounding, which run alike in every process, see all rows. The processes must run on the same kind of processor: one that
-rounds differently could take another step than the rest, and wait for it forever.
+rounding, which run alike in every process, see all rows. The processes must run on the same kind of processor, with as
+many BLAS threads: one that rounds differently could take another step than the rest, and wait for it forever.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Shards:
         return self.gather(array.ravel()).reshape(self.comm.size, *array.shape)
 
     def together(self, work: Callable[[], Result]) -> Result:
-        """work(), unless it raises in some process: then the same error is raised in all."""
+        """work(), and a small sum; if it raises in some process, the same error is raised in all."""
         error: Exception | None = None
         try:
             result = work()
@@ -96,7 +96,7 @@ class Shards:
         Raises:
             ValueError: the shards do not fit together, in every process alike.
         """
-        self._check_alike(problem, rounding)
+        self._check_alike(problem, has_weights, rounding)
         rows = self.stack(np.array([float(problem.shape[1])]))[:, 0].astype(np.int64)
         self.n = int(rows.sum())
         end = int(rows[: self.comm.rank + 1].sum())
@@ -118,11 +118,12 @@ class Shards:
         """Kernels of all rows, from this process's."""
         return SharedKernels(kernels, self)
 
-    def _check_alike(self, problem: Problem, rounding: str) -> None:
+    def _check_alike(self, problem: Problem, has_weights: bool, rounding: str) -> None:
         h, _, k = problem.shape
         same = {
             "the number of heads": h,
             "the number of labels": k,
+            "whether a is given": has_weights,
             "epsilon": problem.epsilon,
             "tol": problem.tol,
             "max_sweeps": problem.max_sweeps,
@@ -205,14 +206,14 @@ class SharedSurvey:
         return float(self._shards.comm.all_reduce(np.array([share * value]))[0])
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
-        logsumexp, c = self._local.sweep(g)
+        logsumexp, c = self._shards.together(lambda: self._local.sweep(g))
         total = self._shards.comm.all_reduce(np.append(c, logsumexp))
         return float(total[-1]), total[:-1]
 
     def narrowed(self, g: np.ndarray, width: float) -> SharedSurvey:
         narrow = copy.copy(self)
-        narrow._list(self._local.narrowed(g, width))
+        narrow._list(self._shards.together(lambda: self._local.narrowed(g, width)))
         return narrow
 
     def hessian(self, g: np.ndarray) -> np.ndarray:
-        return self._shards.comm.all_reduce(self._local.hessian(g))
+        return self._shards.comm.all_reduce(self._shards.together(lambda: self._local.hessian(g)))

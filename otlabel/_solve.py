@@ -86,14 +86,23 @@ class _Solve:
         objective = float(self.b @ g - swept.logsumexp)
         point = Point(g, objective, swept.log_c[self.active], self.b - swept.c[self.active], None, survey, width)
         if point.error < ROUGH and width < near(self.tol) and self.sweeps + 1 <= self.max_sweeps:
+            del survey, point
             return self.survey(g, near(self.tol))  # what is not listed is summed in float32, not good enough here
         self._record(point)
         return point
+
+    def blurred(self) -> bool:
+        """Whether float64 rounds the scores that matter, not only those that forbid, by more than lists can bear."""
+        self.sweeps += self.sample_cost
+        best = self.kernels.rows(self.rows)[:, self.active].max(axis=1)
+        return bool(2.0**-53 * np.abs(best).max() > BLUR)
 
     def width(self, g: np.ndarray, listed: float) -> float:
         """The width at which about ``listed`` entries of a row are listed near g."""
         if self.size <= SMALL:
             return WIDEST
+        if self.sweeps + 1 + self.sample_cost > self.max_sweeps:
+            return near(self.tol)
         x = self.kernels.rows(self.rows)[:, self.active] + g
         self.sweeps += self.sample_cost
         depth = x.max(axis=1, keepdims=True) - x
@@ -140,6 +149,8 @@ class _Solve:
         Returns:
             where that led, as the lists have it, and whether it is at the edge of the box.
         """
+        if self.options(point.survey)["evaluations"] < 1:
+            return point, False
         box = point.g - radius, point.g + radius
         model, end = self.model(point)
         options = self.options(point.survey)
@@ -243,8 +254,8 @@ def solve(
     active = b > 0
     b = b[active]
     state = _Solve(kernels, shape, b, active, tol, max_sweeps, PATIENCE[method], head, callback)
-    if kernels.blur > BLUR:
-        method = "sinkhorn"
+    if kernels.blur > BLUR and state.blurred():
+        method, state.patience = "sinkhorn", PATIENCE["sinkhorn"]
     try:
         _METHODS[method](state, init[active])
         raise AssertionError("a solver method returns only by _Stop")
@@ -277,7 +288,7 @@ def _lbfgs(state: _Solve, g: np.ndarray) -> None:
             sinkhorn_left -= 1
             point = state.survey(point.g + step, state.width(point.g + step, LISTED))
             continue
-        radius = max(point.width - MARGIN, 5.0) / 4.0**shrink
+        radius = (point.width - MARGIN) / 4.0**shrink
         goal = max(SHARE * state.tol, GAIN * point.error)
         end, at_edge = state.climb(point, pairs, radius, goal)
         g = end.g if np.any(end.g != point.g) else point.g + step

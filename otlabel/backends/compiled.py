@@ -267,7 +267,7 @@ def hessian_listed(indptr, label, value, g, a, h):
 
 @_jit(numba.types.Tuple((_F64, _I64, _I32, _F64))(_I64, _I32, _F64, _G, numba.float64))
 def within(indptr, label, value, g, width):
-    """Of listed entries with absolute values, those within ``width`` of their row's best, all in float64.
+    """Of listed entries, those within ``width`` of their row's best, all in float64.
 
     Returns:
         best (m,), counts (m,), and the entries kept: label, value.

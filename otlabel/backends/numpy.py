@@ -23,7 +23,7 @@ class Survey:
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
         k = kernels.scores.shape[1]
         c, lse, listed = np.zeros(k), [], []
-        for rows, x in kernels.exponents(g):
+        for rows, scores, x in kernels.exponents(g):
             best = x.max(axis=1, keepdims=True)
             near = (x >= best - width) & np.isfinite(x)
             q = np.exp(x - best)
@@ -31,7 +31,7 @@ class Survey:
             lse.append(best[:, 0] + np.log(total))
             c += (kernels.a[rows] / total) @ q
             row, label = np.nonzero(near)
-            value = kernels.rows(rows)[near] - lse[-1][row]
+            value = scores[near] - lse[-1][row]
             listed.append((near.sum(axis=1), label.astype(np.int32), value))
         counts, labels, values = zip(*listed, strict=True)
         self._a, self._lse = kernels.a, np.concatenate(lse)
@@ -86,17 +86,17 @@ class Kernels:
         return Survey(self, g, width)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
-        return np.concatenate([x.argmax(axis=1) for _, x in self.exponents(g)])
+        return np.concatenate([x.argmax(axis=1) for _, _, x in self.exponents(g)])
 
     def shortlist(self, g: np.ndarray, width: float) -> Shortlist:
         best, counts, labels, values = [], [], [], []
-        for rows, x in self.exponents(g):
+        for _, scores, x in self.exponents(g):
             block_best = x.max(axis=1)
             near = (x >= (block_best - width)[:, None]) & np.isfinite(x)
             best.append(block_best)
             counts.append(near.sum(axis=1))
             labels.append(np.nonzero(near)[1].astype(np.int32))
-            values.append(self.rows(rows)[near])
+            values.append(scores[near])
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
         return Shortlist(np.concatenate(best), indptr, np.concatenate(labels), np.concatenate(values))
 
@@ -115,15 +115,14 @@ class Kernels:
     def rows(self, rows: np.ndarray | slice) -> np.ndarray:
         return self.scores[rows].astype(np.float64) * self.scale
 
-    def exponents(self, g: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """S/epsilon + g, a block of rows at a time."""
+    def exponents(self, g: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """S/epsilon and S/epsilon + g, a block of rows at a time."""
         step = max(1, _BLOCK // len(g))
         for start in range(0, self.scores.shape[0], step):
             rows = slice(start, start + step)
-            x = self.scores[rows].astype(np.float64, order="C")
-            x *= self.scale
-            x += g
-            yield rows, x
+            scores = self.scores[rows].astype(np.float64, order="C")
+            scores *= self.scale
+            yield rows, scores, scores + g
 
 
 def log_columns(kernels: Kernels, g: np.ndarray, c: np.ndarray, lse: np.ndarray) -> tuple[np.ndarray, int]:
@@ -132,6 +131,8 @@ def log_columns(kernels: Kernels, g: np.ndarray, c: np.ndarray, lse: np.ndarray)
         log_c, log_a = np.log(c), np.log(kernels.a)
     tiny = np.flatnonzero((c < TINY) & np.isfinite(g))
     if tiny.size:
-        parts = [logsumexp(x[:, tiny] + (log_a[rows] - lse[rows])[:, None], axis=0) for rows, x in kernels.exponents(g)]
+        parts = [
+            logsumexp(x[:, tiny] + (log_a[rows] - lse[rows])[:, None], axis=0) for rows, _, x in kernels.exponents(g)
+        ]
         log_c[tiny] = logsumexp(np.stack(parts), axis=0)
     return log_c, len(tiny)

@@ -22,6 +22,8 @@ FAULTS = {
     "type": "TypeError: process 1 of {}: logits must hold real numbers",
     "weights": r"ValueError: a \(row weights of all processes\) must sum to 1 within 1e-6, got ",
     "lost label": "ValueError: every label in use needs an item that may have it, but label 3 is forbidden to all",
+    "weights of one": "ValueError: every process must pass the same problem, but whether a is given of process 1",
+    "callback": "RuntimeError: process 1 of {}: integer division or modulo by zero",
     "source": "OSError: process 1 of {}: disk on fire",
 }
 FOUND = ("error", "gap", "n_sweeps", "history", "sizes", "potentials", "labels")
@@ -62,6 +64,10 @@ def faulty(fault, rank):
                 scores = scores[:, :4]
             case "type":
                 scores = scores.astype(complex)
+            case "weights of one":
+                options["a"] = np.full(60, 1 / 60)
+            case "callback":
+                options["callback"] = lambda step: 1 // 0
             case "source":
                 scores = Breaks(scores)
     return scores, options
@@ -103,7 +109,7 @@ def work(rank, size, folder, seed):
         scores, options = faulty(fault, rank)
         try:
             otlabel.assign(scores, comm=comm, **options)
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, RuntimeError) as error:
             errors[fault] = f"{type(error).__name__}: {error}"
     np.savez(folder / f"errors {rank}.npz", **errors)
     dist.destroy_process_group()
