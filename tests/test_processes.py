@@ -85,7 +85,7 @@ def test_processes_that_start_at_once_cache_safely_and_no_cache_is_no_error(tmp_
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="only Linux lists the threads of a process")
 def test_interrupt_ends_a_solve_and_leaves_no_threads(tmp_path):
     code = """
-import os
+import os, time
 import numpy as np, otlabel
 scores = np.random.default_rng(0).normal(size=(20_000, 100)).astype(np.float32)
 otlabel.assign(scores, epsilon=0.1)
@@ -94,6 +94,9 @@ try:
     while True:
         otlabel.assign(scores, epsilon=0.1, tol=1e-12, callback=lambda step: print("step", flush=True))
 except KeyboardInterrupt:
+    deadline = time.monotonic() + 1.0  # a thread is listed for a moment after its work has ended
+    while len(os.listdir("/proc/self/task")) > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
     print(len(os.listdir("/proc/self/task")) - threads, flush=True)
 """
     for delay in np.random.default_rng().uniform(0, 0.4, size=8):  # into a survey, a climb, between them
