@@ -13,10 +13,10 @@ def jit(signatures: Any = None, **options: Any) -> Callable[[Callable[..., Any]]
     except ImportError:  # the same algorithm, interpreted: correct, for small problems
         return lambda function: function
 
-    def compile_or_wait(function: Callable[..., Any]) -> Any:
+    def decorate(function: Callable[..., Any]) -> Any:
         try:
             return numba.njit(signatures, nogil=True, cache=True, **options)(function)
         except RuntimeError:  # no cache folder: every process compiles anew
             return numba.njit(signatures, nogil=True, **options)(function)
 
-    return compile_or_wait
+    return decorate

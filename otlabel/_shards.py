@@ -62,17 +62,16 @@ class Shards:
 
     def gather(self, array: np.ndarray) -> np.ndarray:
         """The one-dimensional arrays of all processes, of any lengths, one after the other, as float64."""
-        lengths = np.zeros(self.comm.size)
-        lengths[self.comm.rank] = len(array)
-        lengths = self.comm.all_reduce(lengths).astype(np.int64)
-        ends = np.cumsum(lengths)
+        ends = np.cumsum(self.stack(np.array(len(array)))).astype(np.int64)
         whole = np.zeros(ends[-1])
         whole[ends[self.comm.rank] - len(array) : ends[self.comm.rank]] = array
         return self.comm.all_reduce(whole)
 
     def stack(self, array: np.ndarray) -> np.ndarray:
         """(size, ...): the arrays of all processes, of one shape."""
-        return self.gather(array.ravel()).reshape(self.comm.size, *array.shape)
+        whole = np.zeros((self.comm.size, *array.shape))
+        whole[self.comm.rank] = array
+        return self.comm.all_reduce(whole)
 
     def together(self, work: Callable[[], Result]) -> Result:
         """work(), and a small sum; if it raises in some process, the same error is raised in all."""
