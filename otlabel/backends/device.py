@@ -1,0 +1,275 @@
+"""What the backends for accelerators share: who keeps what on the device, and what comes back from it.
+
+Only k-vectors and, for rounding, short lists of near ties cross over to the host. Beside the scores the device holds
+16 bytes a row and ROOM of lists and partial sums: where the lists of all rows would take more, only every second,
+third, ... row is listed and counts for those in between. The solver corrects what lists say to be exact where they
+were made, so that this costs it a survey or two, and no accuracy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from . import TINY, Shortlist, Sweep
+from . import Survey as AnySurvey
+
+ROOM = 20 << 20  # bytes of one survey's lists; those of two are alive at a time
+PARTIALS = 16 << 20  # bytes of partial column sums, at most
+CHUNK = 16 << 20  # bytes of a block of rows that is copied to the device, converted or computed there
+_SAMPLE = 4096  # rows that tell how long lists will be
+_ROW = 36  # bytes of a listed row: best, label, count, indptr, logsumexp
+_FINE = 1e-3  # nats: where float32 is wrong by more than this, float64 is used throughout
+
+
+class Scores(Protocol):
+    """A matrix of scores that the device can go over; (n, k)."""
+
+    shape: tuple[int, int]
+    itemsize: int  # bytes of a score on the device
+
+    def blocks(self) -> Iterator[tuple[slice, Any]]:
+        """All rows, block by block: columns next to each other, in a dtype that the kernels read."""
+
+    def thinned(self, every: int) -> Scores:
+        """Rows 0, every, 2 every, ..."""
+
+    def take(self, rows: np.ndarray) -> Any:
+        """(r, k) float64, on the device."""
+
+
+class Engine(Protocol):
+    """Arrays of one library on one device, and the kernels that go over them.
+
+    g is (k + 1,) float64 with 1/epsilon behind the potentials; width is (1,) float64, in nats.
+    """
+
+    has_float32: bool  # whether sweep can do less than float64
+
+    def working(self) -> contextlib.AbstractContextManager[None]:
+        """To be entered for all work: chooses the device, and says MemoryError for the library's own."""
+
+    def upload(self, array: np.ndarray) -> Any: ...
+
+    def download(self, array: Any) -> np.ndarray: ...
+
+    def zeros(self, length: int, dtype: str) -> Any: ...
+
+    def empty_like_scores(self, scores: Any, length: int) -> Any: ...
+
+    def joined(self, arrays: list[Any]) -> Any: ...
+
+    def log(self, array: Any) -> Any: ...
+
+    def starts(self, counts: Any) -> Any:
+        """(n+1,) int64: 0 and the cumulative sums of counts."""
+
+    def sweep(self, scores: Any, g: Any, a: Any, lse: Any, out: Any, precise: bool) -> None:
+        """lse (n,) = logsumexp of the rows, out (k+1,) += c and sum_i a_i lse_i; in float64 if precise, or float32."""
+
+    def scan(self, scores: Any, g: Any, width: Any, best: Any, label: Any, count: Any | None) -> None:
+        """The best S/epsilon + g of each row in float64, its first label, and how many lie within width of it."""
+
+    def fill(self, scores: Any, g: Any, width: Any, best: Any, indptr: Any, label: Any, score: Any) -> None:
+        """Write the labels and scores that scan counted."""
+
+    def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any, out: Any) -> None:
+        """``sweep`` of lists (indptr, label, score), relative to lse; out (k+1,) is overwritten."""
+
+    def log_columns(self, scores: Any, columns: np.ndarray, scale: float, shift: Any) -> np.ndarray:
+        """(len(columns),) log sum_i exp(S_ij/epsilon + shift_i), in the log domain."""
+
+    def cheapest(self, scores: Any, label: int) -> tuple[np.ndarray, np.ndarray]:
+        """(k,) the least S_i,label - S_ij over the rows of scores, float64, and the first row that has it."""
+
+
+class Survey:
+    """The protocol ``otlabel.backends.Survey``; its lists are made when they are first asked for."""
+
+    pairs = math.inf  # no Hessian: evaluations of lists are so cheap here that L-BFGS is quicker
+
+    def __init__(self, kernels: Kernels, g: np.ndarray, width: float, precise: bool):
+        self._kernels, self._width, self.rough = kernels, width, kernels.engine.has_float32 and not precise
+        engine, (n, k) = kernels.engine, kernels.scores.shape
+        self._g = kernels.with_scale(g)
+        self._lse, out = engine.zeros(n, "float64"), engine.zeros(k + 1, "float64")
+        for rows, block in kernels.scores.blocks():
+            engine.sweep(block, self._g, kernels.weights[rows], self._lse[rows], out, precise)
+        summed = engine.download(out)
+        c, self._logsumexp = summed[:k], float(summed[k])
+        with np.errstate(divide="ignore"):
+            log_c = np.log(c)
+        tiny = np.flatnonzero((c < TINY) & np.isfinite(g))
+        if tiny.size:
+            log_c[tiny] = g[tiny] + kernels.log_columns(tiny, self._lse)
+            c[tiny] = np.exp(log_c[tiny])
+        self.cost = 1.0 + len(tiny) / k
+        self.swept = Sweep(self._logsumexp, c, log_c)
+        self._lists: tuple | None = None
+
+    @property
+    def density(self) -> float:
+        return self._listed()[0]
+
+    @property
+    def listing(self) -> float:
+        return self._listed()[1]
+
+    def narrowed(self, g: np.ndarray, width: float) -> AnySurvey:
+        return self  # what evaluations cost here does not depend on how long the lists are
+
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+        _, _, lists, lse, a = self._listed()
+        engine = self._kernels.engine
+        with engine.working():
+            out = engine.zeros(len(g) + 1, "float64")
+            engine.sweep_listed(lists, self._kernels.with_scale(g), lse, a, out)
+            summed = engine.download(out)
+        return self._logsumexp + float(summed[-1]), summed[:-1]
+
+    def hessian(self, g: np.ndarray) -> np.ndarray:
+        raise NotImplementedError("pairs is infinite: no Hessian is worth its cost here")
+
+    def _listed(self) -> tuple:
+        """density, listing, the lists, logsumexp and weights of the rows listed."""
+        if self._lists is None:
+            with self._kernels.engine.working():
+                self._lists = self._list()
+            del self._lse
+        return self._lists
+
+    def _list(self) -> tuple:
+        kernels, (n, k) = self._kernels, self._kernels.scores.shape
+        width = kernels.engine.upload(np.array([self._width]))
+        sparse = max(1, n // _SAMPLE)
+        looked = 0.0
+        entries = None
+        if n > _SAMPLE:
+            _, _, counts = kernels.scan(kernels.scores.thinned(sparse), self._g, width, True)
+            looked += 2 / sparse
+            entries = float(kernels.engine.download(counts).mean())
+        a_row = (k if entries is None else entries) * (4 + kernels.scores.itemsize) + _ROW
+        every = max(1, math.ceil(n * a_row / ROOM))
+        thin = kernels.scores.thinned(every)
+        best, _, counts = kernels.scan(thin, self._g, width, True)
+        indptr, label, score = kernels.fill(thin, self._g, width, best, counts)
+        size = len(label) / (n * k)
+        weights = kernels.weights[::every] * float(every)
+        return size, looked + 3 / every, (indptr, label, score), self._lse[::every] + 0.0, weights
+
+
+class Kernels:
+    """The protocol ``otlabel.backends.Kernels``, on top of an engine."""
+
+    engine: Engine
+    scores: Scores
+
+    def __init__(self, scores: Scores, engine: Engine, scale: float, weights: Any, largest: float):
+        self.scores, self.engine, self.scale, self.weights, self.largest = scores, engine, scale, weights, largest
+        self.blur = 2.0**-53 * largest * scale
+        self.listed_bytes = float(2 * ROOM)
+
+    def rescaled(self, factor: float) -> Self:
+        other = object.__new__(type(self))
+        Kernels.__init__(other, self.scores, self.engine, self.scale * factor, self.weights, self.largest)
+        return other
+
+    def seekable(self) -> Self:
+        return self
+
+    def survey(self, g: np.ndarray, width: float, precise: bool) -> AnySurvey:
+        with self.engine.working():
+            return Survey(self, g, width, precise or self._error(g) > _FINE)
+
+    def labels(self, g: np.ndarray) -> np.ndarray:
+        with self.engine.working():
+            _, label, _ = self.scan(self.scores, self.with_scale(g), None, False)
+            return self.engine.download(label)
+
+    def shortlist(self, g: np.ndarray, width: float) -> Shortlist:
+        with self.engine.working():
+            potentials, nats = self.with_scale(g), self.engine.upload(np.array([width]))
+            best, _, counts = self.scan(self.scores, potentials, nats, True)
+            lengths = self.engine.download(counts).astype(np.int64)
+            labels, values = [], []
+            for rows, block in self._chunks(lengths):
+                here = slice(rows.start, rows.stop)
+                _, label, score = self._fill(block, potentials, nats, best[here], counts[here])
+                labels.append(self.engine.download(label))
+                values.append(self.engine.download(score).astype(np.float64) * self.scale)
+            indptr = np.concatenate([[0], np.cumsum(lengths)])
+            return Shortlist(self.engine.download(best), indptr, np.concatenate(labels), np.concatenate(values))
+
+    def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+        k = self.scores.shape[1]
+        least, which = np.full(k, np.inf), np.zeros(k, dtype=np.int64)
+        step = max(1, CHUNK // (8 * k))
+        with self.engine.working():
+            for start in range(0, len(items), step):
+                block = items[start : start + step]
+                regret, first = self.engine.cheapest(self.scores.take(block), label)
+                closer = regret * self.scale < least
+                least[closer], which[closer] = regret[closer] * self.scale, block[first[closer]]
+        return least, which
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        with self.engine.working():
+            return self.engine.download(self.scores.take(rows)) * self.scale
+
+    def with_scale(self, g: np.ndarray) -> Any:
+        return self.engine.upload(np.append(g, self.scale))
+
+    def scan(self, scores: Scores, g: Any, width: Any, count: bool) -> tuple[Any, Any, Any]:
+        """best, label and count of all rows of some scores."""
+        n = scores.shape[0]
+        best, label = self.engine.zeros(n, "float64"), self.engine.zeros(n, "int64")
+        counts = self.engine.zeros(n, "int32") if count else None
+        for rows, block in scores.blocks():
+            self.engine.scan(block, g, width, best[rows], label[rows], counts[rows] if count else None)
+        return best, label, counts
+
+    def fill(self, scores: Scores, g: Any, width: Any, best: Any, counts: Any) -> tuple[Any, Any, Any]:
+        """indptr, labels and scores of all that was counted."""
+        parts = [
+            self._fill(block, g, width, best[rows], counts[rows])[1:] for rows, block in scores.blocks()
+        ]
+        label, score = (self.engine.joined(list(arrays)) for arrays in zip(*parts, strict=True))
+        return self.engine.starts(counts), label, score
+
+    def _fill(self, block: Any, g: Any, width: Any, best: Any, counts: Any) -> tuple[Any, Any, Any]:
+        indptr = self.engine.starts(counts)
+        length = int(indptr[-1])
+        label, score = self.engine.zeros(length, "int32"), self.engine.empty_like_scores(block, length)
+        self.engine.fill(block, g, width, best, indptr, label, score)
+        return indptr, label, score
+
+    def log_columns(self, columns: np.ndarray, lse: Any) -> np.ndarray:
+        """log sum_i a_i exp(S_ij/epsilon - lse_i) of some columns."""
+        shift = self.engine.log(self.weights) - lse
+        step = max(1, CHUNK // (8 * len(columns)))
+        parts = []
+        for rows, block in self.scores.blocks():
+            for start in range(0, rows.stop - rows.start, step):
+                some = slice(start, min(start + step, rows.stop - rows.start))
+                below = shift[rows.start + some.start : rows.start + some.stop]
+                parts.append(self.engine.log_columns(block[some], columns, self.scale, below))
+        return np.logaddexp.reduce(np.stack(parts), axis=0)
+
+    def _chunks(self, lengths: np.ndarray) -> Iterator[tuple[slice, Any]]:
+        """The blocks of rows, cut where their lists would take more than ROOM."""
+        entry = 4 + self.scores.itemsize
+        for rows, block in self.scores.blocks():
+            ends = np.cumsum(lengths[rows])
+            cuts = np.searchsorted(ends, np.arange(ROOM // entry, ends[-1], ROOM // entry))
+            bounds = np.unique(np.concatenate([[0], cuts, [len(ends)]]))
+            for start, stop in itertools.pairwise(bounds.tolist()):
+                yield slice(rows.start + start, rows.start + stop), block[start:stop]
+
+    def _error(self, g: np.ndarray) -> float:
+        """A bound on the error, in nats, of S/epsilon + g in float32: four roundings."""
+        return 4 * 2.0**-24 * (self.largest * self.scale + np.abs(g[np.isfinite(g)]).max())
