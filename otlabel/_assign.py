@@ -84,15 +84,15 @@ def assign(
         )
 
     def bound() -> list[backends.Kernels]:
-        make_kernels = backends.load(name).Kernels
+        make_kernels = backends.load(backends.choose(backend, problem.scores[0])).Kernels
         heads = [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
         _memory.check(heads, problem.shape[1:], problem.init, _solve.near(problem.tol))
         return heads
 
-    name = backends.infer() if backend == "auto" else backend
     team = _shards.Alone() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
     kernels = team.together(bound)
+    name = backends.choose(backend, problem.scores[0])
 
     def report(step: Step) -> None:
         if comm is not None or callback is not None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ._arrays import Home, as_array, as_numpy, home_of, largest, on_device
 from ._threads import threaded
 from .sources import as_source
 
 ROUNDINGS = ("balanced", "argmax")
 METHODS = ("lbfgs", "sinkhorn")
 _BLOCK = 1 << 20  # entries looked at in one step of the check for non-finite scores
+_READ = 1 << 22  # the same where they are read, computed or looked at on a device
 _LARGEST = 1e300  # |scores| / epsilon must stay below: sums of a few of them must not overflow float64
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A checked labelling problem. Arrays are host memory; ``scores`` are views of the caller's array."""
+    """A checked labelling problem. ``scores`` are views of the caller's array, the rest is in host memory."""
 
     scores: list[Any]  # of each head: (n, k) of any real dtype, an array or a source
     shape: tuple[int, int, int]  # h, n, k
@@ -33,7 +34,7 @@ class Problem:
     tol: float
     max_sweeps: int
     method: str
-    is_tensor: bool  # whether labels go back as a torch tensor
+    home: Home  # where labels go
 
 
 def check(
@@ -98,57 +99,21 @@ def check(
         tol,
         int(max_sweeps),
         method,
-        is_tensor(logits),
+        home_of(logits),
     )
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether it is a torch tensor. torch is never imported: only a program that has it can have made one."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def as_scores(logits: Any) -> Any:
     """The scores as an array (n, k) or (h, n, k), not copied where the library allows it, or as a source (n, k)."""
     source = as_source(logits)
-    array = as_numpy(logits, "logits") if source is None else source
+    array = as_array(logits, "logits") if source is None else source
     if len(array.shape) not in ((2, 3) if source is None else (2,)):
         raise ValueError(
-            f"logits must have shape (n, k), or (h, n, k) for h heads, got shape {array.shape}. "
+            f"logits must have shape (n, k), or (h, n, k) for h heads, got shape {tuple(array.shape)}. "
             "One row per item, one column per label."
         )
     if 0 in array.shape:
-        raise ValueError(f"logits must have at least one item and one label, got shape {array.shape}.")
-    return array
-
-
-def as_numpy(value: Any, name: str) -> np.ndarray:
-    """Any array library's real-valued array as NumPy, detached and on the host."""
-    if is_tensor(value):
-        if value.device.type != "cpu":
-            raise ValueError(
-                f"{name} must be in host memory, got a tensor on {value.device}. Pass {name}.cpu(): "
-                "this version has no kernels for other devices."
-            )
-        value = value.detach()
-        try:
-            narrow = value.is_floating_point() and value.dtype.itemsize < 4  # of these NumPy only knows float16
-            value = (value.float() if narrow and value.dtype != sys.modules["torch"].float16 else value).numpy()
-        except (TypeError, RuntimeError) as error:  # sparse, quantised
-            raise TypeError(f"{name} must be a dense tensor of real numbers, got {value.dtype}: {error}") from None
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # ragged lists
-        raise ValueError(
-            f"{name} must be a rectangular array of numbers, got {type(value).__name__}: {error}"
-        ) from None
-    if array.dtype.name == "bfloat16":  # ml_dtypes
-        array = array.astype(np.float32)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{name} must hold real numbers (float, integer or bool), got dtype {array.dtype}. "
-            f"Convert it first, for example {name}.astype(numpy.float32)."
-        )
+        raise ValueError(f"logits must have at least one item and one label, got shape {tuple(array.shape)}.")
     return array
 
 
@@ -167,23 +132,27 @@ def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
     def check_block(place: tuple[int, int, Any]) -> tuple[float, bool]:
         head, first, scores = place
         block = scores[first : first + step]
-        largest = _largest(block)
-        if largest / epsilon < _LARGEST:
-            return largest, False
-        wide = block.astype(np.float64)
+        most = largest(block)
+        if most / epsilon < _LARGEST:
+            return most, False
+        wide = as_numpy(block, "logits").astype(np.float64)
         allowed = np.abs(wide[~np.isneginf(wide)])
         if (allowed / epsilon < _LARGEST).all():
             return float(allowed.max(initial=0.0)), True
         bad = ~(np.abs(wide) / epsilon < _LARGEST) & ~np.isneginf(wide)
         row, column = (int(axis[0]) for axis in np.nonzero(bad))
         raise ValueError(
-            _say_bad(block[row, column], f"row {first + row}{_of_head(head, len(heads))}", column, epsilon)
+            _say_bad(wide[row, column], f"row {first + row}{_of_head(head, len(heads))}", column, epsilon)
         )
 
+    if all(on_device(head) for head in heads):  # one look at all is one launch; blocks only tell where something is
+        most = max(largest(head) for head in heads)
+        if most / epsilon < _LARGEST:
+            return most, False
     step = _rows_of_block(heads)
     starts = range(0, heads[0].shape[0], step)
     found = threaded(check_block, [(head, first, scores) for head, scores in enumerate(heads) for first in starts])
-    return max(largest for largest, _ in found), any(forbids for _, forbids in found)
+    return max(most for most, _ in found), any(forbids for _, forbids in found)
 
 
 def _say_bad(value: Any, place: str, column: int, epsilon: float) -> str:
@@ -202,10 +171,13 @@ def reached_labels(heads: list[Any], shares: np.ndarray) -> np.ndarray:
     """(h, k): which labels in use have a finite score. Raise ValueError if some row has none. shares (h, k)."""
     reached = np.zeros(shares.shape, dtype=bool)
     for head, first, block in _row_blocks(heads):
-        finite = ~np.isneginf(block) & (shares[head] > 0)
-        reached[head] |= finite.any(axis=0)
-        if not finite.any(axis=1).all():
-            row = first + int(np.argmin(finite.any(axis=1)))
+        finite = block > -np.inf
+        if (shares[head] == 0).any():
+            finite = finite[:, np.flatnonzero(shares[head])]
+        reached[head][shares[head] > 0] |= as_numpy(finite.any(0), "logits")
+        has_label = as_numpy(finite.any(1), "logits")
+        if not has_label.all():
+            row = first + int(np.argmin(has_label))
             raise ValueError(
                 f"every item needs a finite score for a label in use, but row {row}{_of_head(head, len(heads))} "
                 "has none. Allow it a label, or leave it out."
@@ -228,13 +200,6 @@ def _of_head(head: int, heads: int) -> str:
     return f" of head {head}" if heads > 1 else ""
 
 
-def _largest(block: np.ndarray) -> float:
-    """The largest absolute value; NaN if there is one."""
-    if block.dtype == np.float16:  # NumPy compares halves one by one; their bits without the sign order as integers
-        return float((block.view(np.uint16) & 0x7FFF).max().view(np.float16))
-    return float(max(-float(block.min()), float(block.max())))  # NaN propagates through both
-
-
 def _row_blocks(heads: list[Any]):
     """(head, first row, block of rows) over all rows."""
     step = _rows_of_block(heads)
@@ -244,7 +209,7 @@ def _row_blocks(heads: list[Any]):
 
 
 def _rows_of_block(heads: list[Any]) -> int:
-    return max(1, _BLOCK // heads[0].shape[1])
+    return max(1, (_BLOCK if isinstance(heads[0], np.ndarray) else _READ) // heads[0].shape[1])
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

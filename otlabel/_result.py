@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from ._problem import Problem, as_heads, as_scores, check_finite, is_tensor, reached_labels
-from .backends import load
+from ._arrays import Home, home_of
+from ._problem import Problem, as_heads, as_scores, check_finite, reached_labels
+from .backends import infer, load
 
 if TYPE_CHECKING:
     from ._solve import Solution
@@ -118,8 +119,8 @@ class Assignment:
         expected, where = ((h, k), f"({h}, any, {k})") if self._problem.has_heads else ((k,), f"(any, {k})")
         if scores.shape[:-2] + scores.shape[-1:] != expected:
             raise ValueError(f"logits must have the shape of the solve, {where}, got shape {scores.shape}.")
-        kind = load(self.backend).Kernels
         heads = as_heads(scores)
+        kind = load(infer(heads[0])).Kernels
         largest, forbids = check_finite(heads, self.epsilon)
         if forbids:
             reached_labels(heads, self._problem.b)  # some label for every item; not every label needs one
@@ -128,7 +129,7 @@ class Assignment:
             kind(head, 1.0 / self.epsilon, np.full(head.shape[0], 1.0 / head.shape[0]), largest).labels(g)
             for head, g in zip(heads, potentials, strict=True)
         ]
-        return _as_library(np.stack(labels) if self._problem.has_heads else labels[0], is_tensor(logits))
+        return home_of(logits).bring(np.stack(labels) if self._problem.has_heads else labels[0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but the scores to an .npz file, atomically; ``load`` reads it."""
@@ -176,7 +177,7 @@ class Assignment:
             tol=float("nan"),
             max_sweeps=0,
             method="",
-            is_tensor=False,
+            home=Home("numpy"),
         )
         return cls(
             **fields,
@@ -204,7 +205,7 @@ class Assignment:
             return np.stack(values) if problem.has_heads else values[0]
 
         return cls(
-            labels=_as_library(join(labels), problem.is_tensor),
+            labels=problem.home.bring(join(labels)),
             potentials=join([s.g for s in solutions]),
             sizes=join(sizes),
             error=join([s.error for s in solutions]),
@@ -229,6 +230,3 @@ class Assignment:
             f"{np.max(self.n_sweeps):.1f} sweeps, {self.status.name.lower()}, {self.backend})"
         )
 
-
-def _as_library(labels: np.ndarray, tensor: bool) -> Any:
-    return sys.modules["torch"].from_numpy(labels) if tensor else labels

@@ -142,7 +142,7 @@ class SharedKernels:
     """Kernels of all rows, from those of each shard; the protocol ``otlabel.backends.Kernels``."""
 
     def __init__(self, local: Kernels, shards: Shards):
-        self.local, self.shards, self.blur = local, shards, local.blur
+        self.local, self.shards, self.blur, self.in_host_memory = local, shards, local.blur, local.in_host_memory
 
     def rescaled(self, factor: float) -> SharedKernels:
         return SharedKernels(self.local.rescaled(factor), self.shards)
@@ -150,8 +150,8 @@ class SharedKernels:
     def seekable(self) -> SharedKernels:
         return SharedKernels(self.shards.together(self.local.seekable), self.shards)
 
-    def survey(self, g: np.ndarray, width: float) -> Survey:
-        return SharedSurvey(self.shards.together(lambda: self.local.survey(g, width)), self.shards)
+    def survey(self, g: np.ndarray, width: float, precise: bool) -> Survey:
+        return SharedSurvey(self.shards.together(lambda: self.local.survey(g, width, precise)), self.shards)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         return self.shards.gather(self.shards.together(lambda: self.local.labels(g))).astype(np.int64)
@@ -194,9 +194,19 @@ class SharedSurvey:
         self._list(local)
 
     def _list(self, local: Survey) -> None:
-        self._local = local
-        self.density = self._mean(local.density)
-        self.pairs = self._mean(local.density * local.pairs) / self.density
+        self._local, self.rough = local, local.rough
+
+    @property
+    def listing(self) -> float:
+        return self._mean(self._shards.together(lambda: self._local.listing))
+
+    @property
+    def density(self) -> float:
+        return self._mean(self._shards.together(lambda: self._local.density))
+
+    @property
+    def pairs(self) -> float:
+        return self._mean(self._local.density * self._local.pairs) / self.density
 
     def _mean(self, value: float) -> float:
         """Over all rows, of what is known for each shard."""

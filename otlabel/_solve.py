@@ -32,6 +32,7 @@ THIN = 0.5  # of the entries: where fewer matter, those few are listed by themse
 CROWDED = 18.0  # nats: where the width must be smaller, many labels carry each row and lists are of little use far away
 BLUR = 1e-3  # nats: scores that float64 itself rounds by more than this are not worth more than Sinkhorn steps
 ROUGH = 1e-4  # L1 error that float32 knows well enough
+CERTAIN = 1e-2  # L1 error from which the next survey is better made in float64 at once
 BURST = 3  # full sweeps of L-BFGS there
 MAX_SINKHORN = 8  # full Sinkhorn steps at most while some column is further from its share than the width
 # Surveys without a higher F or a lower error before the solve is called a plateau: Sinkhorn is slow.
@@ -77,17 +78,19 @@ class _Solve:
         self.highest = -np.inf
         self.last_progress = 0
 
-    def survey(self, g: np.ndarray, width: float) -> Point:
+    def survey(self, g: np.ndarray, width: float, precise: bool = False) -> Point:
         """F and its gradient at g, gauge mean 0, from every score; with the list of what matters near by."""
         g = g - g.mean()  # before the sweep, so that the certificate is g's own
-        survey = self.kernels.survey(self._all(g), width)
+        precise = precise or (self.best is not None and self.best.error < CERTAIN)
+        survey = self.kernels.survey(self._all(g), width, precise)
         self.sweeps += survey.cost
         swept = survey.swept
         objective = float(self.b @ g - swept.logsumexp)
         point = Point(g, objective, swept.log_c[self.active], self.b - swept.c[self.active], None, survey, width)
-        if point.error < ROUGH and width < near(self.tol) and self.sweeps + 1 <= self.max_sweeps:
+        rough = survey.rough or width < near(self.tol)  # what is not listed is summed in float32
+        if point.error < ROUGH and rough and self.sweeps + 1 <= self.max_sweeps:
             del survey, point
-            return self.survey(g, near(self.tol))  # what is not listed is summed in float32, not good enough here
+            return self.survey(g, near(self.tol), precise=True)  # float32 is not good enough here
         self._record(point)
         return point
 
@@ -115,7 +118,7 @@ class _Solve:
             the model, and ``point`` as the model sees it.
         """
         survey = point.survey
-        with_hessian = len(self.b) <= MAX_NEWTON
+        with_hessian = len(self.b) <= MAX_NEWTON and survey.pairs < np.inf
         logsumexp, listed_c = survey.sweep(self._all(point.g))
         self.sweeps += survey.density
         missing = self.b - listed_c[self.active] - point.gradient
@@ -149,6 +152,10 @@ class _Solve:
         Returns:
             where that led, as the lists have it, and whether it is at the edge of the box.
         """
+        listing = point.survey.listing
+        if self.sweeps + listing + 1 > self.max_sweeps:
+            return point, False
+        self.sweeps += listing
         if self.options(point.survey)["evaluations"] < 1:
             return point, False
         box = point.g - radius, point.g + radius
@@ -280,7 +287,7 @@ def _sinkhorn(state: _Solve, g: np.ndarray) -> None:
 
 def _lbfgs(state: _Solve, g: np.ndarray) -> None:
     """A survey, L-BFGS on what it listed, a survey where that led, and so on."""
-    b, pairs, shrink, sinkhorn_left = state.b, Pairs(state.b), 0, MAX_SINKHORN
+    b, pairs, reach, sinkhorn_left = state.b, Pairs(state.b), np.inf, MAX_SINKHORN
     point = state.survey(g, state.width(g, LISTED))
     while True:
         step = sinkhorn_step(point, b)
@@ -288,7 +295,7 @@ def _lbfgs(state: _Solve, g: np.ndarray) -> None:
             sinkhorn_left -= 1
             point = state.survey(point.g + step, state.width(point.g + step, LISTED))
             continue
-        radius = (point.width - MARGIN) / 4.0**shrink
+        radius = min(point.width - MARGIN, reach)
         goal = max(SHARE * state.tol, GAIN * point.error)
         end, at_edge = state.climb(point, pairs, radius, goal)
         g = end.g if np.any(end.g != point.g) else point.g + step
@@ -296,11 +303,11 @@ def _lbfgs(state: _Solve, g: np.ndarray) -> None:
         new = state.survey(g, width if at_edge else min(width, near(state.tol)))
         if new.objective > point.objective or new.error < point.error:
             crowded = at_edge and width < CROWDED and new.error > 0.3 * point.error
-            point, shrink = new, 0
+            point, reach = new, np.inf
             if crowded:
                 point, _ = ascend(lambda g: state.survey(g, near(state.tol)), point, b, pairs, evaluations=BURST)
         else:
-            shrink += 1
+            reach = float(np.abs(new.g - point.g).max()) / 4
 
 
 _METHODS: dict[str, Callable[[_Solve, np.ndarray], None]] = {"lbfgs": _lbfgs, "sinkhorn": _sinkhorn}

@@ -12,36 +12,57 @@ from typing import Any
 
 import numpy as np
 
+from . import backends
+from ._arrays import as_array, as_numpy, home_of
+
 _BLOCK = 1 << 22  # entries copied at a time
 
 
 class LinearScores:
     """Scores ``features @ weight.T + bias``, computed where they are needed: n x k are never held.
 
+    On a CUDA device the product is summed in float32 (float64 for float64 features), without TF32.
+
     Args:
-        features: (n, d), any float dtype; an array or a CPU tensor.
-        weight: (k, d), as in ``torch.nn.Linear``.
+        features: (n, d), any float dtype; an array, or a tensor or CuPy array, which stays where it is.
+        weight: (k, d), as in ``torch.nn.Linear``; where the features are.
         bias: (k,) or None.
     """
 
     def __init__(self, features: Any, weight: Any, bias: Any = None):
-        from ._problem import as_numpy
-
-        self.features, weight = as_numpy(features, "features"), as_numpy(weight, "weight")
-        if self.features.ndim != 2 or weight.ndim != 2 or self.features.shape[1] != weight.shape[1]:
+        self.features, self.weight = as_array(features, "features"), as_array(weight, "weight")
+        if self.features.ndim != 2 or self.weight.ndim != 2 or self.features.shape[1] != self.weight.shape[1]:
             raise ValueError(
                 "features (n, d) and weight (k, d) must agree in d, "
-                f"got shapes {self.features.shape} and {weight.shape}."
+                f"got shapes {tuple(self.features.shape)} and {tuple(self.weight.shape)}."
             )
-        self.dtype = np.result_type(self.features.dtype, weight.dtype, np.float32)
-        self.shape = (len(self.features), len(weight))
-        self._weight = np.ascontiguousarray(weight.T, dtype=self.dtype)
-        self._bias = np.zeros(len(weight), self.dtype) if bias is None else as_numpy(bias, "bias").astype(self.dtype)
-        if self._bias.shape != self.shape[1:]:
-            raise ValueError(f"bias must have shape {self.shape[1:]}, one number a label, got {self._bias.shape}.")
+        self.shape = (len(self.features), len(self.weight))
+        given = None if bias is None else as_array(bias, "bias")
+        if given is not None and tuple(given.shape) != self.shape[1:]:
+            raise ValueError(f"bias must have shape {self.shape[1:]}, one number a label, got {tuple(given.shape)}.")
+        home = home_of(self.features)
+        for name, array in (("weight", self.weight), ("bias", given)):
+            if array is not None and home_of(array) != home:
+                raise ValueError(
+                    f"{name} must be where the features are, {home.library} on {home.device or 'the host'}, "
+                    f"got {type(array).__name__} on {getattr(array, 'device', 'the host')}."
+                )
+        self._library = None if home.library == "numpy" else backends.load(home.library)
+        if self._library is None:
+            self.dtype = np.result_type(self.features.dtype, self.weight.dtype, np.float32)
+            self._transposed = np.ascontiguousarray(self.weight.T, dtype=self.dtype)
+            self.bias = np.zeros(self.shape[1], self.dtype) if given is None else given.astype(self.dtype)
+        else:
+            self.bias = self._library.bias(self.features, self.weight, given)
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        return self.features[rows].astype(self.dtype, copy=False) @ self._weight + self._bias
+    def of(self, features: Any) -> Any:
+        """Scores of some features."""
+        if self._library is not None:
+            return self._library.linear(features, self.weight, self.bias)
+        return features.astype(self.dtype, copy=False) @ self._transposed + self.bias
+
+    def __getitem__(self, rows: Any) -> Any:
+        return self.of(self.features[rows])
 
 
 class Stored:
@@ -69,8 +90,6 @@ def spool(chunks: Iterable[Any]) -> np.ndarray:
     It takes n*k numbers of space in TMPDIR. Scores are read several times, and single rows of them out of order: what
     makes the chunks, often a network, is asked for each once only.
     """
-    from ._problem import as_numpy
-
     with tempfile.TemporaryFile(prefix="otlabel-") as file:
         n, first = 0, None
         for index, chunk in enumerate(chunks):

@@ -9,12 +9,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from types import ModuleType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from .._arrays import home_of
+
 TINY = 1e-13  # a column sum below this is computed again, in the log domain
-_REQUIRES = {"numba": "numba", "numpy": "numpy"}  # in order of preference for arrays in host memory
+_HOST = ("numba", "numpy")  # in order of preference for arrays in host memory
+_REQUIRES = {"numba": "numba", "numpy": "numpy", "torch": "torch", "cupy": "cupy-cuda13x"}
 
 
 class Sweep(NamedTuple):
@@ -38,9 +41,12 @@ class Survey(Protocol):
     """A sweep at g that also listed, for each row, the labels within a width of its best."""
 
     swept: Sweep
+    rough: bool  # whether entries that were listed, or could have been, are summed in float32: good to 1e-4 or so
+    listing: float  # scores still to be looked at before there are lists, divided by n*k
     cost: float  # scores looked at, divided by n*k
     density: float  # entries listed, divided by n*k
-    pairs: float  # pairs of entries listed in the same row, divided by entries: what a Hessian costs beside a sweep
+    pairs: float  # pairs of entries listed in the same row, divided by entries: what a Hessian costs beside a sweep;
+    # inf where there is none
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         """logsumexp and c at a g near by, as if the plan had no other entries than those listed."""
@@ -55,6 +61,7 @@ class Survey(Protocol):
 class Kernels(Protocol):
     """Kernels bound to one matrix of scores. g is (k,) float64; g_j = -inf takes label j out of use."""
 
+    in_host_memory: bool  # whether lists are made there
     blur: float  # nats: float64's own rounding of the largest S_ij/epsilon
 
     def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray, largest: float):
@@ -66,8 +73,11 @@ class Kernels(Protocol):
     def seekable(self) -> Kernels:
         """Kernels of the same scores that are quick to give single rows."""
 
-    def survey(self, g: np.ndarray, width: float) -> Survey:
-        """One pass over the scores, bit-identical from run to run; lists what lies within ``width`` nats."""
+    def survey(self, g: np.ndarray, width: float, precise: bool) -> Survey:
+        """One pass over the scores, bit-identical from run to run; lists what lies within ``width`` nats.
+
+        precise: what is listed is summed in float64; a backend that does so anyway may disregard it.
+        """
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         """(n,) int64: the first j with the largest S_ij/epsilon + g_j."""
@@ -83,13 +93,14 @@ class Kernels(Protocol):
 
 
 def names() -> tuple[str, ...]:
-    """The backends whose libraries are installed, best first."""
-    return tuple(name for name, library in _REQUIRES.items() if importlib.util.find_spec(library))
+    """The backends whose libraries are installed, best first for arrays in host memory."""
+    return tuple(name for name in _REQUIRES if importlib.util.find_spec(name))
 
 
-def infer() -> str:
-    """The backend for scores in host memory."""
-    return names()[0]
+def infer(scores: Any) -> str:
+    """The backend for some scores: where they are."""
+    library = home_of(scores.features if hasattr(scores, "features") else scores).library
+    return next(name for name in _HOST if name in names()) if library == "numpy" else library
 
 
 def load(name: str) -> ModuleType:
@@ -98,6 +109,20 @@ def load(name: str) -> ModuleType:
         raise ValueError(f"backend must be 'auto' or one of {', '.join(map(repr, _REQUIRES))}, got {name!r}.")
     if name not in names():
         raise ImportError(
-            f"backend {name!r} needs {_REQUIRES[name]}, which is not installed: pip install {_REQUIRES[name]}."
+            f"backend {name!r} needs {name}, which is not installed: pip install {_REQUIRES[name]}, "
+            f"or pip install 'otlabel[{name}]'."
         )
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def choose(name: str, scores: Any) -> str:
+    """``name``, checked against where the scores are; "auto" is the backend for them."""
+    best = infer(scores)
+    if name == "auto":
+        return best
+    load(name)
+    if best not in _HOST and name != best:
+        raise ValueError(
+            f"backend {name!r} cannot read scores of {best} on a device. Pass backend='auto', or copy them to the host."
+        )
+    return name

@@ -1,46 +1,34 @@
 """What the backends for accelerators share: who keeps what on the device, and what comes back from it.
 
 Only k-vectors and, for rounding, short lists of near ties cross over to the host. Beside the scores the device holds
-16 bytes a row and ROOM of lists and partial sums: where the lists of all rows would take more, only every second,
-third, ... row is listed and counts for those in between. The solver corrects what lists say to be exact where they
-were made, so that this costs it a survey or two, and no accuracy.
+16 bytes a row, partial sums, and lists of what matters near the last survey: those may take ROOM, or a quarter of what
+the scores take. Where they would be longer there are none, and every evaluation is a sweep over all scores.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import math
-from collections.abc import Iterator
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from . import TINY, Shortlist, Sweep
 from . import Survey as AnySurvey
 
-ROOM = 20 << 20  # bytes of one survey's lists; those of two are alive at a time
-PARTIALS = 16 << 20  # bytes of partial column sums, at most
+ROOM = 64 << 20  # bytes of lists that no one minds; those of one survey are alive at a time
+SHARE = 4  # lists may take one part in so many of the scores, if that is more
+PARTIALS = 12 << 20  # bytes of partial column sums, at most
 CHUNK = 16 << 20  # bytes of a block of rows that is copied to the device, converted or computed there
 _SAMPLE = 4096  # rows that tell how long lists will be
-_ROW = 36  # bytes of a listed row: best, label, count, indptr, logsumexp
+_ROW = 28  # bytes of a listed row, while lists are made: best, label, count, indptr
 _FINE = 1e-3  # nats: where float32 is wrong by more than this, float64 is used throughout
 
 
-class Scores(Protocol):
-    """A matrix of scores that the device can go over; (n, k)."""
-
-    shape: tuple[int, int]
-    itemsize: int  # bytes of a score on the device
-
-    def blocks(self) -> Iterator[tuple[slice, Any]]:
-        """All rows, block by block: columns next to each other, in a dtype that the kernels read."""
-
-    def thinned(self, every: int) -> Scores:
-        """Rows 0, every, 2 every, ..."""
-
-    def take(self, rows: np.ndarray) -> Any:
-        """(r, k) float64, on the device."""
+Item = TypeVar("Item")
 
 
 class Engine(Protocol):
@@ -53,6 +41,27 @@ class Engine(Protocol):
 
     def working(self) -> contextlib.AbstractContextManager[None]:
         """To be entered for all work: chooses the device, and says MemoryError for the library's own."""
+
+    def holds(self, scores: Any) -> bool:
+        """Whether they are an array on the device."""
+
+    def stored(self, block: Any) -> Any:
+        """The type that the kernels read some scores in: their own, or the narrowest that has all values."""
+
+    def is_ready(self, scores: Any) -> bool:
+        """Whether the kernels can read the array as it is: its type, and columns next to each other."""
+
+    def ready(self, block: Any, stored: Any) -> Any:
+        """A copy on the device that is."""
+
+    def streamed(self, items: Sequence[Item], read: Callable[[Item], Any]) -> Iterator[Any]:
+        """read(item) of each, in order, on its way while the one before is worked on."""
+
+    def pick(self, scores: Any, rows: np.ndarray) -> Any:
+        """Some rows, on the device."""
+
+    def wide(self, array: Any) -> Any:
+        """As float64."""
 
     def upload(self, array: np.ndarray) -> Any: ...
 
@@ -88,6 +97,38 @@ class Engine(Protocol):
         """(k,) the least S_i,label - S_ij over the rows of scores, float64, and the first row that has it."""
 
 
+class Scores:
+    """A matrix of scores (n, k), and how the device gets at it: where it is, block by block, or computed."""
+
+    def __init__(self, source: Any, engine: Engine):
+        self.source, self.engine = source, engine
+        self.shape: tuple[int, int] = tuple(source.shape)
+        self.resident = engine.holds(source)
+        self.stored = engine.stored(source[:1])
+        self.itemsize: int = self.stored.itemsize
+
+    def blocks(self) -> Iterator[tuple[slice, Any]]:
+        """All rows, as the kernels read them."""
+        n, k = self.shape
+        if self.resident and self.engine.is_ready(self.source):
+            yield slice(0, n), self.source
+            return
+        step = max(1, CHUNK // (k * self.itemsize))
+        spans = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        blocks = self.engine.streamed(spans, lambda rows: self.engine.ready(self.source[rows], self.stored))
+        yield from zip(spans, blocks, strict=True)
+
+    def thinned(self, every: int) -> Scores:
+        """Rows 0, every, 2 every, ..."""
+        if self.resident:
+            return Scores(self.source[::every], self.engine)
+        return Scores(self.take(np.arange(0, self.shape[0], every)), self.engine)
+
+    def take(self, rows: np.ndarray) -> Any:
+        """(r, k), on the device."""
+        return self.engine.pick(self.source, rows)
+
+
 class Survey:
     """The protocol ``otlabel.backends.Survey``; its lists are made when they are first asked for."""
 
@@ -95,88 +136,90 @@ class Survey:
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float, precise: bool):
         self._kernels, self._width, self.rough = kernels, width, kernels.engine.has_float32 and not precise
-        engine, (n, k) = kernels.engine, kernels.scores.shape
         self._g = kernels.with_scale(g)
-        self._lse, out = engine.zeros(n, "float64"), engine.zeros(k + 1, "float64")
-        for rows, block in kernels.scores.blocks():
-            engine.sweep(block, self._g, kernels.weights[rows], self._lse[rows], out, precise)
-        summed = engine.download(out)
-        c, self._logsumexp = summed[:k], float(summed[k])
+        self._logsumexp, c, self._lse = kernels.sweep(self._g, precise)
         with np.errstate(divide="ignore"):
             log_c = np.log(c)
         tiny = np.flatnonzero((c < TINY) & np.isfinite(g))
         if tiny.size:
             log_c[tiny] = g[tiny] + kernels.log_columns(tiny, self._lse)
             c[tiny] = np.exp(log_c[tiny])
-        self.cost = 1.0 + len(tiny) / k
+        self.cost = 1.0 + len(tiny) / len(g)
         self.swept = Sweep(self._logsumexp, c, log_c)
+        self._fits: bool | None = None
         self._lists: tuple | None = None
 
     @property
-    def density(self) -> float:
-        return self._listed()[0]
+    def listing(self) -> float:
+        if self._lists is not None:
+            return 0.0
+        n = self._kernels.scores.shape[0]
+        return (1 / (n // _SAMPLE) if n > _SAMPLE else 0.0) + 2.0 * self._has_lists()
 
     @property
-    def listing(self) -> float:
-        return self._listed()[1]
+    def density(self) -> float:
+        n, k = self._kernels.scores.shape
+        return len(self._listed()[1]) / (n * k) if self._has_lists() else 1.0
 
     def narrowed(self, g: np.ndarray, width: float) -> AnySurvey:
         return self  # what evaluations cost here does not depend on how long the lists are
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
-        _, _, lists, lse, a = self._listed()
-        engine = self._kernels.engine
-        with engine.working():
-            out = engine.zeros(len(g) + 1, "float64")
-            engine.sweep_listed(lists, self._kernels.with_scale(g), lse, a, out)
-            summed = engine.download(out)
+        kernels = self._kernels
+        if not self._has_lists():
+            with kernels.engine.working():
+                return kernels.sweep(kernels.with_scale(g), True)[:2]
+        lists = self._listed()
+        with kernels.engine.working():
+            out = kernels.engine.zeros(len(g) + 1, "float64")
+            kernels.engine.sweep_listed(lists, kernels.with_scale(g), self._lse, kernels.weights, out)
+            summed = kernels.engine.download(out)
         return self._logsumexp + float(summed[-1]), summed[:-1]
 
     def hessian(self, g: np.ndarray) -> np.ndarray:
         raise NotImplementedError("pairs is infinite: no Hessian is worth its cost here")
 
     def _listed(self) -> tuple:
-        """density, listing, the lists, logsumexp and weights of the rows listed."""
+        """indptr, labels and scores of all rows."""
         if self._lists is None:
-            with self._kernels.engine.working():
-                self._lists = self._list()
-            del self._lse
+            kernels = self._kernels
+            with kernels.engine.working():
+                width = kernels.engine.upload(np.array([self._width]))
+                best, _, counts = kernels.scan(kernels.scores, self._g, width, True)
+                self._lists = kernels.fill(kernels.scores, self._g, width, best, counts)
         return self._lists
 
-    def _list(self) -> tuple:
-        kernels, (n, k) = self._kernels, self._kernels.scores.shape
-        width = kernels.engine.upload(np.array([self._width]))
-        sparse = max(1, n // _SAMPLE)
-        looked = 0.0
-        entries = None
-        if n > _SAMPLE:
-            _, _, counts = kernels.scan(kernels.scores.thinned(sparse), self._g, width, True)
-            looked += 2 / sparse
-            entries = float(kernels.engine.download(counts).mean())
-        a_row = (k if entries is None else entries) * (4 + kernels.scores.itemsize) + _ROW
-        every = max(1, math.ceil(n * a_row / ROOM))
-        thin = kernels.scores.thinned(every)
-        best, _, counts = kernels.scan(thin, self._g, width, True)
-        indptr, label, score = kernels.fill(thin, self._g, width, best, counts)
-        size = len(label) / (n * k)
-        weights = kernels.weights[::every] * float(every)
-        return size, looked + 3 / every, (indptr, label, score), self._lse[::every] + 0.0, weights
+    def _has_lists(self) -> bool:
+        """Whether there is room for them: some rows tell how long they are."""
+        if self._fits is None:
+            kernels, (n, k) = self._kernels, self._kernels.scores.shape
+            entries = float(k)
+            if n > _SAMPLE:
+                with kernels.engine.working():
+                    width = kernels.engine.upload(np.array([self._width]))
+                    sample = kernels.scores.thinned(n // _SAMPLE)
+                    entries = float(kernels.engine.download(kernels.scan(sample, self._g, width, True)[2]).mean())
+            itemsize = kernels.scores.itemsize
+            self._fits = n * (entries * (4 + itemsize) + _ROW) <= max(ROOM, n * k * itemsize / SHARE)
+        return self._fits
 
 
 class Kernels:
     """The protocol ``otlabel.backends.Kernels``, on top of an engine."""
 
+    in_host_memory = False
     engine: Engine
     scores: Scores
 
-    def __init__(self, scores: Scores, engine: Engine, scale: float, weights: Any, largest: float):
-        self.scores, self.engine, self.scale, self.weights, self.largest = scores, engine, scale, weights, largest
+    def __init__(self, scores: Any, engine: Engine, scale: float, a: np.ndarray, largest: float):
+        with engine.working():
+            self.scores, self.engine, self.weights = Scores(scores, engine), engine, engine.upload(a)
+        self.scale, self.largest = scale, largest
         self.blur = 2.0**-53 * largest * scale
-        self.listed_bytes = float(2 * ROOM)
 
     def rescaled(self, factor: float) -> Self:
-        other = object.__new__(type(self))
-        Kernels.__init__(other, self.scores, self.engine, self.scale * factor, self.weights, self.largest)
+        other = copy.copy(self)
+        other.scale, other.blur = self.scale * factor, self.blur * factor
         return other
 
     def seekable(self) -> Self:
@@ -212,14 +255,23 @@ class Kernels:
         with self.engine.working():
             for start in range(0, len(items), step):
                 block = items[start : start + step]
-                regret, first = self.engine.cheapest(self.scores.take(block), label)
+                regret, first = self.engine.cheapest(self.engine.wide(self.scores.take(block)), label)
                 closer = regret * self.scale < least
                 least[closer], which[closer] = regret[closer] * self.scale, block[first[closer]]
         return least, which
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         with self.engine.working():
-            return self.engine.download(self.scores.take(rows)) * self.scale
+            return self.engine.download(self.engine.wide(self.scores.take(rows))) * self.scale
+
+    def sweep(self, g: Any, precise: bool) -> tuple[float, np.ndarray, Any]:
+        """sum_i a_i logsumexp_i, c (k,), and on the device the logsumexp of the rows (n,)."""
+        (n, k), engine = self.scores.shape, self.engine
+        lse, out = engine.zeros(n, "float64"), engine.zeros(k + 1, "float64")
+        for rows, block in self.scores.blocks():
+            engine.sweep(block, g, self.weights[rows], lse[rows], out, precise)
+        summed = engine.download(out)
+        return float(summed[k]), summed[:k], lse
 
     def with_scale(self, g: np.ndarray) -> Any:
         return self.engine.upload(np.append(g, self.scale))

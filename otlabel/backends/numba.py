@@ -45,6 +45,8 @@ class _Listed(NamedTuple):
 class Survey:
     """The protocol ``otlabel.backends.Survey``."""
 
+    rough, listing = False, 0.0
+
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
         n, k = kernels.scores.shape
         lse = np.empty(n)
@@ -106,10 +108,10 @@ class Survey:
 class Kernels(_numpy.Kernels):
     """The protocol ``otlabel.backends.Kernels``."""
 
-    def survey(self, g: np.ndarray, width: float) -> AnySurvey:
+    def survey(self, g: np.ndarray, width: float, precise: bool) -> AnySurvey:
         error = self._error(g)
         if error > _COARSE:
-            return super().survey(g, width)
+            return super().survey(g, width, precise)
         # What float32 spoils of the rest stays as small as it is where float32 is good.
         return Survey(self, g, width + max(0.0, math.log(max(error, _FINE) / _FINE)))
 

@@ -20,6 +20,8 @@ _BLOCK = 1 << 18  # entries of a block of rows: its float64 temporaries stay in 
 class Survey:
     """The protocol ``otlabel.backends.Survey``."""
 
+    rough, listing = False, 0.0
+
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
         k = kernels.scores.shape[1]
         c, lse, listed = np.zeros(k), [], []
@@ -70,6 +72,8 @@ class Survey:
 class Kernels:
     """The protocol ``otlabel.backends.Kernels``, a block of rows at a time."""
 
+    in_host_memory = True
+
     def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray, largest: float):
         self.scores, self.scale, self.a, self.largest = scores, scale, a, largest
         self.blur = 2.0**-53 * largest * scale
@@ -82,7 +86,7 @@ class Kernels:
             return self
         return type(self)(self.scores.seekable(), self.scale, self.a, self.largest)
 
-    def survey(self, g: np.ndarray, width: float) -> AnySurvey:
+    def survey(self, g: np.ndarray, width: float, precise: bool) -> AnySurvey:
         return Survey(self, g, width)
 
     def labels(self, g: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,9 +36,7 @@ class Kernels(device.Kernels):
             from .triton import Triton
 
             kind = Triton
-        engine = kind(place)
-        with engine.working():
-            super().__init__(_scores(scores, place), engine, scale, engine.upload(a), largest)
+        super().__init__(scores, kind(place), scale, a, largest)
 
 
 class Plain:
@@ -68,6 +66,51 @@ class Plain:
 
     def upload(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.place)
+
+    def holds(self, scores: Any) -> bool:
+        return isinstance(scores, torch.Tensor) and scores.device == self.place
+
+    def stored(self, block: Any) -> torch.dtype:
+        dtype = _tensor(block).dtype
+        if dtype in _NATIVE:
+            return dtype
+        return torch.float32 if dtype in _SMALL else torch.float64
+
+    def is_ready(self, scores: torch.Tensor) -> bool:
+        return scores.dtype in _NATIVE and (scores.stride(1) == 1 or scores.shape[1] == 1)
+
+    def ready(self, block: Any, stored: torch.dtype) -> torch.Tensor:
+        return _tensor(block).to(self.place, non_blocking=True).to(stored).contiguous()
+
+    def streamed(self, items: Sequence[device.Item], read: Callable[[device.Item], torch.Tensor]) -> Iterator:
+        """On CUDA an item is copied while the kernels work on the one before; three are there at most."""
+        if self.place.type != "cuda":
+            yield from map(read, items)
+            return
+        copying, working = torch.cuda.Stream(), torch.cuda.current_stream()
+        done: deque[torch.cuda.Event] = deque()
+        previous: torch.Tensor | None = None
+        for item in items:
+            if len(done) > 1:
+                done.popleft().synchronize()
+            with torch.cuda.stream(copying):
+                block = read(item)
+            if previous is not None:
+                yield previous
+                done.append(working.record_event())
+            working.wait_stream(copying)
+            block.record_stream(working)
+            previous = block
+        if previous is not None:
+            yield previous
+
+    def pick(self, scores: Any, rows: np.ndarray) -> torch.Tensor:
+        place = scores.device if isinstance(scores, torch.Tensor) else None
+        picked = scores[rows if place is None else torch.from_numpy(rows).to(place)]
+        return _tensor(picked).to(self.place)
+
+    def wide(self, array: torch.Tensor) -> torch.Tensor:
+        return array.double()
 
     def download(self, array: torch.Tensor) -> np.ndarray:
         return (array.float() if array.dtype == torch.bfloat16 else array).cpu().numpy()
@@ -137,93 +180,15 @@ class Plain:
         return (x >= best[:, None] - width) & ~torch.isneginf(x)
 
 
-class _Tensor:
-    """The protocol ``device.Scores``: a tensor on the device of the kernels."""
-
-    def __init__(self, tensor: torch.Tensor):
-        self.tensor, self.shape = tensor, tuple(tensor.shape)
-        self.stored = tensor.dtype if tensor.dtype in _NATIVE else _floating(tensor.dtype)
-        self.itemsize = self.stored.itemsize
-
-    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        if self.tensor.dtype == self.stored and (self.tensor.stride(1) == 1 or self.shape[1] == 1):
-            yield slice(0, self.shape[0]), self.tensor
-            return
-        for rows in _slices(self.shape, self.itemsize):
-            yield rows, self.tensor[rows].to(self.stored).contiguous()
-
-    def thinned(self, every: int) -> _Tensor:
-        return _Tensor(self.tensor[::every])
-
-    def take(self, rows: np.ndarray) -> torch.Tensor:
-        return self.tensor[torch.from_numpy(rows).to(self.tensor.device)].double()
-
-
-class _Host:
-    """The protocol ``device.Scores``: rows that come from host memory, or from a source, block by block."""
-
-    def __init__(self, rows: Any, shape: tuple[int, int], place: torch.device, every: int = 1):
-        self.rows, self.place, self.every = rows, place, every
-        self.shape = (-(-shape[0] // every), shape[1])
-        self.stored = _floating(_tensor(rows[0:1]).dtype)
-        self.itemsize = self.stored.itemsize
-
-    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        """On CUDA a block is copied while the kernels work on the one before; three are there at most."""
-        spans = _slices(self.shape, self.itemsize)
-        if self.place.type != "cuda":
-            yield from ((rows, self._block(rows)) for rows in spans)
-            return
-        copying, working = torch.cuda.Stream(), torch.cuda.current_stream()
-        done: deque[torch.cuda.Event] = deque()
-        previous: tuple[slice, torch.Tensor] | None = None
-        for rows in spans:
-            if len(done) > 1:
-                done.popleft().synchronize()
-            with torch.cuda.stream(copying):
-                block = self._block(rows)
-            if previous is not None:
-                yield previous
-                done.append(working.record_event())
-            working.wait_stream(copying)
-            block.record_stream(working)
-            previous = rows, block
-        if previous is not None:
-            yield previous
-
-    def _block(self, rows: slice) -> torch.Tensor:
-        block = _tensor(self.rows[rows.start * self.every : rows.stop * self.every : self.every])
-        return block.to(self.place, non_blocking=True).to(self.stored)
-
-    def thinned(self, every: int) -> _Host:
-        return _Host(self.rows, (self.shape[0] * self.every, self.shape[1]), self.place, self.every * every)
-
-    def take(self, rows: np.ndarray) -> torch.Tensor:
-        return _tensor(self.rows[rows * self.every]).to(self.place).double()
-
-
-class _Linear:
-    """The protocol ``device.Scores``: features @ weight.T + bias, computed where they are needed."""
-
-    def __init__(self, scores: LinearScores, features: torch.Tensor):
-        self.scores, self.features = scores, features
-        self.shape = (len(features), scores.shape[1])
-        self.itemsize = scores.bias.dtype.itemsize
-
-    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        for rows in _slices(self.shape, self.itemsize):
-            yield rows, self.scores.of(self.features[rows])
-
-    def thinned(self, every: int) -> _Linear:
-        return _Linear(self.scores, self.features[::every])
-
-    def take(self, rows: np.ndarray) -> torch.Tensor:
-        return self.scores.of(self.features[torch.from_numpy(rows).to(self.features.device)]).double()
+def bias(features: torch.Tensor, weight: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
+    """The bias of ``linear``, zero if none is given, in the dtype of the scores."""
+    dtype = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
+    return weight.new_zeros(len(weight), dtype=dtype) if given is None else given.to(dtype)
 
 
 def linear(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """features (m, d) @ weight (k, d).T + bias (k,), summed and kept in the bias's dtype, float32 or float64; no TF32."""
-    if features.dtype == weight.dtype != bias.dtype and features.is_cuda:
+    if features.is_cuda and features.dtype == weight.dtype and features.dtype in (torch.float16, torch.bfloat16):
         return torch.mm(features, weight.T, out_dtype=bias.dtype) + bias
     with _without_tf32():
         return torch.addmm(bias, features.to(bias.dtype), weight.T.to(bias.dtype))
@@ -252,14 +217,6 @@ def _place(scores: Any) -> torch.device:
     return torch.device("cpu")
 
 
-def _scores(scores: Any, place: torch.device) -> device.Scores:
-    if isinstance(scores, LinearScores) and isinstance(scores.features, torch.Tensor):
-        return _Linear(scores, scores.features)
-    if isinstance(scores, torch.Tensor) and scores.device == place:
-        return _Tensor(scores)
-    return _Host(scores, scores.shape, place)
-
-
 def _tensor(block: Any) -> torch.Tensor:
     """A block of rows as a tensor: the same memory where torch can use it."""
     if isinstance(block, torch.Tensor):
@@ -269,16 +226,3 @@ def _tensor(block: Any) -> torch.Tensor:
         return torch.from_numpy(block if block.flags.writeable else block.copy())
     except TypeError:  # of NumPy's types torch lacks a few
         return torch.from_numpy(block.astype(np.float64))
-
-
-def _floating(dtype: torch.dtype) -> torch.dtype:
-    """The narrowest type that the kernels read and that holds every value."""
-    if dtype in _NATIVE:
-        return dtype
-    return torch.float32 if dtype in _SMALL else torch.float64
-
-
-def _slices(shape: tuple[int, int], itemsize: int) -> list[slice]:
-    """Blocks of rows of CHUNK bytes."""
-    step = max(1, device.CHUNK // (shape[1] * itemsize))
-    return [slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
