@@ -59,7 +59,7 @@ def main() -> None:
             kernels = backends.load("numba").Kernels(
                 scores, 1 / EPSILON, np.full(n, 1 / n), float(np.abs(single).max())
             )
-            sweep = median_seconds(lambda kernels=kernels, g=g: kernels.survey(g, WIDTH))
+            sweep = median_seconds(lambda kernels=kernels, g=g: kernels.survey(g, WIDTH, True))
             print(
                 f"| {regime} | {scores.dtype} | {1e3 * read:.0f} | {1e3 * sweep:.0f} | {sweep / read:.2f} |", flush=True
             )

@@ -51,7 +51,7 @@ def read_seconds(scores: np.ndarray) -> float:
 def describe(benchmark, scores: np.ndarray, g: np.ndarray, sweeps: float) -> None:
     n, k = scores.shape
     kernels = backends.load("numpy").Kernels(scores, 1 / EPSILON, np.full(n, 1 / n), float(np.abs(scores).max()))
-    c = kernels.survey(g, 0.0).swept.c
+    c = kernels.survey(g, 0.0, True).swept.c
     benchmark.extra_info |= {
         "n": n,
         "k": k,

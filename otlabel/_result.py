@@ -13,7 +13,7 @@ import numpy as np
 
 from ._arrays import Home, home_of
 from ._problem import Problem, as_heads, as_scores, check_finite, reached_labels
-from .backends import infer, load
+from . import backends
 
 if TYPE_CHECKING:
     from ._solve import Solution
@@ -120,7 +120,7 @@ class Assignment:
         if scores.shape[:-2] + scores.shape[-1:] != expected:
             raise ValueError(f"logits must have the shape of the solve, {where}, got shape {scores.shape}.")
         heads = as_heads(scores)
-        kind = load(infer(heads[0])).Kernels
+        kind = backends.load(backends.infer(heads[0])).Kernels  # labels are the same in all
         largest, forbids = check_finite(heads, self.epsilon)
         if forbids:
             reached_labels(heads, self._problem.b)  # some label for every item; not every label needs one

@@ -1,26 +1,53 @@
-"""One fixture over the backends, and fresh random input in every test."""
+"""One fixture over the backends, and fresh random input in every test.
+
+Without a GPU the backend "torch" is its plain operations, and "cupy" its CUDA C run on the CPU (gpu/on_host.py);
+gpu/test_triton.py runs the conformance tests again with Triton's kernels in its interpreter.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from otlabel import backends
 
-# A backend named here must be tested, not skipped: OTLABEL_TEST_BACKENDS=numba,numpy pytest
-BACKENDS = os.environ.get("OTLABEL_TEST_BACKENDS", ",".join(backends.names())).split(",")
+sys.path.append(str(Path(__file__).parent / "gpu"))
+
 SEED = int(os.environ.get("OTLABEL_TEST_SEED", np.random.SeedSequence().entropy % 2**31))
 
 
+def has_cupy_gpu() -> bool:
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    import cupy
+
+    return bool(cupy.is_available())
+
+
+CUDA_ON_HOST = not has_cupy_gpu()
+# A backend named here must be tested, not skipped: OTLABEL_TEST_BACKENDS=numba,numpy pytest
+BACKENDS = os.environ.get("OTLABEL_TEST_BACKENDS", "numba,numpy,torch,cupy").split(",")
+
+
 def pytest_report_header() -> str:
-    return f"otlabel: backends {','.join(BACKENDS)}; random input from OTLABEL_TEST_SEED={SEED}"
+    names = [f"{name} (CUDA C on the CPU)" if name == "cupy" and CUDA_ON_HOST else name for name in BACKENDS]
+    return f"otlabel: backends {', '.join(names)}; random input from OTLABEL_TEST_SEED={SEED}"
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "cupy" and CUDA_ON_HOST:
+        import on_host
+
+        load, names = backends.load, backends.names
+        monkeypatch.setattr(backends, "load", lambda name: on_host if name == "cupy" else load(name))
+        monkeypatch.setattr(backends, "names", lambda: (*names(), "cupy"))
     return request.param
 
 

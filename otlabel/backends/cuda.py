@@ -43,7 +43,7 @@ def sweep_shape(k: int, stride: int, itemsize: int, address: int) -> Shape | Non
     each = -(-vectors // threads)
     if each * width > 2 * MOST_HELD:
         return None
-    return Shape(threads, each, width, 2 if each * width <= MOST_HELD else 1)
+    return Shape(threads, each, width, 2 if each * width <= MOST_HELD and threads < 512 else 1)
 
 
 class Cuda:

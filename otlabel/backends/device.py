@@ -97,6 +97,16 @@ class Engine(Protocol):
         """(k,) the least S_i,label - S_ij over the rows of scores, float64, and the first row that has it."""
 
 
+def out_of_memory(place: str, free: float, whole: float, error: Exception) -> MemoryError:
+    """What to raise for a library's own error."""
+    return MemoryError(
+        f"{place} has {free / 2**20:,.0f} of {whole / 2**20:,.0f} MiB free, too little to label with: beside the scores "
+        f"about {(ROOM + PARTIALS) / 2**20:.0f} MiB and 16 bytes a row must fit. Keep the scores in host memory, pinned "
+        "if it is torch's, and name the backend: they are then streamed to the device. Or use LinearScores. "
+        f"The library says: {error}"
+    )
+
+
 class Scores:
     """A matrix of scores (n, k), and how the device gets at it: where it is, block by block, or computed."""
 

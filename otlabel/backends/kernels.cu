@@ -20,6 +20,19 @@ __device__ inline float float_of_half(unsigned short bits) {
   asm("cvt.f32.f16 %0, %1;" : "=f"(number) : "h"(bits));
   return number;
 }
+
+// Two to the power of x, to two units in the last place; 0 where that is subnormal.
+__device__ inline float power_of_two(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
+
+__device__ inline float log_to_two(float x) {
+  float logarithm;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(logarithm) : "f"(x));
+  return logarithm;
+}
 #endif
 
 __device__ inline double number(double s) { return s; }
@@ -27,7 +40,9 @@ __device__ inline float number(float s) { return s; }
 __device__ inline float number(half s) { return float_of_half(s.bits); }
 __device__ inline float number(bfloat16 s) { return __uint_as_float((unsigned)s.bits << 16); }
 
-__device__ inline float exponential(float x) { return __expf(x); }
+constexpr double LOG2E = 1.4426950408889634, LN2 = 0.6931471805599453;
+
+__device__ inline float exponential(float x) { return power_of_two((float)LOG2E * x); }
 __device__ inline double exponential(double x) { return exp(x); }
 
 constexpr int WARP = 32;
@@ -50,7 +65,8 @@ template <typename Real> __device__ inline Real warp_sum(Real x) {
 
 #ifdef THREADS
 // docs/algorithm.md eq. (1) in float32, a row in the registers of one block; partial (P, k+1) += c and sum_i a_i lse_i.
-// A thread holds VECTORS times WIDTH neighbouring scores of each of ROWS rows; WIDTH divides k and stride.
+// A thread holds VECTORS times WIDTH neighbouring scores of each of ROWS rows; WIDTH divides k and stride. Exponents are
+// logarithms to base 2, which the hardware takes powers of.
 constexpr int WARPS = THREADS / WARP;
 constexpr int STINT = 16;  // groups of rows that float32 adds up before float64 takes over
 
@@ -80,7 +96,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 sweep(const SCORE* scores, int64 stride, const double* g, const double* a, double* lse, double* partial, int64 n, int k) {
   __shared__ float tops[ROWS][WARPS], totals[ROWS][WARPS];
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-  const float scale = g[k];
+  const float scale = LOG2E * g[k];
   double* own = partial + (int64)blockIdx.x * (k + 1);
   float potential[VECTORS][WIDTH], c[VECTORS][WIDTH];
 #pragma unroll
@@ -88,7 +104,7 @@ sweep(const SCORE* scores, int64 stride, const double* g, const double* a, doubl
 #pragma unroll
     for (int e = 0; e < WIDTH; e++) {
       int column = (v * THREADS + threadIdx.x) * WIDTH + e;
-      potential[v][e] = column < k ? (float)g[column] : NOTHING;
+      potential[v][e] = column < k ? (float)(LOG2E * g[column]) : NOTHING;
       c[v][e] = 0.0f;
     }
   double weighted = 0.0;
@@ -123,7 +139,7 @@ sweep(const SCORE* scores, int64 stride, const double* g, const double* a, doubl
       for (int v = 0; v < VECTORS; v++)
 #pragma unroll
         for (int e = 0; e < WIDTH; e++) {
-          x[r][v][e] = exponential(x[r][v][e] - top[r]);
+          x[r][v][e] = power_of_two(x[r][v][e] - top[r]);
           total += x[r][v][e];
         }
       total = warp_sum(total);
@@ -137,8 +153,9 @@ sweep(const SCORE* scores, int64 stride, const double* g, const double* a, doubl
       for (int w = 0; w < WARPS; w++) total += totals[r][w];
       double weight = a[first + r];
       if (threadIdx.x == 0) {
-        lse[first + r] = top[r] + log((double)total);
-        weighted += weight * lse[first + r];
+        double row_lse = LN2 * ((double)top[r] + log_to_two(total));
+        lse[first + r] = row_lse;
+        weighted += weight * row_lse;
       }
       float share = (float)weight / total;
 #pragma unroll
@@ -192,7 +209,10 @@ __device__ void sweep_wide(const SCORE* scores, int64 stride, const double* g, c
     }
     __syncthreads();
     Real row_lse[GROUP], weight[GROUP];
-    for (int r = 0; r < there; r++) {
+#pragma unroll
+    for (int r = 0; r < GROUP; r++) {
+      row_lse[r] = weight[r] = 0;
+      if (r >= there) continue;
       Real top = NOTHING, total = 0;
       for (int w = 0; w < WIDE_WARPS; w++) top = max(top, tops[r][w]);
       for (int w = 0; w < WIDE_WARPS; w++)
@@ -205,9 +225,12 @@ __device__ void sweep_wide(const SCORE* scores, int64 stride, const double* g, c
       }
     }
     for (int j = threadIdx.x; j < k; j += WIDE_THREADS) {
-      Real sum = 0, potential = g[j];
-      for (int r = 0; r < there; r++)
-        sum += weight[r] * exponential((Real)number(scores[(first + r) * stride + j]) * scale + potential - row_lse[r]);
+      Real sum = 0;
+      const Real potential = g[j];
+#pragma unroll
+      for (int r = 0; r < GROUP; r++)
+        if (r < there)
+          sum += weight[r] * exponential((Real)number(scores[(first + r) * stride + j]) * scale + potential - row_lse[r]);
       own[j] += sum;
     }
     __syncthreads();  // before tops and totals are written again

@@ -57,12 +57,7 @@ class Plain:
                 yield
             except torch.cuda.OutOfMemoryError as error:
                 free, whole = torch.cuda.mem_get_info()
-                raise MemoryError(
-                    f"{self.place} has {free / 2**20:,.0f} of {whole / 2**20:,.0f} MiB free, too little to label with: "
-                    "the scores and about 64 MiB and 16 bytes a row must fit. Keep the scores in pinned host memory "
-                    "(logits.cpu().pin_memory(), backend='torch'), from where they are streamed, or use LinearScores. "
-                    f"{error}"
-                ) from error
+                raise device.out_of_memory(str(self.place), free, whole, error) from error
 
     def upload(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.place)

@@ -24,6 +24,7 @@ STINT = 16  # groups of rows that float32 adds up before float64 takes over
 EXACT = {"enable_fp_fusion": False}  # S/epsilon + g is rounded twice, as NumPy rounds it: ties stay ties
 
 UNIT = tl.constexpr(2.0**61)  # of the integers that stand for column sums, which stay below 4
+LOG2E, LN2 = tl.constexpr(1.4426950408889634), tl.constexpr(0.6931471805599453)
 _FAR = tl.constexpr(1 << 30)  # beyond every column
 
 
@@ -87,11 +88,11 @@ def sweep(
         STAGES: groups of rows on their way from memory at a time.
     """
     k, stride = k * ALIGN, stride * ALIGN
-    scale = tl.load(g + k).to(tl.float32)
+    scale = (tl.load(g + k) * LOG2E).to(tl.float32)  # exponents to base 2, which the hardware takes powers of
     program = tl.program_id(0).to(tl.int64)
     step = tl.num_programs(0).to(tl.int64) * ROWS
     columns = tl.arange(0, COLUMNS)
-    potentials = _potentials(g, k, columns, tl.float32)
+    potentials = (_potentials(g, k, columns, tl.float64) * LOG2E).to(tl.float32)
     own = partial + program * (k + 1)
     weighted = tl.zeros([], tl.float64)
     for stint in range(program * ROWS, n, step * STINT):
@@ -101,8 +102,8 @@ def sweep(
             there = rows < n
             x = _exponents(scores, stride, scale, potentials, k, rows, columns, there)
             top = tl.max(x, 1)
-            q = tl.exp(x - top[:, None])
-            weight, weighted = _keep(lse, a, weighted, rows, there, top, tl.sum(q, 1))
+            q = tl.exp2(x - top[:, None])
+            weight, weighted = _keep(lse, a, weighted, rows, there, top * LN2, tl.sum(q, 1))
             c += tl.sum(q * weight[:, None], 0)
         sums = tl.load(own + columns, mask=columns < k, other=0.0) + c.to(tl.float64)
         tl.store(own + columns, sums, mask=columns < k)

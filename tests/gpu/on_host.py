@@ -61,7 +61,7 @@ extern "C" void launch(unsigned blocks, unsigned threads, {parameters}) {{
     digest = hashlib.sha256((source + HEADER.read_text() + str(macros)).encode()).hexdigest()[:16]
     built = Path(tempfile.gettempdir()) / f"otlabel-tests-{digest}.so"
     if not built.exists():
-        command = ["g++", "-std=c++20", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas"]
+        command = ["g++", "-std=c++20", "-O2", "-shared", "-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas"]
         command += ["-include", str(HEADER), *(f"-D{macro}" for macro in macros), "-x", "c++", "-"]
         with tempfile.NamedTemporaryFile(dir=built.parent, suffix=".so", delete=False) as scratch:
             subprocess.run([*command, "-o", scratch.name], input=source, text=True, check=True)
