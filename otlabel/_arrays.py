@@ -41,9 +41,12 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+HOST = {"cpu"}  # torch's names of it
+
+
 def on_device(value: Any) -> bool:
     """Whether it is an array in the memory of an accelerator."""
-    return value.device.type != "cpu" if is_tensor(value) else _is_cupy(value)
+    return value.device.type not in HOST if is_tensor(value) else _is_cupy(value)
 
 
 def as_array(value: Any, name: str) -> Any:
@@ -52,6 +55,8 @@ def as_array(value: Any, name: str) -> Any:
         return as_numpy(value, name)
     if is_tensor(value):
         torch = sys.modules["torch"]
+        if value.is_meta:
+            raise ValueError(f"{name} must hold numbers, got a tensor on meta. Pass one on a device or in host memory.")
         if value.layout != torch.strided or value.dtype.is_complex or value.is_quantized:
             raise TypeError(
                 f"{name} must be a dense tensor of real numbers, got {value.dtype}, {value.layout}. "

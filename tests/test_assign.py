@@ -102,7 +102,8 @@ def test_objective_matches_the_oracle(backend, rng):
     steps = []
     otlabel.assign(scores, epsilon=0.3, backend=backend, callback=steps.append)
     first = -oracle.logsumexp(scores, 0.3, np.zeros(4), uniform(50))
-    assert steps[0].objective == pytest.approx(float(first), rel=1e-13)
+    in_float32 = backend == "cupy"  # the first sweep on a GPU
+    assert steps[0].objective == pytest.approx(float(first), rel=1e-6 if in_float32 else 1e-13)
     assert steps[0].sweeps == 1
     assert (np.diff([step.sweeps for step in steps]) >= 1).all()
 
@@ -324,8 +325,8 @@ def test_init_is_where_the_solve_starts(backend, rng):
     scores = rng.normal(size=(500, 20))
     cold = otlabel.assign(scores, epsilon=0.1, backend=backend)
     warm = otlabel.assign(scores, epsilon=0.1, init=cold.potentials, backend=backend)
-    assert warm.n_sweeps == 1
-    assert cold.n_sweeps > 1
+    assert warm.n_sweeps == 1 + (backend == "cupy")  # again in float64, where the first sweep is one in float32
+    assert cold.n_sweeps > 2
 
 
 def test_sweep_limit_is_a_status_and_a_warning(backend, rng):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import pytest
+from conftest import BACKENDS
 
 from otlabel import _threads, backends
+from otlabel.backends import device
 
 DTYPES = ("float64", "float32", "float16", "int32", "int8", "uint8", "bool")
 SHAPES = ((1, 1), (1, 7), (5, 1), (3, 2), (64, 10), (257, 33), (700, 300), (3000, 128), (50, 1000))
@@ -14,12 +16,13 @@ SHAPES = ((1, 1), (1, 7), (5, 1), (3, 2), (64, 10), (257, 33), (700, 300), (3000
 
 @pytest.fixture(autouse=True, params=["one part", "many parts"])
 def parts(request, monkeypatch):
-    """Small inputs take the threaded path too."""
+    """Small inputs take the threaded path too, and are copied to a device in blocks."""
     if request.param == "many parts":
         from otlabel.backends import numba
 
         monkeypatch.setattr(numba, "_PART", 50)
         monkeypatch.setattr(numba, "_BLOCK", 40)
+        monkeypatch.setattr(device, "CHUNK", 1 << 12)
 
 
 def kernels_of(backend, scores, epsilon, a):
@@ -87,6 +90,18 @@ def test_survey_agrees_with_oracle(backend, rng, shape, dtype, width):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_rough_sweep_is_float32_s(backend, rng, shape, dtype):
+    scores, a, g = random_case(rng, shape, dtype)
+    survey = kernels_of(backend, scores, 0.5, a).survey(g, 20.0, False)
+    truth = oracle.plan(scores, 0.5, g, a).sum(axis=0)
+    allowed = 2.0**-21 * (np.abs(scores.astype(np.float64)).max() / 0.5 + np.abs(g).max()) + 2e-6
+    allowed = allowed if survey.rough else 1e-7
+    np.testing.assert_allclose(survey.swept.c, truth.astype(float), rtol=allowed, atol=1e-9)
+    assert survey.swept.logsumexp == pytest.approx(float(oracle.logsumexp(scores, 0.5, g, a)), abs=allowed)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_sweep_of_listed_entries_agrees_with_oracle(backend, rng, dtype):
     scores, a, g = random_case(rng, (400, 70), dtype)
     survey = kernels_of(backend, scores, 0.5, a).survey(g, 4.0, True)
@@ -95,6 +110,23 @@ def test_sweep_of_listed_entries_agrees_with_oracle(backend, rng, dtype):
     logsumexp, c = survey.sweep(new)
     np.testing.assert_allclose(c, oracle.plan(listed, 0.5, new, a).sum(axis=0).astype(float), rtol=1e-12, atol=1e-17)
     np.testing.assert_allclose(logsumexp, float(oracle.logsumexp(listed, 0.5, new, a)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name in ("torch", "cupy")], indirect=True)
+def test_lists_that_do_not_fit_are_not_made(backend, rng, monkeypatch):
+    scores, a, g = random_case(rng, (5000, 12), "float32")
+    kernels = kernels_of(backend, scores, 0.5, a)
+    whole = kernels.shortlist(g, 3.0)
+    monkeypatch.setattr(device, "ROOM", 1000)
+    monkeypatch.setattr(device, "SHARE", 1e9)
+    for name, part in kernels.shortlist(g, 3.0)._asdict().items():
+        np.testing.assert_array_equal(part, getattr(whole, name))
+    survey = kernels.survey(g, 3.0, True)
+    assert survey.density == 1.0
+    new = g + rng.normal(size=12)
+    logsumexp, c = survey.sweep(new)  # of all scores then
+    np.testing.assert_allclose(c, oracle.plan(scores, 0.5, new, a).sum(axis=0).astype(float), rtol=1e-12)
+    assert logsumexp == pytest.approx(float(oracle.logsumexp(scores, 0.5, new, a)), rel=1e-13)
 
 
 def test_scores_too_large_for_float32_are_swept_in_float64(backend, rng):
@@ -150,7 +182,8 @@ def test_labels_and_shortlist_agree_with_dense_search(backend, rng, dtype):
     np.testing.assert_array_equal(kernels.rows(np.array([7, 0, 7])), scores.astype(np.float64)[[7, 0, 7]] * 4)
 
 
-def test_any_memory_layout_gives_the_same_bits(backend, rng):
+def test_any_memory_layout_gives_the_same_bits(backend, rng, monkeypatch):
+    monkeypatch.setattr(device, "CHUNK", 1 << 24)  # sums over blocks depend on where those end
     scores, a, g = random_case(rng, (301, 40), "float32")
     reference = kernels_of(backend, scores, 0.1, a).survey(g, 2.0, True).swept
     wide = np.zeros((301, 80), np.float32)

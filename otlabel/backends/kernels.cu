@@ -208,17 +208,17 @@ __device__ void sweep_wide(const SCORE* scores, int64 stride, const double* g, c
       if (lane == 0) tops[r][warp] = highest, totals[r][warp] = total;
     }
     __syncthreads();
-    Real row_lse[GROUP], weight[GROUP];
+    Real row_top[GROUP], weight[GROUP];
 #pragma unroll
     for (int r = 0; r < GROUP; r++) {
-      row_lse[r] = weight[r] = 0;
+      row_top[r] = weight[r] = 0;
       if (r >= there) continue;
       Real top = NOTHING, total = 0;
       for (int w = 0; w < WIDE_WARPS; w++) top = max(top, tops[r][w]);
       for (int w = 0; w < WIDE_WARPS; w++)
         if (tops[r][w] > NOTHING) total += totals[r][w] * exponential(tops[r][w] - top);
-      row_lse[r] = top + log(total);
-      weight[r] = a[first + r];
+      row_top[r] = top;
+      weight[r] = a[first + r] / total;
       if (threadIdx.x == 0) {
         lse[first + r] = (double)top + log((double)total);
         weighted += a[first + r] * lse[first + r];
@@ -230,7 +230,7 @@ __device__ void sweep_wide(const SCORE* scores, int64 stride, const double* g, c
 #pragma unroll
       for (int r = 0; r < GROUP; r++)
         if (r < there)
-          sum += weight[r] * exponential((Real)number(scores[(first + r) * stride + j]) * scale + potential - row_lse[r]);
+          sum += weight[r] * exponential((Real)number(scores[(first + r) * stride + j]) * scale + potential - row_top[r]);
       own[j] += sum;
     }
     __syncthreads();  // before tops and totals are written again

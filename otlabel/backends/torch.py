@@ -127,8 +127,11 @@ class Plain:
 
     def sweep(self, scores, g, a, lse, out, precise) -> None:
         for rows, x in self._exponents(scores, g):
-            lse[rows] = torch.logsumexp(x, 1)
-            out[:-1] += a[rows] @ torch.exp(x - lse[rows, None])
+            top = x.amax(1)
+            q = torch.exp(x - top[:, None])
+            total = q.sum(1)
+            lse[rows] = top + torch.log(total)
+            out[:-1] += (a[rows] / total) @ q
         out[-1] += a @ lse
 
     def scan(self, scores, g, width, best, label, count) -> None:
@@ -217,7 +220,9 @@ def _tensor(block: Any) -> torch.Tensor:
     if isinstance(block, torch.Tensor):
         return block
     block = np.ascontiguousarray(block)
+    if not block.flags.writeable or min(block.strides) < 0:  # of one row NumPy calls those contiguous too
+        block = block.copy()
     try:
-        return torch.from_numpy(block if block.flags.writeable else block.copy())
+        return torch.from_numpy(block)
     except TypeError:  # of NumPy's types torch lacks a few
         return torch.from_numpy(block.astype(np.float64))
