@@ -31,3 +31,19 @@ def mixture(n: int, k: int, regime: str, seed: int = 0, dtype: type = np.float32
         items = centres[own] + noise / np.sqrt(DIMENSIONS) * rng.normal(size=(count, DIMENSIONS)).astype(np.float32)
         scores[rows] = sharpness * (items.astype(np.float32) @ centres.T)
     return scores
+
+
+def mixture_on_device(n: int, k: int, regime: str, place, seed: int = 0):
+    """(n, k) float16 scores of the same kind, made on a torch device with its own random numbers."""
+    import torch
+
+    sharpness, noise = REGIMES[regime]
+    generator = torch.Generator(place).manual_seed(seed)
+    centres = torch.nn.functional.normalize(torch.randn(k, DIMENSIONS, generator=generator, device=place))
+    share = 1.0 / (torch.arange(k, device=place) + k / 10)
+    scores = torch.empty(n, k, dtype=torch.float16, device=place)
+    for rows in torch.split(scores, 1 << 16):
+        own = torch.multinomial(share, len(rows), replacement=True, generator=generator)
+        wiggle = torch.randn(len(rows), DIMENSIONS, generator=generator, device=place)
+        torch.mul((centres[own] + noise / DIMENSIONS**0.5 * wiggle) @ centres.T, sharpness, out=rows)
+    return scores

@@ -29,6 +29,8 @@ class Home(NamedTuple):
 
 
 def home_of(value: Any) -> Home:
+    """Of an array, or of the features that scores are computed from."""
+    value = getattr(value, "features", value)
     if is_tensor(value):
         return Home("torch", value.device)
     if _is_cupy(value):

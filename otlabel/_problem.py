@@ -146,7 +146,7 @@ def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
         )
 
     if all(on_device(head) for head in heads):  # one look at all is one launch; blocks only tell where something is
-        most = max(largest(head) for head in heads)
+        most = float(np.max([largest(head) for head in heads]))  # NaN if one is
         if most / epsilon < _LARGEST:
             return most, False
     step = _rows_of_block(heads)

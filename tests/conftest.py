@@ -40,6 +40,20 @@ def pytest_report_header() -> str:
     return f"otlabel: backends {', '.join(names)}; random input from OTLABEL_TEST_SEED={SEED}"
 
 
+def put_on_gpu(backend: str, scores: np.ndarray) -> object:
+    """The scores as the backend's own array on the GPU, if there is one."""
+    if backend == "cupy" and not CUDA_ON_HOST:
+        import cupy
+
+        return cupy.asarray(scores)
+    if backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.from_numpy(scores.copy()).cuda()
+    return scores
+
+
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "cupy" and CUDA_ON_HOST:

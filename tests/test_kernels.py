@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import pytest
-from conftest import BACKENDS
+from conftest import BACKENDS, put_on_gpu
 
 from otlabel import _threads, backends
 from otlabel.backends import device
@@ -27,7 +27,7 @@ def parts(request, monkeypatch):
 
 def kernels_of(backend, scores, epsilon, a):
     largest = float(np.abs(scores.astype(np.float64)).max())
-    return backends.load(backend).Kernels(scores, 1 / epsilon, a, largest)
+    return backends.load(backend).Kernels(put_on_gpu(backend, scores), 1 / epsilon, a, largest)
 
 
 def random_scores(rng, shape, dtype):

@@ -99,7 +99,7 @@ def names() -> tuple[str, ...]:
 
 def infer(scores: Any) -> str:
     """The backend for some scores: where they are."""
-    library = home_of(scores.features if hasattr(scores, "features") else scores).library
+    library = home_of(scores).library
     return next(name for name in _HOST if name in names()) if library == "numpy" else library
 
 

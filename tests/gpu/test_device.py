@@ -109,15 +109,17 @@ def test_linear_scores_are_computed_there(generator, monkeypatch, dtype, has_bia
 
 
 def test_linear_scores_use_no_tf32_and_leave_the_setting_alone(generator, monkeypatch):
-    asked = []
-    product = torch.addmm
-    matmul = torch.backends.cuda.matmul
+    matmul, product, asked = torch.backends.cuda.matmul, torch.addmm, []
     monkeypatch.setattr(torch, "addmm", lambda *rest: (asked.append(matmul.fp32_precision), product(*rest))[1])
-    monkeypatch.setattr(matmul, "fp32_precision", "tf32")
     features, weight = (torch.randn(n, 8, generator=generator).to(PLACE) for n in (40, 4))
-    otlabel.assign(otlabel.LinearScores(features, weight))
-    assert set(asked) == {"ieee"}
-    assert matmul.fp32_precision == "tf32"
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32"
+        otlabel.assign(otlabel.LinearScores(features, weight))
+        assert set(asked) == {"ieee"}
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = before
 
 
 def test_parts_of_linear_scores_belong_together(generator):

@@ -14,11 +14,7 @@ import pytest
 triton = pytest.importorskip("triton", reason="torch has no Triton on this platform")
 
 TESTS = Path(__file__).parents[1]
-# The interpreter is slow: shapes of every kind, but small ones.
-SMALL = (
-    "(survey_agrees or rough_sweep) and ((1, 1) or (1, 7) or (5, 1) or (64, 10) or (257, 33) or (50, 1000))"
-    " or listed_entries or do_not_fit or underflow or out_of_use or labels_and_shortlist or too_large"
-)
+SMALL = "not many and not 3000 and not 700"  # the interpreter is slow
 
 
 def interpreted(*arguments: str) -> subprocess.CompletedProcess:
@@ -28,7 +24,7 @@ def interpreted(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_kernels_conform_under_the_interpreter():
-    done = interpreted(str(TESTS / "test_kernels.py"), "-k", f"one part and ({SMALL})")
+    done = interpreted(str(TESTS / "test_kernels.py"), "-k", SMALL)
     assert done.returncode == 0, done.stdout[-5000:]
     assert int(re.search(r"(\d+) passed", done.stdout).group(1)) > 150
 
@@ -87,7 +83,8 @@ def test_kernels_compile_without_spills(tmp_path, architecture, score, k):
     subprocess.run(command, check=True, env=settings)
     for file in tmp_path.glob("*.cubin"):
         (usage,) = nvrtc.usage(file.read_bytes()).values()
-        assert usage.stack <= 16, f"{file.stem} spills: {usage}"
+        # A logarithm in float64 is a call, which needs a few bytes.
+        assert usage.stack <= (0 if file.stem == "sweep" else 64), f"{file.stem} spills: {usage}"
         assert usage.registers <= 168, f"{file.stem}: {usage}"
     # The rows to come are copied into shared memory, 16 bytes at a time, while others are summed.
     assert "cp.async.cg.shared.global" in (tmp_path / "sweep.ptx").read_text()
