@@ -32,12 +32,12 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
-import oracle
-from mixtures import mixture, mixture_on_device
-from textbook import potentials_on_device, swav_on_device
+import oracle  # noqa: E402
+from mixtures import mixture, mixture_on_device  # noqa: E402
+from textbook import potentials_on_device, swav_on_device  # noqa: E402
 
-import otlabel
-from otlabel import backends
+import otlabel  # noqa: E402
+from otlabel import backends  # noqa: E402
 
 EPSILON = 1 / 25
 GPU = torch.cuda.is_available()
@@ -76,7 +76,13 @@ def seconds(work: Callable[[], object], repeats: int) -> list[float]:
 
 
 def quantiles(values: list[float], unit: str) -> Row:
-    return {"median": statistics.median(values), "low": min(values), "high": max(values), "runs": len(values), "unit": unit}
+    return {
+        "median": statistics.median(values),
+        "low": min(values),
+        "high": max(values),
+        "runs": len(values),
+        "unit": unit,
+    }
 
 
 def conformance(rehearse: bool) -> Iterator[Row]:
@@ -114,7 +120,9 @@ def errors(rehearse: bool) -> Iterator[Row]:
             for library, precise in itertools.product(LIBRARIES, (False, True)):
                 if library == "cupy" and dtype == torch.bfloat16:
                     continue  # CuPy has no such arrays from DLPack everywhere
-                kernels = backends.load(library).Kernels(in_library(scores, library), 1 / EPSILON, a, float(abs(wide).max()))
+                kernels = backends.load(library).Kernels(
+                    in_library(scores, library), 1 / EPSILON, a, float(abs(wide).max())
+                )
                 c = kernels.survey(g, 16.0, precise).swept.c
                 yield {
                     "what": "error of c",
@@ -216,34 +224,47 @@ def peers(rehearse: bool) -> Iterator[Row]:
             for tol in (1e-4, 1e-6):
                 found: list[otlabel.Assignment] = []
                 times = seconds(
-                    lambda own=own, tol=tol, found=found: found.append(otlabel.assign(own, rounding="argmax", tol=tol)), 3
+                    lambda own=own, tol=tol, found=found: found.append(otlabel.assign(own, rounding="argmax", tol=tol)),
+                    3,
                 )
-                yield common | {
-                    "what": f"otlabel, tol {tol:g}",
-                    "library": library,
-                    "sweeps": float(found[-1].n_sweeps),
-                    "l1_error": l1_error(found[-1].potentials),
-                } | quantiles(times, "s")
+                yield (
+                    common
+                    | {
+                        "what": f"otlabel, tol {tol:g}",
+                        "library": library,
+                        "sweeps": float(found[-1].n_sweeps),
+                        "l1_error": l1_error(found[-1].potentials),
+                    }
+                    | quantiles(times, "s")
+                )
         for dtype in (torch.float64, torch.float32):
             start = time.perf_counter()
             g, iterations = potentials_on_device(scores, EPSILON, dtype, max_iterations=50 if rehearse else 3000)
             synchronize()
-            yield common | {
-                "what": f"textbook, {str(dtype)[6:]}",
-                "sweeps": iterations,
-                "l1_error": l1_error(g),
-            } | quantiles([time.perf_counter() - start], "s")
+            yield (
+                common
+                | {
+                    "what": f"textbook, {str(dtype)[6:]}",
+                    "sweeps": iterations,
+                    "l1_error": l1_error(g),
+                }
+                | quantiles([time.perf_counter() - start], "s")
+            )
         for times, g in [swav_on_device(scores, EPSILON, iterations=3)]:
             yield common | {"what": "SwAV, 3 iterations", "sweeps": 3, "l1_error": l1_error(g)} | quantiles(times, "s")
         on_host = scores.cpu().numpy()
         otlabel.assign(mixture(1000, k, regime, dtype=np.float16), rounding="argmax", backend="numba")  # compiles
         start = time.perf_counter()
         result = otlabel.assign(on_host, rounding="argmax", backend="numba")
-        yield common | {
-            "what": f"otlabel numba, {os.cpu_count()} CPU cores, tol 0.0001",
-            "sweeps": float(result.n_sweeps),
-            "l1_error": l1_error(result.potentials),
-        } | quantiles([time.perf_counter() - start], "s")
+        yield (
+            common
+            | {
+                "what": f"otlabel numba, {os.cpu_count()} CPU cores, tol 0.0001",
+                "sweeps": float(result.n_sweeps),
+                "l1_error": l1_error(result.potentials),
+            }
+            | quantiles([time.perf_counter() - start], "s")
+        )
     ott = importlib.util.find_spec("ott")
     yield {"what": "OTT-JAX", "note": "not installed here" if ott is None else "installed, not compared by this script"}
 
@@ -263,7 +284,9 @@ def tune(rehearse: bool) -> Iterator[Row]:
             if not 4 <= height * columns // (32 * warps) <= 64 or warps * share > 32:
                 continue
             shape = kernels.Shape(columns, height, warps, share, stages)
-            rows.append(("torch", shape._asdict(), lambda shape=shape: setattr(kernels, "sweep_shape", lambda k: shape)))
+            rows.append(
+                ("torch", shape._asdict(), lambda shape=shape: setattr(kernels, "sweep_shape", lambda k: shape))
+            )
         if CUPY:
             usual = cuda.sweep_shape(k, k, dtype.itemsize, 0)
             for threads, height in itertools.product((64, 128, 256, 512), (1, 2, 4)):
@@ -271,7 +294,9 @@ def tune(rehearse: bool) -> Iterator[Row]:
                 if usual is None or vectors * usual.width * height > 96:
                     continue
                 shape = cuda.Shape(threads, vectors, usual.width, height)
-                rows.append(("cupy", shape._asdict(), lambda shape=shape: setattr(cuda, "sweep_shape", lambda *_: shape)))
+                rows.append(
+                    ("cupy", shape._asdict(), lambda shape=shape: setattr(cuda, "sweep_shape", lambda *_: shape))
+                )
         kept = kernels.sweep_shape, cuda.sweep_shape
         for library, shape, choose in rows:
             bound = backends.load(library).Kernels(in_library(scores, library), 1.0, uniform, 10.0)
@@ -316,7 +341,11 @@ def print_table(rows: list[Row]) -> None:
         for row in group:
             shown = {name: value for name, value in row.items() if name not in hidden and value is not None}
             cells = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in shown.values())
-            print(" | ".join(f"{name} {cell}" if name != "what" else cell for name, cell in zip(shown, cells, strict=True)))
+            print(
+                " | ".join(
+                    f"{name} {cell}" if name != "what" else cell for name, cell in zip(shown, cells, strict=True)
+                )
+            )
 
 
 def main() -> None:

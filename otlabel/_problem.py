@@ -141,9 +141,7 @@ def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
             return float(allowed.max(initial=0.0)), True
         bad = ~(np.abs(wide) / epsilon < _LARGEST) & ~np.isneginf(wide)
         row, column = (int(axis[0]) for axis in np.nonzero(bad))
-        raise ValueError(
-            _say_bad(wide[row, column], f"row {first + row}{_of_head(head, len(heads))}", column, epsilon)
-        )
+        raise ValueError(_say_bad(wide[row, column], f"row {first + row}{_of_head(head, len(heads))}", column, epsilon))
 
     if all(on_device(head) for head in heads):  # one look at all is one launch; blocks only tell where something is
         most = float(np.max([largest(head) for head in heads]))  # NaN if one is
@@ -151,7 +149,9 @@ def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
             return most, False
     step = _rows_of_block(heads)
     starts = range(0, heads[0].shape[0], step)
-    found = threaded(check_block, [(head, first, scores) for head, scores in enumerate(heads) for first in starts])
+    places = [(head, first, scores) for head, scores in enumerate(heads) for first in starts]
+    # Another thread would not know the caller's stream.
+    found = threaded(check_block, places) if home_of(heads[0]).library == "numpy" else list(map(check_block, places))
     return max(most for most, _ in found), any(forbids for _, forbids in found)
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import enum
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
+from . import backends
 from ._arrays import Home, home_of
 from ._problem import Problem, as_heads, as_scores, check_finite, reached_labels
-from . import backends
 
 if TYPE_CHECKING:
     from ._solve import Solution
@@ -229,4 +228,3 @@ class Assignment:
             f"L1 error {np.max(self.error):.1e}, {'' if np.isnan(gap) else f'gap {max(gap, 0.0):.1e} nats an item, '}"
             f"{np.max(self.n_sweeps):.1f} sweeps, {self.status.name.lower()}, {self.backend})"
         )
-

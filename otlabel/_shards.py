@@ -195,6 +195,7 @@ class SharedSurvey:
 
     def _list(self, local: Survey) -> None:
         self._local, self.rough = local, local.rough
+        self._known: dict[str, float] = {}
 
     @property
     def listing(self) -> float:
@@ -202,11 +203,15 @@ class SharedSurvey:
 
     @property
     def density(self) -> float:
-        return self._mean(self._shards.together(lambda: self._local.density))
+        if "density" not in self._known:
+            self._known["density"] = self._mean(self._shards.together(lambda: self._local.density))
+        return self._known["density"]
 
     @property
     def pairs(self) -> float:
-        return self._mean(self._local.density * self._local.pairs) / self.density
+        if "pairs" not in self._known:
+            self._known["pairs"] = self._mean(self._local.density * self._local.pairs) / self.density
+        return self._known["pairs"]
 
     def _mean(self, value: float) -> float:
         """Over all rows, of what is known for each shard."""

@@ -132,7 +132,9 @@ def test_only_the_offending_value_is_named_in_a_large_array():
 
 
 def test_tensors_without_numbers_are_refused_with_the_remedy():
-    with pytest.raises(ValueError, match="logits must hold numbers, got a tensor on meta. Pass one on a device or in host"):
+    with pytest.raises(
+        ValueError, match=r"logits must hold numbers, got a tensor on meta. Pass one on a device or in host"
+    ):
         otlabel.assign(torch.empty(4, 3, device="meta"))
 
 

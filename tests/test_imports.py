@@ -37,14 +37,22 @@ def test_arrays_never_load_torch():
     assert "torch" not in loaded_after("import otlabel\notlabel.assign([[1.0, 0.0], [0.0, 1.0]])")
 
 
-@pytest.mark.parametrize("name", ["numba"])
-def test_a_named_backend_that_is_not_installed_says_what_to_install(monkeypatch, name):
+@pytest.mark.parametrize(
+    ("name", "install"),
+    [
+        ("numba", "pip install numba"),
+        ("torch", "pip install torch, or pip install 'otlabel[torch]'"),
+        ("cupy", "pip install cupy-cuda13x, or pip install 'otlabel[cupy]'"),
+    ],
+)
+def test_a_named_backend_that_is_not_installed_says_what_to_install(monkeypatch, name, install):
     import otlabel
     from otlabel import backends
 
     monkeypatch.setattr(backends, "names", lambda: ("numpy",))
-    with pytest.raises(ImportError, match=r"backend 'numba' needs numba, which is not installed: pip install numba"):
+    with pytest.raises(ImportError) as raised:
         otlabel.assign([[1.0, 0.0]], backend=name)
+    assert str(raised.value) == f"backend {name!r} needs {name}, which is not installed: {install}."
     assert otlabel.assign([[1.0, 0.0], [0.0, 1.0]]).backend == "numpy"
 
 

@@ -41,12 +41,23 @@ class Survey(Protocol):
     """A sweep at g that also listed, for each row, the labels within a width of its best."""
 
     swept: Sweep
-    rough: bool  # whether entries that were listed, or could have been, are summed in float32: good to 1e-4 or so
-    listing: float  # scores still to be looked at before there are lists, divided by n*k
     cost: float  # scores looked at, divided by n*k
-    density: float  # entries listed, divided by n*k
-    pairs: float  # pairs of entries listed in the same row, divided by entries: what a Hessian costs beside a sweep;
-    # inf where there is none
+    rough: bool  # whether entries that matter are summed in float32: good to 1e-4 or so
+
+    @property
+    def listing(self) -> float:
+        """Scores still to be looked at before there are lists, divided by n*k."""
+
+    @property
+    def density(self) -> float:
+        """Entries listed, divided by n*k."""
+
+    @property
+    def pairs(self) -> float:
+        """Pairs of entries listed in the same row, divided by entries: what a Hessian costs beside a sweep.
+
+        Infinite where there is none.
+        """
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         """logsumexp and c at a g near by, as if the plan had no other entries than those listed."""
@@ -108,9 +119,9 @@ def load(name: str) -> ModuleType:
     if name not in _REQUIRES:
         raise ValueError(f"backend must be 'auto' or one of {', '.join(map(repr, _REQUIRES))}, got {name!r}.")
     if name not in names():
+        extra = f", or pip install 'otlabel[{name}]'" if name not in _HOST else ""
         raise ImportError(
-            f"backend {name!r} needs {name}, which is not installed: pip install {_REQUIRES[name]}, "
-            f"or pip install 'otlabel[{name}]'."
+            f"backend {name!r} needs {name}, which is not installed: pip install {_REQUIRES[name]}{extra}."
         )
     return importlib.import_module(f"{__name__}.{name}")
 

@@ -171,7 +171,7 @@ class Cuda:
     def _total(self, partial: Any, out: Any) -> None:
         programs, length = partial.shape
         arguments = partial, out, np.int32(programs), np.int32(length)
-        self.launch("total", (f"SCORE={_NAMES['float64']}",), -(-length // 128), 128, arguments)
+        self.launch("total", (f"SCORE={_NAMES['float64']}",), -(-length // WARP), 8 * WARP, arguments)
 
 
 def _stride(scores: Any) -> int:

@@ -21,7 +21,7 @@ from . import Survey as AnySurvey
 
 ROOM = 64 << 20  # bytes of lists that no one minds; those of one survey are alive at a time
 SHARE = 4  # lists may take one part in so many of the scores, if that is more
-PARTIALS = 12 << 20  # bytes of partial column sums, at most
+PARTIALS = 48 << 20  # bytes of partial column sums, at most
 CHUNK = 16 << 20  # bytes of a block of rows that is copied to the device, converted or computed there
 _SAMPLE = 4096  # rows that tell how long lists will be
 _ROW = 28  # bytes of a listed row, while lists are made: best, label, count, indptr
@@ -100,9 +100,9 @@ class Engine(Protocol):
 def out_of_memory(place: str, free: float, whole: float, error: Exception) -> MemoryError:
     """What to raise for a library's own error."""
     return MemoryError(
-        f"{place} has {free / 2**20:,.0f} of {whole / 2**20:,.0f} MiB free, too little to label with: beside the scores "
-        f"about {(ROOM + PARTIALS) / 2**20:.0f} MiB and 16 bytes a row must fit. Keep the scores in host memory, pinned "
-        "if it is torch's, and name the backend: they are then streamed to the device. Or use LinearScores. "
+        f"{place} has {free / 2**20:,.0f} of {whole / 2**20:,.0f} MiB free, too little to label with: beside the "
+        f"scores about {(ROOM + PARTIALS) / 2**20:.0f} MiB and 44 bytes a row must fit. Keep the scores in host memory "
+        "(pinned, for torch) and name the backend: they are then streamed to the device. Or use LinearScores. "
         f"The library says: {error}"
     )
 
@@ -292,14 +292,12 @@ class Kernels:
         best, label = self.engine.zeros(n, "float64"), self.engine.zeros(n, "int64")
         counts = self.engine.zeros(n, "int32") if count else None
         for rows, block in scores.blocks():
-            self.engine.scan(block, g, width, best[rows], label[rows], counts[rows] if count else None)
+            self.engine.scan(block, g, width, best[rows], label[rows], None if counts is None else counts[rows])
         return best, label, counts
 
     def fill(self, scores: Scores, g: Any, width: Any, best: Any, counts: Any) -> tuple[Any, Any, Any]:
         """indptr, labels and scores of all that was counted."""
-        parts = [
-            self._fill(block, g, width, best[rows], counts[rows])[1:] for rows, block in scores.blocks()
-        ]
+        parts = [self._fill(block, g, width, best[rows], counts[rows])[1:] for rows, block in scores.blocks()]
         label, score = (self.engine.joined(list(arrays)) for arrays in zip(*parts, strict=True))
         return self.engine.starts(counts), label, score
 

@@ -68,7 +68,7 @@ template <typename Real> __device__ inline Real warp_sum(Real x) {
 // A thread holds VECTORS times WIDTH neighbouring scores of each of ROWS rows; WIDTH divides k and stride. Exponents are
 // logarithms to base 2, which the hardware takes powers of.
 constexpr int WARPS = THREADS / WARP;
-constexpr int STINT = 16;  // groups of rows that float32 adds up before float64 takes over
+constexpr int STINT = 32;  // groups of rows that float32 adds up before float64 takes over
 
 template <int BYTES> struct Raw;
 template <> struct Raw<2> { typedef unsigned short type; };
@@ -250,13 +250,21 @@ sweep_float64(const SCORE* scores, int64 stride, const double* g, const double* 
   sweep_wide<double>(scores, stride, g, a, lse, partial, n, k);
 }
 
-// out (length) += the rows of partial (programs, length), in order.
-extern "C" __global__ void total(const double* partial, double* out, int programs, int length) {
-  int column = blockIdx.x * blockDim.x + threadIdx.x;
-  if (column >= length) return;
-  double sum = out[column];
-  for (int program = 0; program < programs; program++) sum += partial[(int64)program * length + column];
-  out[column] = sum;
+// out (length) += the rows of partial (programs, length), in an order that is always the same.
+constexpr int TOTAL_WARPS = 8;
+
+extern "C" __global__ void __launch_bounds__(TOTAL_WARPS * WARP)
+total(const double* partial, double* out, int programs, int length) {
+  __shared__ double sums[TOTAL_WARPS][WARP];
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, column = blockIdx.x * WARP + lane;
+  double sum = 0.0;
+  if (column < length)
+    for (int program = warp; program < programs; program += TOTAL_WARPS) sum += partial[(int64)program * length + column];
+  sums[warp][lane] = sum;
+  __syncthreads();
+  if (warp > 0 || column >= length) return;
+  for (int w = 1; w < TOTAL_WARPS; w++) sum += sums[w][lane];
+  out[column] += sum;
 }
 
 // From here on a warp takes a row.

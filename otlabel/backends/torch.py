@@ -185,7 +185,7 @@ def bias(features: torch.Tensor, weight: torch.Tensor, given: torch.Tensor | Non
 
 
 def linear(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """features (m, d) @ weight (k, d).T + bias (k,), summed and kept in the bias's dtype, float32 or float64; no TF32."""
+    """features (m, d) @ weight (k, d).T + bias (k,), summed and kept in the dtype of the bias, without TF32."""
     if features.is_cuda and features.dtype == weight.dtype and features.dtype in (torch.float16, torch.bfloat16):
         return torch.mm(features, weight.T, out_dtype=bias.dtype) + bias
     with _without_tf32():

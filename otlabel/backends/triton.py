@@ -20,7 +20,7 @@ from . import device
 from .torch import Plain
 
 WIDEST = 8192  # labels whose scores a program's registers hold
-STINT = 16  # groups of rows that float32 adds up before float64 takes over
+STINT = 64  # groups of rows that float32 adds up before float64 takes over
 EXACT = {"enable_fp_fusion": False}  # S/epsilon + g is rounded twice, as NumPy rounds it: ties stay ties
 
 UNIT = tl.constexpr(2.0**61)  # of the integers that stand for column sums, which stay below 4
@@ -112,10 +112,8 @@ def sweep(
 
 
 @triton.jit
-def sweep_wide(
-    scores, stride, g, a, lse, partial, n, k, COLUMNS: tl.constexpr, ROWS: tl.constexpr, REAL: tl.constexpr
-):
-    """``sweep`` for any k and in any precision: twice over the columns of a few rows, the second time from the cache."""
+def sweep_wide(scores, stride, g, a, lse, partial, n, k, COLUMNS: tl.constexpr, ROWS: tl.constexpr, REAL: tl.constexpr):
+    """``sweep`` for any k, in any precision: twice over the columns of a few rows, the second time from the cache."""
     program = tl.program_id(0).to(tl.int64)
     own = partial + program * (k + 1)
     weighted = tl.zeros([], tl.float64)
@@ -142,13 +140,15 @@ def sweep_wide(
 
 
 @triton.jit
-def total(partial, out, programs, length, COLUMNS: tl.constexpr):
-    """out (length,) += the rows of partial (programs, length), in order."""
+def total(partial, out, programs, length, COLUMNS: tl.constexpr, PROGRAMS: tl.constexpr):
+    """out (length,) += the rows of partial (programs, length), in an order that is always the same."""
     columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     there = columns < length
     sums = tl.load(out + columns, mask=there, other=0.0)
-    for program in range(programs):
-        sums += tl.load(partial + program * length + columns, mask=there, other=0.0)
+    for first in range(0, programs, PROGRAMS):
+        rows = first + tl.arange(0, PROGRAMS)
+        inside = (rows < programs)[:, None] & there[None, :]
+        sums += tl.sum(tl.load(partial + rows[:, None] * length + columns[None, :], mask=inside, other=0.0), 0)
     tl.store(out + columns, sums, mask=there)
 
 
@@ -186,9 +186,7 @@ def scan(
 
 
 @triton.jit
-def fill(
-    scores, stride, g, width, best, indptr, label, score, n, k, COLUMNS: tl.constexpr, ROWS: tl.constexpr
-):
+def fill(scores, stride, g, width, best, indptr, label, score, n, k, COLUMNS: tl.constexpr, ROWS: tl.constexpr):
     """Write what ``scan`` counted, row by row and ascending: its labels and scores, at indptr (n+1,) int64."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     there = rows < n
@@ -270,7 +268,7 @@ def sweep_shape(k: int) -> Shape:
 def tile_shape(k: int) -> Shape:
     """Some columns of a few rows at a time."""
     columns = min(1024, triton.next_power_of_2(max(k, 16)))
-    return Shape(columns, max(1, 2048 // columns), 4, 8)
+    return Shape(columns, max(1, 4096 // columns), 8, 4)
 
 
 class Triton(Plain):
@@ -293,7 +291,7 @@ class Triton(Plain):
             align = math.gcd(16, k, stride)
             options |= {"STINT": STINT, "STAGES": shape.stages, "ALIGN": align}
             sweep[(programs,)](scores, stride // align, g, a, lse, partial, n, k // align, **options)
-        total[(triton.cdiv(k + 1, 128),)](partial, out, programs, k + 1, COLUMNS=128)
+        total[(triton.cdiv(k + 1, 32),)](partial, out, programs, k + 1, COLUMNS=32, PROGRAMS=64)
 
     def scan(self, scores, g, width, best, label, count) -> None:
         n, k = scores.shape
@@ -303,6 +301,7 @@ class Triton(Plain):
             COLUMNS=shape.columns,
             ROWS=shape.rows,
             COUNT=count is not None,
+            num_warps=shape.warps,
             **EXACT,
         )
 
@@ -313,6 +312,7 @@ class Triton(Plain):
             *(scores, scores.stride(0), g, width, best, indptr, label, score, n, k),
             COLUMNS=shape.columns,
             ROWS=shape.rows,
+            num_warps=shape.warps,
             **EXACT,
         )
 
@@ -324,13 +324,13 @@ class Triton(Plain):
         programs = self._programs(-(-m // rows), 8, 1 << 16)
         sums = torch.zeros(k, dtype=torch.int64, device=self.place)
         partial = torch.empty(programs, dtype=torch.float64, device=self.place)
-        sweep_listed[(programs,)](
-            *(indptr, label, score, g, lse, a, sums, partial, m, k), ENTRIES=entries, ROWS=rows
-        )
+        sweep_listed[(programs,)](*(indptr, label, score, g, lse, a, sums, partial, m, k), ENTRIES=entries, ROWS=rows)
         out[:k] = sums.double() / UNIT.value
         out[k:] = 0.0
-        total[(1,)](partial, out[k:], programs, 1, COLUMNS=128)
+        total[(1,)](partial, out[k:], programs, 1, COLUMNS=1, PROGRAMS=1024)
 
     def _programs(self, groups: int, per_processor: int, most: int) -> int:
-        processors = 2 if self.place.type == "cpu" else torch.cuda.get_device_properties(self.place).multi_processor_count
+        processors = (
+            2 if self.place.type == "cpu" else torch.cuda.get_device_properties(self.place).multi_processor_count
+        )
         return max(1, min(groups, per_processor * processors, most))

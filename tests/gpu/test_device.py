@@ -1,4 +1,4 @@
-"""The way of scores that are on a device, taken by CPU tensors: no copy to the host, and labels back where they came from.
+"""The way of scores that are on a device, taken by CPU tensors: used where they are, and labels brought back there.
 
 On a machine with a GPU the same tests run on it.
 """
@@ -28,7 +28,9 @@ def generator(rng):
     return torch.Generator().manual_seed(int(rng.integers(2**31)))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int16, torch.bool])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int16, torch.bool]
+)
 def test_tensors_stay_where_they_are(generator, dtype):
     scores = (torch.randn(120, 6, generator=generator) * 3).to(dtype).to(PLACE)
     result = otlabel.assign(scores, epsilon=0.5)
@@ -45,7 +47,9 @@ def test_tensors_stay_where_they_are(generator, dtype):
     new = scores[:7]
     assert result.predict(new).device.type == PLACE.type
     np.testing.assert_array_equal(result.predict(new).cpu(), (2 * wide[:7] + result.potentials).argmax(axis=1))
-    np.testing.assert_allclose(result.plan([3, 5]), oracle.plan(wide, 0.5, result.potentials, uniform)[[3, 5]].astype(float))
+    np.testing.assert_allclose(
+        result.plan([3, 5]), oracle.plan(wide, 0.5, result.potentials, uniform)[[3, 5]].astype(float)
+    )
 
 
 def test_layouts_heads_and_gradients(generator):
@@ -124,12 +128,14 @@ def test_linear_scores_use_no_tf32_and_leave_the_setting_alone(generator, monkey
 
 def test_parts_of_linear_scores_belong_together(generator):
     features = torch.randn(40, 8, generator=generator).to(PLACE)
-    with pytest.raises(ValueError, match="weight must be where the features are, torch on .*, got ndarray"):
+    with pytest.raises(ValueError, match=r"weight must be where the features are, torch on .*, got ndarray"):
         otlabel.LinearScores(features, np.zeros((4, 8)))
 
 
 def test_other_backends_say_that_they_cannot_read_there(generator):
-    with pytest.raises(ValueError, match="backend 'numba' cannot read scores of torch on a device. Pass backend='auto'"):
+    with pytest.raises(
+        ValueError, match=r"backend 'numba' cannot read scores of torch on a device. Pass backend='auto'"
+    ):
         otlabel.assign(torch.randn(20, 4, generator=generator).to(PLACE), backend="numba")
 
 

@@ -14,7 +14,7 @@ from conftest import SEED
 import otlabel
 from otlabel_torch.comm import TorchComm
 
-CASES = ["plain", "weights and shares", "forbidden", "large", "argmax", "sinkhorn"]
+CASES = ["plain", "weights and shares", "forbidden", "large", "argmax", "sinkhorn", "torch"]
 FAULTS = {
     "NaN": "ValueError: process 1 of {}: logits must be finite.* got nan in row 7, column 2",
     "epsilon": "ValueError: every process must pass the same problem, but epsilon of process 1 is another",
@@ -42,6 +42,8 @@ def problem(case, seed=SEED):
         case "argmax":
             a = rng.random(n)
             a, options["rounding"] = a / a.sum(), "argmax"
+        case "torch":
+            options["backend"] = "torch"
         case "sinkhorn":
             options |= {"method": "sinkhorn", "max_sweeps": 60}
     return scores, a, options

@@ -1,0 +1,80 @@
+"""Triton's kernels to machine code, without a GPU: compile_triton.py ARCHITECTURE TYPE K FOLDER.
+
+A program of its own: where TRITON_INTERPRET was set when triton was imported, nothing compiles.
+"""
+
+import sys
+
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from otlabel.backends import triton as kernels
+
+architecture, score, k = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+matrix = {"scores": "*" + score, "stride": "i64", "g": "*fp64"}
+sweep = matrix | {"a": "*fp64", "lse": "*fp64", "partial": "*fp64", "n": "i64", "k": "i32"}
+shape, tile = kernels.sweep_shape(k), kernels.tile_shape(k)
+tiled = {"COLUMNS": tile.columns, "ROWS": tile.rows}
+jobs = {
+    "sweep": (
+        sweep,
+        {"COLUMNS": shape.columns, "ROWS": shape.rows, "STINT": kernels.STINT, "STAGES": shape.stages, "ALIGN": 8},
+        shape.warps,
+    ),
+    "sweep_wide": (sweep, tiled | {"REAL": tl.float64}, tile.warps),
+    "total": (
+        {"partial": "*fp64", "out": "*fp64", "programs": "i32", "length": "i32"},
+        {"COLUMNS": 32, "PROGRAMS": 64},
+        4,
+    ),
+    "scan": (
+        matrix | {"width": "*fp64", "best": "*fp64", "label": "*i64", "count": "*i32", "n": "i64", "k": "i32"},
+        tiled | {"COUNT": True},
+        tile.warps,
+    ),
+    "fill": (
+        matrix
+        | {
+            "width": "*fp64",
+            "best": "*fp64",
+            "indptr": "*i64",
+            "label": "*i32",
+            "score": "*" + score,
+            "n": "i64",
+            "k": "i32",
+        },
+        tiled,
+        tile.warps,
+    ),
+    "sweep_listed": (
+        {
+            "indptr": "*i64",
+            "label": "*i32",
+            "score": "*" + score,
+            "g": "*fp64",
+            "lse": "*fp64",
+            "a": "*fp64",
+            "column_sums": "*i64",
+            "partial": "*fp64",
+            "m": "i64",
+            "k": "i32",
+        },
+        {"ENTRIES": 32, "ROWS": 8},
+        4,
+    ),
+}
+for name, (signature, constants, warps) in jobs.items():
+    aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(signature.values()) if kind[0] == "*"}
+    source = ASTSource(
+        fn=getattr(kernels, name),
+        signature=signature | dict.fromkeys(constants, "constexpr"),
+        constexprs=constants,
+        attrs=aligned,
+    )
+    code = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options={"num_warps": warps})
+    with open(f"{sys.argv[4]}/{name}.cubin", "wb") as file:
+        file.write(code.asm["cubin"])
+    with open(f"{sys.argv[4]}/{name}.ptx", "w") as file:
+        file.write(code.asm["ptx"])
