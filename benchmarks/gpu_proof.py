@@ -279,11 +279,11 @@ def tune(rehearse: bool) -> Iterator[Row]:
         n = size // (k * dtype.itemsize)
         scores = torch.randn(n, k, device=PLACE).to(dtype)
         uniform, rows = np.full(n, 1 / n), []
-        columns = 1 << (k - 1).bit_length()
-        for warps, height, stages, share in itertools.product((4, 8, 16), (1, 2, 4), (1, 2, 4), (1, 2, 4)):
-            if not 4 <= height * columns // (32 * warps) <= 64 or warps * share > 32:
+        own = kernels.sweep_shape(k)
+        for warps, height, stages, share in itertools.product((1, 2, 4, 8, 16), (1, 2, 4), (2, 4, 6), (1, 2, 4, 8)):
+            if not 8 <= height * (own.head + own.tail) // (32 * warps) <= 64 or not 4 <= warps * share <= 32:
                 continue
-            shape = kernels.Shape(columns, height, warps, share, stages)
+            shape = own._replace(rows=height, warps=warps, per_processor=share, stages=stages)
             rows.append(
                 ("torch", shape._asdict(), lambda shape=shape: setattr(kernels, "sweep_shape", lambda k: shape))
             )

@@ -19,7 +19,7 @@ import triton.language as tl
 from . import device
 from .torch import Plain
 
-WIDEST = 8192  # labels whose scores a program's registers hold
+WIDEST = 12_288  # labels whose scores a program's registers hold
 STINT = 64  # groups of rows that float32 adds up before float64 takes over
 EXACT = {"enable_fp_fusion": False}  # S/epsilon + g is rounded twice, as NumPy rounds it: ties stay ties
 
@@ -60,6 +60,13 @@ def _keep(lse, a, weighted, rows, there, top, total):
 
 
 @triton.jit
+def _add(sums, columns, k, c):
+    """sums += c, of some columns."""
+    there = columns < k
+    tl.store(sums + columns, tl.load(sums + columns, mask=there, other=0.0) + c.to(tl.float64), mask=there)
+
+
+@triton.jit
 def sweep(
     scores,
     stride,
@@ -69,7 +76,8 @@ def sweep(
     partial,
     n,
     k,
-    COLUMNS: tl.constexpr,
+    HEAD: tl.constexpr,
+    TAIL: tl.constexpr,
     ROWS: tl.constexpr,
     STINT: tl.constexpr,
     STAGES: tl.constexpr,
@@ -83,7 +91,7 @@ def sweep(
         a: (n,) float64 weights.
         lse: (n,) float64, out.
         partial: (P, k+1) float64, zero at first.
-        COLUMNS: a power of two, k or more.
+        HEAD, TAIL: powers of two that together are k or a little more; TAIL may be 0.
         STINT: groups of rows that float32 adds up before float64 takes over.
         STAGES: groups of rows on their way from memory at a time.
     """
@@ -91,22 +99,37 @@ def sweep(
     scale = (tl.load(g + k) * LOG2E).to(tl.float32)  # exponents to base 2, which the hardware takes powers of
     program = tl.program_id(0).to(tl.int64)
     step = tl.num_programs(0).to(tl.int64) * ROWS
-    columns = tl.arange(0, COLUMNS)
-    potentials = (_potentials(g, k, columns, tl.float64) * LOG2E).to(tl.float32)
     own = partial + program * (k + 1)
     weighted = tl.zeros([], tl.float64)
+    head = tl.arange(0, HEAD)
+    head_g = (_potentials(g, k, head, tl.float64) * LOG2E).to(tl.float32)
+    if TAIL:
+        tail = HEAD + tl.arange(0, TAIL)
+        tail_g = (_potentials(g, k, tail, tl.float64) * LOG2E).to(tl.float32)
     for stint in range(program * ROWS, n, step * STINT):
-        c = tl.zeros([COLUMNS], tl.float32)
+        head_c = tl.zeros([HEAD], tl.float32)
+        if TAIL:
+            tail_c = tl.zeros([TAIL], tl.float32)
         for start in tl.range(stint, tl.minimum(stint + step * STINT, n), step, num_stages=STAGES):
             rows = start + tl.arange(0, ROWS)
             there = rows < n
-            x = _exponents(scores, stride, scale, potentials, k, rows, columns, there)
+            x = _exponents(scores, stride, scale, head_g, k, rows, head, there)
             top = tl.max(x, 1)
-            q = tl.exp2(x - top[:, None])
-            weight, weighted = _keep(lse, a, weighted, rows, there, top * LN2, tl.sum(q, 1))
-            c += tl.sum(q * weight[:, None], 0)
-        sums = tl.load(own + columns, mask=columns < k, other=0.0) + c.to(tl.float64)
-        tl.store(own + columns, sums, mask=columns < k)
+            if TAIL:
+                y = _exponents(scores, stride, scale, tail_g, k, rows, tail, there)
+                top = tl.maximum(top, tl.max(y, 1))
+            x = tl.exp2(x - top[:, None])
+            total = tl.sum(x, 1)
+            if TAIL:
+                y = tl.exp2(y - top[:, None])
+                total += tl.sum(y, 1)
+            weight, weighted = _keep(lse, a, weighted, rows, there, top * LN2, total)
+            head_c += tl.sum(x * weight[:, None], 0)
+            if TAIL:
+                tail_c += tl.sum(y * weight[:, None], 0)
+        _add(own, head, k, head_c)
+        if TAIL:
+            _add(own, tail, k, tail_c)
         tl.debug_barrier()  # another thread may be the next to add here
     tl.store(own + k, tl.load(own + k) + weighted)
 
@@ -133,8 +156,7 @@ def sweep_wide(scores, stride, g, a, lse, partial, n, k, COLUMNS: tl.constexpr, 
             columns = first + tl.arange(0, COLUMNS)
             x = _tile(scores, stride, g, k, rows, columns, there, REAL)
             c = tl.sum(tl.exp(x - top[:, None]) * weight[:, None], 0)
-            sums = tl.load(own + columns, mask=columns < k, other=0.0) + c.to(tl.float64)
-            tl.store(own + columns, sums, mask=columns < k)
+            _add(own, columns, k, c)
         tl.debug_barrier()
     tl.store(own + k, tl.load(own + k) + weighted)
 
@@ -249,26 +271,41 @@ def sweep_listed(
 
 
 class Shape(NamedTuple):
-    """How a kernel is cut up for the device."""
+    """How ``sweep`` is cut up for the device."""
 
-    columns: int  # that a program holds at a time, a power of two
+    head: int  # columns, powers of two; a tail spares most of what the next power of two would waste
+    tail: int
     rows: int
     warps: int  # of a program
     per_processor: int  # programs that share a multiprocessor
-    stages: int = 1
+    stages: int
+
+    @property
+    def registers(self) -> int:
+        """Of a thread, at most, so that as many programs find room."""
+        return min(255, 65536 // (32 * self.warps * self.per_processor))
 
 
 def sweep_shape(k: int) -> Shape:
-    """All columns in the registers of one program, 16 scores a thread, and the next rows on their way."""
-    columns = triton.next_power_of_2(max(k, 32))
-    warps = min(16, max(4, columns // 512))
-    return Shape(columns, max(1, min(16, 512 * warps // columns)), warps, 16 // warps, 4)
+    """All columns in the registers of one program, 24 to 40 scores a thread, and the next rows on their way.
+
+    Few warps and many scores a thread: what a row costs beside its scores, a thread pays once.
+    """
+    head = max(32, triton.next_power_of_2(k + 1) // 2)
+    tail = max(32, triton.next_power_of_2(k - head)) if k > head else 0
+    if tail == head:
+        head, tail = 2 * head, 0
+    columns = head + tail
+    warps = triton.next_power_of_2(triton.cdiv(columns, 1280))
+    resident = 16 if columns <= 24 * 32 * warps else 8  # warps of a multiprocessor: its registers hold no more
+    rows = max(1, 1024 // triton.next_power_of_2(columns))
+    return Shape(head, tail, rows, warps, max(1, resident // warps), 4)
 
 
-def tile_shape(k: int) -> Shape:
-    """Some columns of a few rows at a time."""
+def tile_shape(k: int) -> tuple[int, int]:
+    """Columns and rows at a time of the kernels that go over the columns step by step, in 8 warps."""
     columns = min(1024, triton.next_power_of_2(max(k, 16)))
-    return Shape(columns, max(1, 4096 // columns), 8, 4)
+    return columns, max(1, 4096 // columns)
 
 
 class Triton(Plain):
@@ -279,41 +316,43 @@ class Triton(Plain):
     def sweep(self, scores, g, a, lse, out, precise) -> None:
         n, k = scores.shape
         wide = precise or k > WIDEST
-        shape = tile_shape(k) if wide else sweep_shape(k)
-        programs = self._programs(-(-n // shape.rows), shape.per_processor, device.PARTIALS // (8 * (k + 1)))
+        shape = sweep_shape(k)
+        columns, rows = tile_shape(k)
+        per_processor = 4 if wide else shape.per_processor
+        programs = self._programs(n, rows if wide else shape.rows, per_processor, device.PARTIALS // (8 * (k + 1)))
         partial = torch.zeros(programs, k + 1, dtype=torch.float64, device=self.place)
-        options = {"COLUMNS": shape.columns, "ROWS": shape.rows, "num_warps": shape.warps}
         stride = scores.stride(0)
         if wide:
             real = tl.float64 if precise else tl.float32
-            sweep_wide[(programs,)](scores, stride, g, a, lse, partial, n, k, REAL=real, **options)
+            sweep_wide[(programs,)](
+                *(scores, stride, g, a, lse, partial, n, k), COLUMNS=columns, ROWS=rows, REAL=real, num_warps=8
+            )
         else:
             align = math.gcd(16, k, stride)
-            options |= {"STINT": STINT, "STAGES": shape.stages, "ALIGN": align}
-            sweep[(programs,)](scores, stride // align, g, a, lse, partial, n, k // align, **options)
+            sweep[(programs,)](
+                *(scores, stride // align, g, a, lse, partial, n, k // align),
+                HEAD=shape.head,
+                TAIL=shape.tail,
+                ROWS=shape.rows,
+                STINT=STINT,
+                STAGES=shape.stages,
+                ALIGN=align,
+                num_warps=shape.warps,
+                maxnreg=shape.registers,
+            )
         total[(triton.cdiv(k + 1, 32),)](partial, out, programs, k + 1, COLUMNS=32, PROGRAMS=64)
 
     def scan(self, scores, g, width, best, label, count) -> None:
-        n, k = scores.shape
-        shape = tile_shape(k)
-        scan[(triton.cdiv(n, shape.rows),)](
-            *(scores, scores.stride(0), g, width, best, label, count, n, k),
-            COLUMNS=shape.columns,
-            ROWS=shape.rows,
-            COUNT=count is not None,
-            num_warps=shape.warps,
-            **EXACT,
-        )
+        self._by_tile(scan, scores, g, width, best, label, count, COUNT=count is not None)
 
     def fill(self, scores, g, width, best, indptr, label, score) -> None:
+        self._by_tile(fill, scores, g, width, best, indptr, label, score)
+
+    def _by_tile(self, kernel, scores, *rest, **options) -> None:
         n, k = scores.shape
-        shape = tile_shape(k)
-        fill[(triton.cdiv(n, shape.rows),)](
-            *(scores, scores.stride(0), g, width, best, indptr, label, score, n, k),
-            COLUMNS=shape.columns,
-            ROWS=shape.rows,
-            num_warps=shape.warps,
-            **EXACT,
+        columns, rows = tile_shape(k)
+        kernel[(triton.cdiv(n, rows),)](
+            *(scores, scores.stride(0), *rest, n, k), COLUMNS=columns, ROWS=rows, num_warps=8, **options, **EXACT
         )
 
     def sweep_listed(self, lists, g, lse, a, out) -> None:
@@ -321,7 +360,7 @@ class Triton(Plain):
         m, k = len(a), len(g) - 1
         entries = triton.next_power_of_2(max(1, min(128, len(label) // m)))
         rows = max(1, 256 // entries)
-        programs = self._programs(-(-m // rows), 8, 1 << 16)
+        programs = self._programs(m, rows, 8, 1 << 16)
         sums = torch.zeros(k, dtype=torch.int64, device=self.place)
         partial = torch.empty(programs, dtype=torch.float64, device=self.place)
         sweep_listed[(programs,)](*(indptr, label, score, g, lse, a, sums, partial, m, k), ENTRIES=entries, ROWS=rows)
@@ -329,8 +368,8 @@ class Triton(Plain):
         out[k:] = 0.0
         total[(1,)](partial, out[k:], programs, 1, COLUMNS=1, PROGRAMS=1024)
 
-    def _programs(self, groups: int, per_processor: int, most: int) -> int:
-        processors = (
-            2 if self.place.type == "cpu" else torch.cuda.get_device_properties(self.place).multi_processor_count
-        )
-        return max(1, min(groups, per_processor * processors, most))
+    def _programs(self, n: int, rows: int, per_processor: int, most: int) -> int:
+        """As many as the device runs at a time, but none without rows."""
+        on_gpu = self.place.type == "cuda"
+        processors = torch.cuda.get_device_properties(self.place).multi_processor_count if on_gpu else 2
+        return max(1, min(triton.cdiv(n, rows), per_processor * processors, most))

@@ -15,15 +15,12 @@ from otlabel.backends import triton as kernels
 architecture, score, k = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 matrix = {"scores": "*" + score, "stride": "i64", "g": "*fp64"}
 sweep = matrix | {"a": "*fp64", "lse": "*fp64", "partial": "*fp64", "n": "i64", "k": "i32"}
-shape, tile = kernels.sweep_shape(k), kernels.tile_shape(k)
-tiled = {"COLUMNS": tile.columns, "ROWS": tile.rows}
+shape, (columns, rows) = kernels.sweep_shape(k), kernels.tile_shape(k)
+cut = {"HEAD": shape.head, "TAIL": shape.tail, "ROWS": shape.rows, "STINT": kernels.STINT, "STAGES": shape.stages}
+tiled = {"COLUMNS": columns, "ROWS": rows}
 jobs = {
-    "sweep": (
-        sweep,
-        {"COLUMNS": shape.columns, "ROWS": shape.rows, "STINT": kernels.STINT, "STAGES": shape.stages, "ALIGN": 8},
-        shape.warps,
-    ),
-    "sweep_wide": (sweep, tiled | {"REAL": tl.float64}, tile.warps),
+    "sweep": (sweep, cut | {"ALIGN": 8}, shape.warps),
+    "sweep_wide": (sweep, tiled | {"REAL": tl.float64}, 8),
     "total": (
         {"partial": "*fp64", "out": "*fp64", "programs": "i32", "length": "i32"},
         {"COLUMNS": 32, "PROGRAMS": 64},
@@ -32,7 +29,7 @@ jobs = {
     "scan": (
         matrix | {"width": "*fp64", "best": "*fp64", "label": "*i64", "count": "*i32", "n": "i64", "k": "i32"},
         tiled | {"COUNT": True},
-        tile.warps,
+        8,
     ),
     "fill": (
         matrix
@@ -46,7 +43,7 @@ jobs = {
             "k": "i32",
         },
         tiled,
-        tile.warps,
+        8,
     ),
     "sweep_listed": (
         {
@@ -66,6 +63,7 @@ jobs = {
     ),
 }
 for name, (signature, constants, warps) in jobs.items():
+    options = {"num_warps": warps} | ({"maxnreg": shape.registers} if name == "sweep" else {})
     aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(signature.values()) if kind[0] == "*"}
     source = ASTSource(
         fn=getattr(kernels, name),
@@ -73,7 +71,7 @@ for name, (signature, constants, warps) in jobs.items():
         constexprs=constants,
         attrs=aligned,
     )
-    code = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options={"num_warps": warps})
+    code = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
     with open(f"{sys.argv[4]}/{name}.cubin", "wb") as file:
         file.write(code.asm["cubin"])
     with open(f"{sys.argv[4]}/{name}.ptx", "w") as file:

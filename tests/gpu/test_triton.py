@@ -13,6 +13,8 @@ import pytest
 
 triton = pytest.importorskip("triton", reason="torch has no Triton on this platform")
 
+from otlabel.backends import triton as kernels  # noqa: E402
+
 TESTS = Path(__file__).parents[1]
 SMALL = "not many and not 3000 and not 700"  # the interpreter is slow
 
@@ -41,7 +43,9 @@ COMPILE = Path(__file__).with_name("compile_triton.py")
 
 
 @pytest.mark.parametrize("architecture", [80, 90])
-@pytest.mark.parametrize(("score", "k"), [("fp16", 3000), ("fp32", 3000), ("bf16", 1000), ("fp64", 8000)])
+@pytest.mark.parametrize(
+    ("score", "k"), [("fp16", 3000), ("fp32", 3000), ("bf16", 1000), ("fp64", 8000), ("fp16", 10_000)]
+)
 def test_kernels_compile_without_spills(tmp_path, architecture, score, k):
     settings = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command = [sys.executable, str(COMPILE), str(architecture), score, str(k), str(tmp_path)]
@@ -50,7 +54,9 @@ def test_kernels_compile_without_spills(tmp_path, architecture, score, k):
         (usage,) = nvrtc.usage(file.read_bytes()).values()
         # A logarithm in float64 is a call, which needs a few bytes.
         assert usage.stack <= (0 if file.stem == "sweep" else 64), f"{file.stem} spills: {usage}"
-        assert usage.registers <= 168, f"{file.stem}: {usage}"
+        if file.stem == "sweep":  # as many programs as are started find room
+            shape = kernels.sweep_shape(k)
+            assert -(-usage.registers // 8) * 8 * 32 * shape.warps * shape.per_processor <= 65536, (shape, usage)
     # The rows to come are copied into shared memory, 16 bytes at a time, while others are summed.
     assert "cp.async.cg.shared.global" in (tmp_path / "sweep.ptx").read_text()
     assert len(list(tmp_path.glob("*.cubin"))) == 6
