@@ -38,7 +38,8 @@ def assign(
             tensor or anything NumPy can read, of any float or integer dtype. Never modified; no softmax needed.
             -inf forbids a label for an item. Also ``LinearScores`` (features and a linear layer), ``np.memmap``, and
             zarr or h5py arrays (n, k), which are read a block of rows at a time, once a full sweep; and an iterator of
-            chunks (m, k), or a function that returns one: read once, into a temporary file of that size.
+            chunks (m, k), or a function that returns one: read once, into a temporary file of that size. CUDA tensors
+            and CuPy arrays stay on their device, which holds 16 bytes a row and lists beside them (docs/gpu.md).
         k: a check, not a choice: if given it must equal ``logits.shape[-1]``.
         epsilon: temperature of the plan in units of the scores; SeLa's lambda is 1/epsilon.
         a: row weights, shape (n,), non-negative, summing to 1. Default 1/n. A row of weight 0 is labelled but not
@@ -51,7 +52,8 @@ def assign(
         max_sweeps: stop before more scores are looked at than this many passes would, a head.
         method: "lbfgs" on the semi-dual (docs/algorithm.md eq. 2), or "sinkhorn", the textbook iteration.
         init: potentials to start from, shape (k,) or (h, k), as in ``Assignment.potentials``.
-        backend: "auto", "numba" or "numpy".
+        backend: "auto" (numba for host memory, else the library of the scores), "numba", "numpy", "torch" or "cupy".
+            With "torch", pinned host memory is streamed to the current CUDA device; with "cupy", any host memory is.
         comm: the processes that hold the other rows, for one solve over all of them. ``logits``, ``a`` and the labels
             returned are then those of this process's rows; everything else is common. An object with ``rank``, ``size``
             and ``all_reduce``, as ``otlabel_torch.comm.TorchComm`` is.
@@ -65,7 +67,7 @@ def assign(
             states the rule, the value received and the remedy.
         TypeError: scores or options of a type that cannot be read as numbers.
         ImportError: a named backend is not installed.
-        MemoryError: what the solve needs beside the scores exceeds what is free.
+        MemoryError: what the solve needs beside the scores exceeds what is free, in host memory or on the device.
     """
 
     def checked() -> _problem.Problem:
