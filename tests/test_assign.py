@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import warnings
 
 import numpy as np
 import oracle
@@ -59,13 +60,16 @@ def test_both_methods_find_the_same_potentials(backend, rng):
 def test_sinkhorn_never_lowers_the_objective(backend, rng):
     scores = rng.normal(size=(400, 25)) * 3
     steps = []
-    result = otlabel.assign(
-        scores, epsilon=0.2, method="sinkhorn", rounding="argmax", tol=1e-10, backend=backend, max_sweeps=5000,
-        callback=steps.append,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", otlabel.ConvergenceWarning)
+        result = otlabel.assign(
+            scores, epsilon=0.2, method="sinkhorn", rounding="argmax", tol=1e-10, backend=backend, max_sweeps=300,
+            callback=steps.append,
+        )  # fmt: skip
     objective = np.array([step.objective for step in steps])
     assert len(objective) > 20
-    assert (np.diff(objective) >= -1e-13 * np.abs(objective[:-1])).all()
+    noise = 1e-6 if backend == "cupy" else 1e-13  # float32 at first
+    assert (np.diff(objective) >= -noise * np.abs(objective[:-1])).all()
     np.testing.assert_array_equal(result.history[:, 1], objective)
 
 

@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <vector>
+#include <memory>
 
 #define __global__
 #define __device__
@@ -39,7 +39,6 @@ struct Barrier {
   long generation = 0;
 };
 
-static std::vector<char> stacks(MOST_THREADS * STACK);
 static Fiber fibers[MOST_THREADS];
 static Barrier block_barrier, warp_barriers[MOST_THREADS / WARP_SIZE];
 static jmp_buf scheduler;
@@ -91,6 +90,7 @@ template <typename Value> Value from_lane(Value value, unsigned thread) {
 inline void launch(unsigned blocks, unsigned block_threads, std::function<void()> kernel) {
   body = kernel;
   threads = blockDim.x = block_threads, gridDim.x = blocks;
+  std::unique_ptr<char[]> stacks(new char[threads * STACK]);
   for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++) {
     block_barrier = {threads};
     for (auto& barrier : warp_barriers) barrier = {WARP_SIZE};
