@@ -95,12 +95,26 @@ def as_numpy(value: Any, name: str) -> np.ndarray:
 def largest(array: Any) -> float:
     """The largest absolute value; NaN if there is one."""
     if is_tensor(array):
-        low, high = (array.byte() if array.dtype == sys.modules["torch"].bool else array).aminmax()
-        return max(-float(low), float(high))  # NaN is both
+        torch = sys.modules["torch"]
+        # Where it is not contiguous, or bool, torch makes a copy: of a part at a time.
+        step = max(1, (1 << (30 if array.is_contiguous() else 24)) // max(1, array[0].numel()))
+        parts = [part.byte() if part.dtype == torch.bool else part for part in array.split(step)]
+        low, high = (torch.stack(ends) for ends in zip(*(part.aminmax() for part in parts), strict=True))
+        return max(-float(low.amin()), float(high.amax()))  # NaN is both
+    if _is_cupy(array):
+        # Its reductions of 2**31 numbers and more are other ones, and slow to compile.
+        step = max(1, (1 << 30) // max(1, array[0].size))
+        with array.device:
+            ends = [float(end) for i in range(0, len(array), step) for end in _ends(array[i : i + step])]
+        return float(np.abs(ends).max())
     if array.dtype == np.float16 and isinstance(array, np.ndarray):
         # NumPy compares halves one by one; their bits without the sign order as integers.
         return float((array.view(np.uint16) & 0x7FFF).max().view(np.float16))
     return float(max(-float(array.min()), float(array.max())))  # NaN propagates through both
+
+
+def _ends(array: Any) -> tuple[Any, Any]:
+    return array.min(), array.max()
 
 
 def _is_cupy(value: Any) -> bool:

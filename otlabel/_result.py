@@ -96,12 +96,13 @@ class Assignment:
                 "a loaded Assignment has no scores to compute a plan from. Call assign with init=potentials."
             )
         rows = rows.astype(np.intp)
+        weights = self._problem.a[rows]  # says which index is out of range, before a device is asked
         potentials = self.potentials.reshape(len(self._kernels), -1)
         plans = []
         for kernels, g in zip(self._kernels, potentials, strict=True):
             exponent = kernels.rows(rows) + g
             plan = np.exp(exponent - exponent.max(axis=1, keepdims=True))
-            plans.append(plan * (self._problem.a[rows] / plan.sum(axis=1))[:, None])
+            plans.append(plan * (weights / plan.sum(axis=1))[:, None])
         return np.stack(plans) if self._problem.has_heads else plans[0]
 
     def predict(self, logits: Any) -> Any:

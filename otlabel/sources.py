@@ -41,10 +41,11 @@ class LinearScores:
         if given is not None and tuple(given.shape) != self.shape[1:]:
             raise ValueError(f"bias must have shape {self.shape[1:]}, one number a label, got {tuple(given.shape)}.")
         home = home_of(self.features)
+        place = "the host" if home.device is None else home.device
         for name, array in (("weight", self.weight), ("bias", given)):
             if array is not None and home_of(array) != home:
                 raise ValueError(
-                    f"{name} must be where the features are, {home.library} on {home.device or 'the host'}, "
+                    f"{name} must be where the features are, {home.library} on {place}, "
                     f"got {type(array).__name__} on {getattr(array, 'device', 'the host')}."
                 )
         self._library = None if home.library == "numpy" else backends.load(home.library)

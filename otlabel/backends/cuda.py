@@ -35,7 +35,9 @@ class Shape(NamedTuple):
 
 def sweep_shape(k: int, stride: int, itemsize: int, address: int) -> Shape | None:
     """Loads of 16 bytes where the layout allows; None where a row is more than the registers of a block hold."""
-    width = math.gcd(16 // itemsize, k, stride, max(1, address % 16 // itemsize) if address % 16 else 16)
+    lanes = 1 << max(0, (k // WARP).bit_length() - 1)  # wide enough, and every lane has something to do
+    start = address % 16 // itemsize if address % 16 else 16
+    width = math.gcd(16 // itemsize, k, stride, start, lanes)
     vectors = -(-k // width)
     threads = WARP
     while threads < 512 and vectors * width > threads * MOST_HELD:
@@ -43,7 +45,7 @@ def sweep_shape(k: int, stride: int, itemsize: int, address: int) -> Shape | Non
     each = -(-vectors // threads)
     if each * width > 2 * MOST_HELD:
         return None
-    return Shape(threads, each, width, 2 if each * width <= MOST_HELD and threads < 512 else 1)
+    return Shape(threads, each, width, 1 if threads == 512 else max(1, min(8, 2 * MOST_HELD // (each * width))))
 
 
 class Cuda:
@@ -56,6 +58,10 @@ class Cuda:
 
     def launch(self, name: str, macros: tuple[str, ...], blocks: int, threads: int, arguments: Sequence[Any]) -> None:
         """Run a kernel of SOURCE, compiled with the macros; arguments are arrays, int64 and int32 scalars, or None."""
+        raise NotImplementedError
+
+    def resident(self, name: str, macros: tuple[str, ...], threads: int) -> int:
+        """How many blocks of a kernel a multiprocessor runs at a time."""
         raise NotImplementedError
 
     @contextlib.contextmanager
@@ -96,6 +102,9 @@ class Cuda:
     def zeros(self, length: int, dtype: str) -> Any:
         return self.xp.zeros(length, dtype=dtype)
 
+    def empty(self, length: int, dtype: str) -> Any:
+        return self.xp.empty(length, dtype=dtype)
+
     def empty_like_scores(self, scores: Any, length: int) -> Any:
         return self.xp.empty(length, dtype=scores.dtype)
 
@@ -113,6 +122,7 @@ class Cuda:
 
     def sweep(self, scores: Any, g: Any, a: Any, lse: Any, out: Any, precise: bool) -> None:
         n, k = scores.shape
+        precise = precise or scores.itemsize == 8
         shape = None if precise else sweep_shape(k, _stride(scores), scores.itemsize, self.address(scores))
         macros: tuple[str, ...]
         if shape is None:
@@ -121,10 +131,12 @@ class Cuda:
         else:
             name, threads, groups = "sweep", shape.threads, -(-n // shape.rows)
             macros = tuple(f"{label.upper()}={value}" for label, value in shape._asdict().items())
-        blocks = max(1, min(groups, self.processors * max(1, 1024 // threads), device.PARTIALS // (8 * (k + 1))))
+        macros = self.score(scores), *macros
+        most = device.most_partials(scores.shape, scores.itemsize)
+        blocks = min(groups, self.processors * self.resident(name, macros, threads), most)
         partial = self.xp.zeros((blocks, k + 1))
         rows = scores, np.int64(_stride(scores)), g, a, lse, partial, np.int64(n), np.int32(k)
-        self.launch(name, (self.score(scores), *macros), blocks, threads, rows)
+        self.launch(name, macros, blocks, threads, rows)
         self._total(partial, out)
 
     def scan(self, scores: Any, g: Any, width: Any, best: Any, label: Any, count: Any | None) -> None:

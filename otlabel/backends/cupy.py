@@ -49,6 +49,9 @@ class CuPy(cuda.Cuda):
     def address(self, array: Any) -> int:
         return array.data.ptr
 
+    def resident(self, name: str, macros: tuple[str, ...], threads: int) -> int:
+        return _resident(name, macros, threads, self.place.id)
+
     def launch(self, name: str, macros: tuple[str, ...], blocks: int, threads: int, arguments: Sequence[Any]) -> None:
         # A null pointer is an integer to CuPy.
         _kernel(name, macros)((blocks,), (threads,), tuple(np.intp(0) if a is None else a for a in arguments))
@@ -58,6 +61,12 @@ class CuPy(cuda.Cuda):
 def _kernel(name: str, macros: tuple[str, ...]) -> Any:
     options = ("--std=c++17", *(f"-D{macro}" for macro in macros))
     return cupy.RawModule(code=cuda.SOURCE, options=options).get_function(name)
+
+
+@functools.cache
+def _resident(name: str, macros: tuple[str, ...], threads: int, device_id: int) -> int:
+    occupancy = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor
+    return max(1, occupancy(_kernel(name, macros).kernel.ptr, threads, 0))
 
 
 def bias(features: Any, weight: Any, given: Any) -> Any:

@@ -21,7 +21,7 @@ from . import Survey as AnySurvey
 
 ROOM = 64 << 20  # bytes of lists that no one minds; those of one survey are alive at a time
 SHARE = 4  # lists may take one part in so many of the scores, if that is more
-PARTIALS = 48 << 20  # bytes of partial column sums, at most
+PARTIALS = 48 << 20  # bytes of partial column sums, at most, or one part in 32 of the scores
 CHUNK = 16 << 20  # bytes of a block of rows that is copied to the device, converted or computed there
 _SAMPLE = 4096  # rows that tell how long lists will be
 _ROW = 28  # bytes of a listed row, while lists are made: best, label, count, indptr
@@ -69,6 +69,8 @@ class Engine(Protocol):
 
     def zeros(self, length: int, dtype: str) -> Any: ...
 
+    def empty(self, length: int, dtype: str) -> Any: ...
+
     def empty_like_scores(self, scores: Any, length: int) -> Any: ...
 
     def joined(self, arrays: list[Any]) -> Any: ...
@@ -95,6 +97,12 @@ class Engine(Protocol):
 
     def cheapest(self, scores: Any, label: int) -> tuple[np.ndarray, np.ndarray]:
         """(k,) the least S_i,label - S_ij over the rows of scores, float64, and the first row that has it."""
+
+
+def most_partials(shape: tuple[int, int], itemsize: int) -> int:
+    """How many programs may have column sums of their own."""
+    n, k = shape
+    return max(1, max(PARTIALS, n * k * itemsize // 32) // (8 * (k + 1)))
 
 
 def out_of_memory(place: str, free: float, whole: float, error: Exception) -> MemoryError:
@@ -163,8 +171,8 @@ class Survey:
     def listing(self) -> float:
         if self._lists is not None:
             return 0.0
-        n = self._kernels.scores.shape[0]
-        return (1 / (n // _SAMPLE) if n > _SAMPLE else 0.0) + 2.0 * self._has_lists()
+        sampled = 1 / self._kernels.sampled if self._kernels.sampled > 1 else 0.0
+        return sampled + 2.0 * self._has_lists()
 
     @property
     def density(self) -> float:
@@ -204,10 +212,10 @@ class Survey:
         if self._fits is None:
             kernels, (n, k) = self._kernels, self._kernels.scores.shape
             entries = float(k)
-            if n > _SAMPLE:
+            if kernels.sampled > 1:
                 with kernels.engine.working():
                     width = kernels.engine.upload(np.array([self._width]))
-                    sample = kernels.scores.thinned(n // _SAMPLE)
+                    sample = kernels.scores.thinned(kernels.sampled)
                     entries = float(kernels.engine.download(kernels.scan(sample, self._g, width, True)[2]).mean())
             itemsize = kernels.scores.itemsize
             self._fits = n * (entries * (4 + itemsize) + _ROW) <= max(ROOM, n * k * itemsize / SHARE)
@@ -225,6 +233,8 @@ class Kernels:
         with engine.working():
             self.scores, self.engine, self.weights = Scores(scores, engine), engine, engine.upload(a)
         self.scale, self.largest = scale, largest
+        n, k = self.scores.shape
+        self.sampled = max(1, n // min(_SAMPLE, max(1, (1 << 22) // k)))  # one row in so many is looked at first
         self.blur = 2.0**-53 * largest * scale
 
     def rescaled(self, factor: float) -> Self:
@@ -237,7 +247,8 @@ class Kernels:
 
     def survey(self, g: np.ndarray, width: float, precise: bool) -> AnySurvey:
         with self.engine.working():
-            return Survey(self, g, width, precise or self._error(g) > _FINE)
+            float64 = self.scores.stored.itemsize == 8 or self._error(g) > _FINE
+            return Survey(self, g, width, precise or float64)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         with self.engine.working():
@@ -277,7 +288,7 @@ class Kernels:
     def sweep(self, g: Any, precise: bool) -> tuple[float, np.ndarray, Any]:
         """sum_i a_i logsumexp_i, c (k,), and on the device the logsumexp of the rows (n,)."""
         (n, k), engine = self.scores.shape, self.engine
-        lse, out = engine.zeros(n, "float64"), engine.zeros(k + 1, "float64")
+        lse, out = engine.empty(n, "float64"), engine.zeros(k + 1, "float64")
         for rows, block in self.scores.blocks():
             engine.sweep(block, g, self.weights[rows], lse[rows], out, precise)
         summed = engine.download(out)
@@ -289,8 +300,8 @@ class Kernels:
     def scan(self, scores: Scores, g: Any, width: Any, count: bool) -> tuple[Any, Any, Any]:
         """best, label and count of all rows of some scores."""
         n = scores.shape[0]
-        best, label = self.engine.zeros(n, "float64"), self.engine.zeros(n, "int64")
-        counts = self.engine.zeros(n, "int32") if count else None
+        best, label = self.engine.empty(n, "float64"), self.engine.empty(n, "int64")
+        counts = self.engine.empty(n, "int32") if count else None
         for rows, block in scores.blocks():
             self.engine.scan(block, g, width, best[rows], label[rows], None if counts is None else counts[rows])
         return best, label, counts
@@ -304,7 +315,7 @@ class Kernels:
     def _fill(self, block: Any, g: Any, width: Any, best: Any, counts: Any) -> tuple[Any, Any, Any]:
         indptr = self.engine.starts(counts)
         length = int(indptr[-1])
-        label, score = self.engine.zeros(length, "int32"), self.engine.empty_like_scores(block, length)
+        label, score = self.engine.empty(length, "int32"), self.engine.empty_like_scores(block, length)
         self.engine.fill(block, g, width, best, indptr, label, score)
         return indptr, label, score
 

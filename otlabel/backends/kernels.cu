@@ -114,8 +114,10 @@ sweep(const SCORE* scores, int64 stride, const double* g, const double* a, doubl
   load(next, scores, stride, first, n, k);
   for (int group = 1; first < n; first += step, group++) {
     float x[ROWS][VECTORS][WIDTH];
+    double weight[ROWS];  // asked for early: it is needed behind two barriers
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
+      weight[r] = first + r < n ? a[first + r] : 0.0;
       float top = NOTHING;
 #pragma unroll
       for (int v = 0; v < VECTORS; v++)
@@ -151,13 +153,12 @@ sweep(const SCORE* scores, int64 stride, const double* g, const double* a, doubl
       if (first + r >= n) break;
       float total = 0.0f;
       for (int w = 0; w < WARPS; w++) total += totals[r][w];
-      double weight = a[first + r];
       if (threadIdx.x == 0) {
         double row_lse = LN2 * ((double)top[r] + log_to_two(total));
         lse[first + r] = row_lse;
-        weighted += weight * row_lse;
+        weighted += weight[r] * row_lse;
       }
-      float share = (float)weight / total;
+      float share = __fdividef((float)weight[r], total);
 #pragma unroll
       for (int v = 0; v < VECTORS; v++)
 #pragma unroll

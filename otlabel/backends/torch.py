@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 from collections import deque
@@ -82,7 +83,8 @@ class Plain:
         if self.place.type != "cuda":
             yield from map(read, items)
             return
-        copying, working = torch.cuda.Stream(), torch.cuda.current_stream()
+        copying, working = self._copying, torch.cuda.current_stream()
+        copying.wait_stream(working)
         done: deque[torch.cuda.Event] = deque()
         previous: torch.Tensor | None = None
         for item in items:
@@ -99,6 +101,11 @@ class Plain:
         if previous is not None:
             yield previous
 
+    @functools.cached_property
+    def _copying(self) -> torch.cuda.Stream:
+        """One for all sweeps: memory and workspaces are kept by stream."""
+        return torch.cuda.Stream()
+
     def pick(self, scores: Any, rows: np.ndarray) -> torch.Tensor:
         place = scores.device if isinstance(scores, torch.Tensor) else None
         picked = scores[rows if place is None else torch.from_numpy(rows).to(place)]
@@ -112,6 +119,9 @@ class Plain:
 
     def zeros(self, length: int, dtype: str) -> torch.Tensor:
         return torch.zeros(length, dtype=getattr(torch, dtype), device=self.place)
+
+    def empty(self, length: int, dtype: str) -> torch.Tensor:
+        return torch.empty(length, dtype=getattr(torch, dtype), device=self.place)
 
     def empty_like_scores(self, scores: torch.Tensor, length: int) -> torch.Tensor:
         return torch.empty(length, dtype=scores.dtype, device=self.place)
@@ -188,7 +198,7 @@ def linear(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> 
     """features (m, d) @ weight (k, d).T + bias (k,), summed and kept in the dtype of the bias, without TF32."""
     if features.is_cuda and features.dtype == weight.dtype and features.dtype in (torch.float16, torch.bfloat16):
         return torch.mm(features, weight.T, out_dtype=bias.dtype) + bias
-    with _without_tf32():
+    with _without_tf32(), torch.autocast(features.device.type, enabled=False):
         return torch.addmm(bias, features.to(bias.dtype), weight.T.to(bias.dtype))
 
 

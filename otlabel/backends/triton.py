@@ -19,6 +19,7 @@ import triton.language as tl
 from . import device
 from .torch import Plain
 
+MEMORY, PROGRAM_MEMORY = 160 << 10, 96 << 10  # bytes that the programs of a multiprocessor share, and one of them
 WIDEST = 12_288  # labels whose scores a program's registers hold
 STINT = 64  # groups of rows that float32 adds up before float64 takes over
 EXACT = {"enable_fp_fusion": False}  # S/epsilon + g is rounded twice, as NumPy rounds it: ties stay ties
@@ -66,7 +67,7 @@ def _add(sums, columns, k, c):
     tl.store(sums + columns, tl.load(sums + columns, mask=there, other=0.0) + c.to(tl.float64), mask=there)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"], do_not_specialize_on_alignment=["a", "lse"])
 def sweep(
     scores,
     stride,
@@ -134,9 +135,23 @@ def sweep(
     tl.store(own + k, tl.load(own + k) + weighted)
 
 
-@triton.jit
-def sweep_wide(scores, stride, g, a, lse, partial, n, k, COLUMNS: tl.constexpr, ROWS: tl.constexpr, REAL: tl.constexpr):
+@triton.jit(do_not_specialize=["n"], do_not_specialize_on_alignment=["a", "lse"])
+def sweep_wide(
+    scores,
+    stride,
+    g,
+    a,
+    lse,
+    partial,
+    n,
+    k,
+    COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr,
+    REAL: tl.constexpr,
+    ALIGN: tl.constexpr,
+):
     """``sweep`` for any k, in any precision: twice over the columns of a few rows, the second time from the cache."""
+    k, stride = k * ALIGN, stride * ALIGN
     program = tl.program_id(0).to(tl.int64)
     own = partial + program * (k + 1)
     weighted = tl.zeros([], tl.float64)
@@ -161,7 +176,7 @@ def sweep_wide(scores, stride, g, a, lse, partial, n, k, COLUMNS: tl.constexpr, 
     tl.store(own + k, tl.load(own + k) + weighted)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["programs"])
 def total(partial, out, programs, length, COLUMNS: tl.constexpr, PROGRAMS: tl.constexpr):
     """out (length,) += the rows of partial (programs, length), in an order that is always the same."""
     columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
@@ -174,9 +189,21 @@ def total(partial, out, programs, length, COLUMNS: tl.constexpr, PROGRAMS: tl.co
     tl.store(out + columns, sums, mask=there)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"], do_not_specialize_on_alignment=["best", "label", "count"])
 def scan(
-    scores, stride, g, width, best, label, count, n, k, COLUMNS: tl.constexpr, ROWS: tl.constexpr, COUNT: tl.constexpr
+    scores,
+    stride,
+    g,
+    width,
+    best,
+    label,
+    count,
+    n,
+    k,
+    COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr,
+    ALIGN: tl.constexpr,
+    COUNT: tl.constexpr,
 ):
     """The best S/epsilon + g of each row, its first label, and how many lie within ``width`` of it, in float64.
 
@@ -184,6 +211,7 @@ def scan(
         width: (1,) float64, nats.
         best: (n,) float64, out. label: (n,) int64, out. count: (n,) int32, out, if COUNT.
     """
+    k, stride = k * ALIGN, stride * ALIGN
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     there = rows < n
     top = tl.full([ROWS], float("-inf"), tl.float64)
@@ -207,9 +235,24 @@ def scan(
         tl.store(count + rows, near, mask=there)
 
 
-@triton.jit
-def fill(scores, stride, g, width, best, indptr, label, score, n, k, COLUMNS: tl.constexpr, ROWS: tl.constexpr):
+@triton.jit(do_not_specialize=["n"], do_not_specialize_on_alignment=["best", "indptr", "label", "score"])
+def fill(
+    scores,
+    stride,
+    g,
+    width,
+    best,
+    indptr,
+    label,
+    score,
+    n,
+    k,
+    COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr,
+    ALIGN: tl.constexpr,
+):
     """Write what ``scan`` counted, row by row and ascending: its labels and scores, at indptr (n+1,) int64."""
+    k, stride = k * ALIGN, stride * ALIGN
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     there = rows < n
     bar = tl.load(best + rows, mask=there, other=0.0) - tl.load(width)
@@ -226,7 +269,7 @@ def fill(scores, stride, g, width, best, indptr, label, score, n, k, COLUMNS: tl
         place += tl.sum(counted, 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["m"], do_not_specialize_on_alignment=["indptr", "label", "score", "lse", "a"])
 def sweep_listed(
     indptr, label, score, g, lse, a, column_sums, partial, m, k, ENTRIES: tl.constexpr, ROWS: tl.constexpr
 ):
@@ -286,7 +329,7 @@ class Shape(NamedTuple):
         return min(255, 65536 // (32 * self.warps * self.per_processor))
 
 
-def sweep_shape(k: int) -> Shape:
+def sweep_shape(k: int, itemsize: int) -> Shape:
     """All columns in the registers of one program, 24 to 40 scores a thread, and the next rows on their way.
 
     Few warps and many scores a thread: what a row costs beside its scores, a thread pays once.
@@ -299,13 +342,22 @@ def sweep_shape(k: int) -> Shape:
     warps = triton.next_power_of_2(triton.cdiv(columns, 1280))
     resident = 16 if columns <= 24 * 32 * warps else 8  # warps of a multiprocessor: its registers hold no more
     rows = max(1, 1024 // triton.next_power_of_2(columns))
-    return Shape(head, tail, rows, warps, max(1, resident // warps), 4)
+    programs = max(1, resident // warps)
+    # A stage is a group of rows in shared memory.
+    stages = 1 + min(3, PROGRAM_MEMORY // (columns * rows * itemsize), MEMORY // (columns * rows * itemsize * programs))
+    return Shape(head, tail, rows, warps, programs, max(2, stages))
 
 
 def tile_shape(k: int) -> tuple[int, int]:
     """Columns and rows at a time of the kernels that go over the columns step by step, in 8 warps."""
     columns = min(1024, triton.next_power_of_2(max(k, 16)))
     return columns, max(1, 4096 // columns)
+
+
+def fill_shape(k: int) -> tuple[int, int]:
+    """The same for ``fill``, which needs more registers."""
+    columns, rows = tile_shape(k)
+    return columns // 2, rows
 
 
 class Triton(Plain):
@@ -315,22 +367,24 @@ class Triton(Plain):
 
     def sweep(self, scores, g, a, lse, out, precise) -> None:
         n, k = scores.shape
+        precise = precise or scores.dtype == torch.float64
         wide = precise or k > WIDEST
-        shape = sweep_shape(k)
+        shape = sweep_shape(k, scores.itemsize)
         columns, rows = tile_shape(k)
-        per_processor = 4 if wide else shape.per_processor
-        programs = self._programs(n, rows if wide else shape.rows, per_processor, device.PARTIALS // (8 * (k + 1)))
+        programs = min(
+            triton.cdiv(n, rows if wide else shape.rows),
+            self._processors() * (2 if wide else shape.per_processor),
+            device.most_partials(scores.shape, scores.itemsize),
+        )
         partial = torch.zeros(programs, k + 1, dtype=torch.float64, device=self.place)
-        stride = scores.stride(0)
+        align, layout = _layout(scores)
+        arguments = *layout, g, a, lse, partial, n, k // align
         if wide:
             real = tl.float64 if precise else tl.float32
-            sweep_wide[(programs,)](
-                *(scores, stride, g, a, lse, partial, n, k), COLUMNS=columns, ROWS=rows, REAL=real, num_warps=8
-            )
+            sweep_wide[(programs,)](*arguments, COLUMNS=columns, ROWS=rows, REAL=real, ALIGN=align, num_warps=8)
         else:
-            align = math.gcd(16, k, stride)
             sweep[(programs,)](
-                *(scores, stride // align, g, a, lse, partial, n, k // align),
+                *arguments,
                 HEAD=shape.head,
                 TAIL=shape.tail,
                 ROWS=shape.rows,
@@ -343,16 +397,23 @@ class Triton(Plain):
         total[(triton.cdiv(k + 1, 32),)](partial, out, programs, k + 1, COLUMNS=32, PROGRAMS=64)
 
     def scan(self, scores, g, width, best, label, count) -> None:
-        self._by_tile(scan, scores, g, width, best, label, count, COUNT=count is not None)
+        self._by_tile(scan, tile_shape, scores, g, width, best, label, count, COUNT=count is not None)
 
     def fill(self, scores, g, width, best, indptr, label, score) -> None:
-        self._by_tile(fill, scores, g, width, best, indptr, label, score)
+        self._by_tile(fill, fill_shape, scores, g, width, best, indptr, label, score)
 
-    def _by_tile(self, kernel, scores, *rest, **options) -> None:
+    def _by_tile(self, kernel, shape, scores, *rest, **options) -> None:
         n, k = scores.shape
-        columns, rows = tile_shape(k)
+        columns, rows = shape(k)
+        align, layout = _layout(scores)
         kernel[(triton.cdiv(n, rows),)](
-            *(scores, scores.stride(0), *rest, n, k), COLUMNS=columns, ROWS=rows, num_warps=8, **options, **EXACT
+            *(*layout, *rest, n, k // align),
+            COLUMNS=columns,
+            ROWS=rows,
+            ALIGN=align,
+            num_warps=8,
+            **options,
+            **EXACT,
         )
 
     def sweep_listed(self, lists, g, lse, a, out) -> None:
@@ -360,7 +421,7 @@ class Triton(Plain):
         m, k = len(a), len(g) - 1
         entries = triton.next_power_of_2(max(1, min(128, len(label) // m)))
         rows = max(1, 256 // entries)
-        programs = self._programs(m, rows, 8, 1 << 16)
+        programs = min(triton.cdiv(m, rows), 8 * self._processors())
         sums = torch.zeros(k, dtype=torch.int64, device=self.place)
         partial = torch.empty(programs, dtype=torch.float64, device=self.place)
         sweep_listed[(programs,)](*(indptr, label, score, g, lse, a, sums, partial, m, k), ENTRIES=entries, ROWS=rows)
@@ -368,8 +429,12 @@ class Triton(Plain):
         out[k:] = 0.0
         total[(1,)](partial, out[k:], programs, 1, COLUMNS=1, PROGRAMS=1024)
 
-    def _programs(self, n: int, rows: int, per_processor: int, most: int) -> int:
-        """As many as the device runs at a time, but none without rows."""
+    def _processors(self) -> int:
         on_gpu = self.place.type == "cuda"
-        processors = torch.cuda.get_device_properties(self.place).multi_processor_count if on_gpu else 2
-        return max(1, min(triton.cdiv(n, rows), per_processor * processors, most))
+        return torch.cuda.get_device_properties(self.place).multi_processor_count if on_gpu else 2
+
+
+def _layout(scores: torch.Tensor) -> tuple[int, tuple[torch.Tensor, int]]:
+    """By how much k and stride are divided, so that the compiler knows it divides them; scores and stride, divided."""
+    align = math.gcd(16, scores.shape[1], scores.stride(0))
+    return align, (scores, scores.stride(0) // align)

@@ -15,9 +15,10 @@ from otlabel.backends import triton as kernels
 architecture, score, k = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 matrix = {"scores": "*" + score, "stride": "i64", "g": "*fp64"}
 sweep = matrix | {"a": "*fp64", "lse": "*fp64", "partial": "*fp64", "n": "i64", "k": "i32"}
-shape, (columns, rows) = kernels.sweep_shape(k), kernels.tile_shape(k)
+shape, (columns, rows) = kernels.sweep_shape(k, 4 if score == "fp32" else 2), kernels.tile_shape(k)
 cut = {"HEAD": shape.head, "TAIL": shape.tail, "ROWS": shape.rows, "STINT": kernels.STINT, "STAGES": shape.stages}
-tiled = {"COLUMNS": columns, "ROWS": rows}
+tiled = {"COLUMNS": columns, "ROWS": rows, "ALIGN": 8}
+filled = tiled | {"COLUMNS": kernels.fill_shape(k)[0]}
 jobs = {
     "sweep": (sweep, cut | {"ALIGN": 8}, shape.warps),
     "sweep_wide": (sweep, tiled | {"REAL": tl.float64}, 8),
@@ -42,7 +43,7 @@ jobs = {
             "n": "i64",
             "k": "i32",
         },
-        tiled,
+        filled,
         8,
     ),
     "sweep_listed": (
@@ -62,6 +63,8 @@ jobs = {
         4,
     ),
 }
+if score == "fp64":
+    del jobs["sweep"]  # float64 scores are swept in float64, by sweep_wide
 for name, (signature, constants, warps) in jobs.items():
     options = {"num_warps": warps} | ({"maxnreg": shape.registers} if name == "sweep" else {})
     aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(signature.values()) if kind[0] == "*"}
@@ -74,5 +77,7 @@ for name, (signature, constants, warps) in jobs.items():
     code = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
     with open(f"{sys.argv[4]}/{name}.cubin", "wb") as file:
         file.write(code.asm["cubin"])
+    if name == "sweep":
+        print(code.metadata.shared)
     with open(f"{sys.argv[4]}/{name}.ptx", "w") as file:
         file.write(code.asm["ptx"])

@@ -135,6 +135,7 @@ inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline unsigned long long atomicAdd(unsigned long long* sum, unsigned long long value) { return *sum += value, *sum - value; }
 inline float power_of_two(float x) { return std::exp2(x); }
 inline float log_to_two(float x) { return std::log2(x); }
+inline float __fdividef(float x, float y) { return x / y; }
 inline double __dmul_rn(double x, double y) { volatile double product = x * y; return product; }
 inline double __dadd_rn(double x, double y) { return x + y; }
 inline float __uint_as_float(unsigned bits) { float x; std::memcpy(&x, &bits, 4); return x; }

@@ -40,6 +40,9 @@ class OnHost(cuda.Cuda):
     def address(self, array):
         return array.ctypes.data
 
+    def resident(self, name, macros, threads):
+        return 2
+
     def launch(self, name, macros, blocks, threads, arguments):
         values = [argument.ctypes.data if isinstance(argument, np.ndarray) else argument for argument in arguments]
         library(name, macros)(blocks, threads, *(None if value is None else int(value) for value in values))
