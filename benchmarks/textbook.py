@@ -30,9 +30,13 @@ def potentials(scores: np.ndarray, epsilon: float, stop: float = 0.1, max_iterat
     return g - g.mean(), iteration
 
 
-def potentials_on_device(scores, epsilon: float, dtype, stop: float = 0.1, max_iterations: int = 10_000):
-    """``potentials`` in torch, on the device of the scores and in the given precision."""
+def potentials_on_device(scores, epsilon: float, dtype, stop: float = 0.1, max_iterations: int = 10_000, limit=30.0):
+    """``potentials`` in torch, on the device of the scores and in the given precision; ``limit`` in seconds."""
+    import time
+
     import torch
+
+    end = time.perf_counter() + limit
 
     n, k = scores.shape
     power = scores.to(dtype)
@@ -45,7 +49,7 @@ def potentials_on_device(scores, epsilon: float, dtype, stop: float = 0.1, max_i
         new = (1.0 / n) / (power @ column)
         done = iteration % CHECK == 0 and bool((row / new - 1).abs().sum() < stop)
         row = new
-        if done:
+        if done or time.perf_counter() > end:
             break
     g = torch.log(column).double().cpu().numpy()
     return g - g.mean(), iteration

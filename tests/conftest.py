@@ -50,8 +50,17 @@ def put_on_gpu(backend: str, scores: np.ndarray) -> object:
         import torch
 
         if torch.cuda.is_available():
-            return torch.from_numpy(scores.copy()).cuda()
+            return torch.from_numpy(np.array(scores, order="K")).cuda()
     return scores
+
+
+def sweeps_in_float32(backend: str) -> bool:
+    """Whether the first sweeps are float32's: on a GPU, and where its kernels run on the CPU."""
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1"
+    return backend == "cupy"
 
 
 @pytest.fixture(params=BACKENDS)
@@ -62,6 +71,14 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         load, names = backends.load, backends.names
         monkeypatch.setattr(backends, "load", lambda name: on_host if name == "cupy" else load(name))
         monkeypatch.setattr(backends, "names", lambda: (*names(), "cupy"))
+    if request.param == "torch" and sweeps_in_float32("torch"):
+        import torch
+
+        from otlabel.backends import torch as backend_torch
+
+        if torch.cuda.is_available():  # arrays in host memory are streamed to it, as pinned ones are
+            place = torch.device("cuda", torch.cuda.current_device())
+            monkeypatch.setattr(backend_torch, "_place", lambda scores: place)
     return request.param
 
 

@@ -27,12 +27,12 @@ def test_kernels_compile_without_spills(architecture, score, itemsize):
     assert all(usage.registers <= 64 and usage.stack <= 16 for usage in used.values()), used
     for k in (128, 1000, 1001, 3000, 10_000):
         shape = cuda.sweep_shape(k, k, itemsize, 0)
-        if shape is None:
+        if shape is None or score == "double":  # those are swept in float64, in two passes
             continue
         macros = tuple(f"{name.upper()}={value}" for name, value in shape._asdict().items())
         code = nvrtc.compile_cuda(cuda.SOURCE, (f"SCORE={score}", *macros), architecture)
         (usage,) = nvrtc.usage(code).values()
-        assert usage.stack <= 16, (k, shape, usage)
+        assert usage.stack == 0, (k, shape, usage)
         assert usage.registers <= 65536 // shape.threads, (k, shape, usage)
         if shape.width * itemsize == 16:
             loads = re.findall(r"LDG\.E\.128", nvrtc.instructions(code))

@@ -126,6 +126,21 @@ def test_linear_scores_use_no_tf32_and_leave_the_setting_alone(generator, monkey
         matmul.fp32_precision = before
 
 
+def test_linear_scores_are_float32_under_autocast_too(generator):
+    features, weight = (torch.randn(n, 8, generator=generator).to(PLACE) for n in (40, 4))
+    scores = otlabel.LinearScores(features, weight)
+    with torch.autocast(PLACE.type, dtype=torch.bfloat16):
+        assert torch.equal(scores[:10], scores.of(features[:10]))
+        assert scores[:10].dtype == torch.float32
+
+
+def test_indices_out_of_range_are_an_error_of_the_host(generator):
+    result = otlabel.assign(torch.randn(40, 4, generator=generator).to(PLACE))
+    with pytest.raises(IndexError):
+        result.plan([40])
+    assert result.plan([39]).shape == (1, 4)
+
+
 def test_parts_of_linear_scores_belong_together(generator):
     features = torch.randn(40, 8, generator=generator).to(PLACE)
     with pytest.raises(ValueError, match=r"weight must be where the features are, torch on .*, got ndarray"):
@@ -156,10 +171,12 @@ def test_out_of_memory_says_what_is_needed(monkeypatch, generator):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: pinned memory that is streamed to it")
 def test_pinned_scores_are_streamed(generator, monkeypatch):
+    monkeypatch.setattr(_arrays, "HOST", {"cpu"})
     monkeypatch.setattr(device, "CHUNK", 1 << 12)
     scores = torch.randn(3000, 20, generator=generator)
     streamed = otlabel.assign(scores.pin_memory(), backend="torch")
     assert streamed.labels.device.type == "cpu"
+    assert streamed._kernels[0].engine.place.type == "cuda"
     assert torch.equal(streamed.labels, otlabel.assign(scores).labels)
 
 
