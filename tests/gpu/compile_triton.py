@@ -11,6 +11,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from otlabel.backends import triton as kernels
+from otlabel.backends import triton_kernels
 
 architecture, score, k = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 matrix = {"scores": "*" + score, "stride": "i64", "g": "*fp64"}
@@ -69,7 +70,7 @@ for name, (signature, constants, warps) in jobs.items():
     options = {"num_warps": warps} | ({"maxnreg": shape.registers} if name == "sweep" else {})
     aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(signature.values()) if kind[0] == "*"}
     source = ASTSource(
-        fn=getattr(kernels, name),
+        fn=getattr(triton_kernels, name),
         signature=signature | dict.fromkeys(constants, "constexpr"),
         constexprs=constants,
         attrs=aligned,
