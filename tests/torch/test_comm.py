@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import oracle
 import pytest
+import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
 from conftest import SEED
@@ -153,6 +154,29 @@ def test_a_bad_shard_fails_every_process_alike(parts, fault):
     assert errors == [errors[0]] * len(errors)
     with pytest.raises(ValueError, match=FAULTS[fault].format(len(errors))):
         raise ValueError(errors[0])
+
+
+def work_on_gpu(rank, size, folder):
+    torch.cuda.set_device(rank)
+    dist.init_process_group("nccl", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
+    scores, _, options = problem("large")
+    own = torch.from_numpy(scores[rows_of(rank, size, len(scores))]).cuda()
+    result = otlabel.assign(own, comm=TorchComm(), **options)
+    np.savez(folder / f"gpu {rank}.npz", labels=result.labels.cpu(), potentials=result.potentials)
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, or better several: NCCL")
+def test_gpus_agree_with_one_process(tmp_path):
+    size = torch.cuda.device_count()
+    processes.spawn(work_on_gpu, (size, tmp_path), nprocs=size)
+    found = [dict(np.load(tmp_path / f"gpu {rank}.npz")) for rank in range(size)]
+    scores, _, options = problem("large")
+    alone = otlabel.assign(scores, **options)
+    np.testing.assert_array_equal(np.concatenate([part["labels"] for part in found]), alone.labels)
+    for part in found:
+        np.testing.assert_array_equal(part["potentials"], found[0]["potentials"])
+    np.testing.assert_allclose(found[0]["potentials"], alone.potentials, rtol=0, atol=1e-7)
 
 
 def test_without_torch_distributed_it_says_what_to_do():
