@@ -54,15 +54,6 @@ def put_on_gpu(backend: str, scores: np.ndarray) -> object:
     return scores
 
 
-def sweeps_in_float32(backend: str) -> bool:
-    """Whether the first sweeps are float32's: on a GPU, and where its kernels run on the CPU."""
-    if backend == "torch":
-        import torch
-
-        return torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1"
-    return backend == "cupy"
-
-
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "cupy" and CUDA_ON_HOST:
@@ -71,7 +62,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         load, names = backends.load, backends.names
         monkeypatch.setattr(backends, "load", lambda name: on_host if name == "cupy" else load(name))
         monkeypatch.setattr(backends, "names", lambda: (*names(), "cupy"))
-    if request.param == "torch" and sweeps_in_float32("torch"):
+    if request.param == "torch":
         import torch
 
         from otlabel.backends import torch as backend_torch

@@ -16,7 +16,7 @@ triton = pytest.importorskip("triton", reason="torch has no Triton on this platf
 from otlabel.backends import triton as kernels  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
-SMALL = "not many and not 3000 and not 700"  # the interpreter is slow
+SMALL = "not many and not 3000 and not 700 and not 257"  # the interpreter is slow
 
 
 def interpreted(*arguments: str) -> subprocess.CompletedProcess:
@@ -32,7 +32,7 @@ def test_kernels_conform_under_the_interpreter():
 
 
 def test_whole_solves_under_the_interpreter():
-    chosen = "certified_by_an_independent or rows_of_weight_zero or labels_of_share_zero or heads_are_independent"
+    chosen = "certified_in_float64 or rows_of_weight_zero or labels_of_share_zero"
     done = interpreted(
         str(TESTS / "test_assign.py"), str(TESTS / "gpu" / "test_device.py"), "-k", chosen + " or bfloat16"
     )
@@ -42,8 +42,10 @@ def test_whole_solves_under_the_interpreter():
 COMPILE = Path(__file__).with_name("compile_triton.py")
 
 
-@pytest.mark.parametrize("architecture", [80, 90])
-@pytest.mark.parametrize(("score", "k"), [("fp16", 3000), ("fp32", 10_000), ("bf16", 1000), ("fp64", 8000)])
+@pytest.mark.parametrize(
+    ("architecture", "score", "k"),
+    [(80, "fp16", 3000), (80, "fp64", 8000), (90, "fp16", 3000), (90, "fp32", 10_000), (90, "bf16", 1000)],
+)
 def test_kernels_compile_without_spills(tmp_path, architecture, score, k):
     command = [sys.executable, str(COMPILE), str(architecture), score, str(k), str(tmp_path)]
     settings = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
