@@ -333,10 +333,10 @@ class Kernels:
 
     def _chunks(self, lengths: np.ndarray) -> Iterator[tuple[slice, Any]]:
         """The blocks of rows, cut where their lists would take more than ROOM."""
-        entry = 4 + self.scores.itemsize
+        most = max(1, ROOM // (4 + self.scores.itemsize))
         for rows, block in self.scores.blocks():
             ends = np.cumsum(lengths[rows])
-            cuts = np.searchsorted(ends, np.arange(ROOM // entry, ends[-1], ROOM // entry))
+            cuts = np.searchsorted(ends, np.arange(most, ends[-1], most))
             bounds = np.unique(np.concatenate([[0], cuts, [len(ends)]]))
             for start, stop in itertools.pairwise(bounds.tolist()):
                 yield slice(rows.start + start, rows.start + stop), block[start:stop]
