@@ -191,10 +191,11 @@ class SharedSurvey:
             log_c = np.where(c < TINY, log_c, np.log(c))
         self.swept = Sweep(float(shards.comm.all_reduce(np.array([swept.logsumexp]))[0]), c, log_c)
         self.cost = self._mean(local.cost)
+        self.rough = self._mean(local.rough) > 0  # in any process: all take the same steps
         self._list(local)
 
     def _list(self, local: Survey) -> None:
-        self._local, self.rough = local, local.rough
+        self._local = local
         self._known: dict[str, float] = {}
 
     @property
