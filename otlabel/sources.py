@@ -27,6 +27,10 @@ class LinearScores:
         features: (n, d), any float dtype; an array, or a tensor or CuPy array, which stays where it is.
         weight: (k, d), as in ``torch.nn.Linear``; where the features are.
         bias: (k,) or None.
+
+    Raises:
+        ValueError: shapes that do not fit, or a weight or bias that is elsewhere than the features.
+        TypeError: what holds no real numbers.
     """
 
     def __init__(self, features: Any, weight: Any, bias: Any = None):

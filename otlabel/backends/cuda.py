@@ -16,9 +16,10 @@ import numpy as np
 from . import device
 
 SOURCE = Path(__file__).with_name("kernels.cu").read_text()
-UNIT = 2.0**61  # as in kernels.cu
+# As in kernels.cu:
+UNIT = 2.0**61
 WARP = 32
-ROW_WARPS = 8
+ROW_WARPS = TOTAL_WARPS = 8
 WIDE_THREADS, GROUP = 256, 4
 MOST_HELD = 24  # scores of a row that a thread of `sweep` holds
 _NAMES = {"float64": "double", "float32": "float", "float16": "half", "bfloat16": "bfloat16"}
@@ -122,7 +123,6 @@ class Cuda:
 
     def sweep(self, scores: Any, g: Any, a: Any, lse: Any, out: Any, precise: bool) -> None:
         n, k = scores.shape
-        precise = precise or scores.itemsize == 8
         shape = None if precise else sweep_shape(k, _stride(scores), scores.itemsize, self.address(scores))
         macros: tuple[str, ...]
         if shape is None:
@@ -183,7 +183,7 @@ class Cuda:
     def _total(self, partial: Any, out: Any) -> None:
         programs, length = partial.shape
         arguments = partial, out, np.int32(programs), np.int32(length)
-        self.launch("total", (f"SCORE={_NAMES['float64']}",), -(-length // WARP), 8 * WARP, arguments)
+        self.launch("total", (f"SCORE={_NAMES['float64']}",), -(-length // WARP), TOTAL_WARPS * WARP, arguments)
 
 
 def _stride(scores: Any) -> int:

@@ -247,7 +247,8 @@ class Kernels:
 
     def survey(self, g: np.ndarray, width: float, precise: bool) -> AnySurvey:
         with self.engine.working():
-            float64 = self.scores.stored.itemsize == 8 or self._error(g) > _FINE
+            # What the caller keeps in float64 is not read in less.
+            float64 = self.scores.itemsize == 8 or self._error(g) > _FINE
             return Survey(self, g, width, precise or float64)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
