@@ -17,7 +17,7 @@ from .._arrays import home_of
 
 TINY = 1e-13  # a column sum below this is computed again, in the log domain
 _HOST = ("numba", "numpy")  # in order of preference for arrays in host memory
-_REQUIRES = {"numba": "numba", "numpy": "numpy", "torch": "torch", "cupy": "cupy-cuda13x"}
+REQUIRES = {"numba": "numba", "numpy": "numpy", "torch": "torch", "cupy": "cupy-cuda13x"}  # what pip installs for each
 
 
 class Sweep(NamedTuple):
@@ -105,7 +105,7 @@ class Kernels(Protocol):
 
 def names() -> tuple[str, ...]:
     """The backends whose libraries are installed, best first for arrays in host memory."""
-    return tuple(name for name in _REQUIRES if importlib.util.find_spec(name))
+    return tuple(name for name in REQUIRES if importlib.util.find_spec(name))
 
 
 def infer(scores: Any) -> str:
@@ -116,12 +116,12 @@ def infer(scores: Any) -> str:
 
 def load(name: str) -> ModuleType:
     """The backend's module, imported now."""
-    if name not in _REQUIRES:
-        raise ValueError(f"backend must be 'auto' or one of {', '.join(map(repr, _REQUIRES))}, got {name!r}.")
+    if name not in REQUIRES:
+        raise ValueError(f"backend must be 'auto' or one of {', '.join(map(repr, REQUIRES))}, got {name!r}.")
     if name not in names():
         extra = f", or pip install 'otlabel[{name}]'" if name not in _HOST else ""
         raise ImportError(
-            f"backend {name!r} needs {name}, which is not installed: pip install {_REQUIRES[name]}{extra}."
+            f"backend {name!r} needs {name}, which is not installed: pip install {REQUIRES[name]}{extra}."
         )
     return importlib.import_module(f"{__name__}.{name}")
 

@@ -1,0 +1,114 @@
+"""Scores to measure on: from a file, or what a classifier gives to a long-tailed mixture, seeded, at any size.
+
+Items of the mixture are noisy copies of k unit centres in 64 dimensions; the share of centre j falls like 1/(j + k/10).
+Scores are the inner products with all centres, times a sharpness: like the logits of a network trained on the mixture.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DIMENSIONS = 64
+REGIMES = {
+    "first": (1.0, 1.0),  # a random network: scores say little
+    "broad": (3.0, 1.0),  # hundreds of labels carry a row
+    "peaked": (12.0, 0.5),  # a few labels carry a row
+}  # (sharpness, noise): the length of the noise vector relative to the centre's
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where scores come from; every process that needs them makes them from this."""
+
+    name: str
+    n: int
+    k: int
+    dtype: str
+    regime: str = ""  # of the mixture, or
+    path: str = ""  # of a file
+    seed: int = 0
+
+    def load(self) -> np.ndarray:
+        """(n, k) scores in memory, that can only be read."""
+        if self.path:
+            scores = np.ascontiguousarray(read(Path(self.path))).astype(self.dtype, copy=False)
+        else:
+            scores = mixture(self.n, self.k, self.regime, self.seed, np.dtype(self.dtype))
+        scores.flags.writeable = False
+        return scores
+
+
+def made(regime: str, n: int, k: int, dtype: str = "float32", seed: int = 0) -> Source:
+    """Scores of the mixture."""
+    return Source(f"mixture {regime}", n, k, dtype, regime=regime, seed=seed)
+
+
+def stored(path: Path, dtype: str | None = None) -> Source:
+    """Scores of a file, of the file's own type or another."""
+    scores = read(path)
+    return Source(path.name, *scores.shape, dtype or scores.dtype.name, path=str(path.absolute()))
+
+
+def read(path: Path) -> np.ndarray:
+    """The (n, k) array of an .npy file, or the one called "logits", or the only one, of an .npz.
+
+    Raises:
+        ValueError: no such array, or not a matrix of finite numbers.
+    """
+    try:
+        file = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} must be an .npy or .npz file of numbers: {error}") from None
+    if isinstance(file, np.ndarray):
+        scores = file
+    else:
+        with file:
+            name = "logits" if "logits" in file.files else file.files[0]
+            if name != "logits" and len(file.files) > 1:
+                raise ValueError(
+                    f"{path} must hold one array, or one called logits; it holds {', '.join(file.files)}."
+                )
+            scores = file[name]
+    if scores.ndim != 2 or scores.dtype.kind not in "fiu" or not np.isfinite(scores.sum(dtype=np.float64)):
+        raise ValueError(
+            f"{path} must hold a matrix of finite scores, a row an item, got {scores.dtype} {scores.shape}."
+        )
+    return scores
+
+
+def mixture(n: int, k: int, regime: str, seed: int = 0, dtype: Any = np.float32) -> np.ndarray:
+    """(n, k) scores, made a block of rows at a time."""
+    sharpness, noise = REGIMES[regime]
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(k, DIMENSIONS)).astype(np.float32)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    share = 1.0 / (np.arange(k) + k / 10)
+    scores = np.empty((n, k), dtype=dtype)
+    for start in range(0, n, 1 << 14):
+        rows = slice(start, min(start + (1 << 14), n))
+        count = rows.stop - rows.start
+        own = rng.choice(k, size=count, p=share / share.sum())
+        items = centres[own] + noise / np.sqrt(DIMENSIONS) * rng.normal(size=(count, DIMENSIONS)).astype(np.float32)
+        scores[rows] = sharpness * (items.astype(np.float32) @ centres.T)
+    return scores
+
+
+def mixture_on_device(n: int, k: int, regime: str, place, seed: int = 0):
+    """(n, k) float16 scores of the same kind, made on a torch device with its own random numbers."""
+    import torch
+
+    sharpness, noise = REGIMES[regime]
+    generator = torch.Generator(place).manual_seed(seed)
+    centres = torch.nn.functional.normalize(torch.randn(k, DIMENSIONS, generator=generator, device=place))
+    share = 1.0 / (torch.arange(k, device=place) + k / 10)
+    scores = torch.empty(n, k, dtype=torch.float16, device=place)
+    for rows in torch.split(scores, 1 << 16):
+        own = torch.multinomial(share, len(rows), replacement=True, generator=generator)
+        wiggle = torch.randn(len(rows), DIMENSIONS, generator=generator, device=place)
+        torch.mul((centres[own] + noise / DIMENSIONS**0.5 * wiggle) @ centres.T, sharpness, out=rows)
+    return scores
