@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,9 +10,12 @@ from typing import NamedTuple
 from rich.table import Table
 
 from .process import Row
-from .tables import problem
+from .tables import is_own, problem
 
 SWEEPS = 1.01  # sweeps are counted, not timed: more than rounding may do is a change
+WITNESSES = 4  # peers it takes to tell how the machine changed between the files
+ROUNDS = 3  # processes of a row that it takes to tell slower from unlucky: one may be slow from start to end
+NOISE = 3.0  # spreads of the peers
 
 
 class Line(NamedTuple):
@@ -19,53 +23,84 @@ class Line(NamedTuple):
 
     method: str
     problem: tuple
-    time: float | None  # median of B / median of A
-    low: float | None  # the quickest run of B / the slowest of A
-    high: float | None  # the slowest of B / the quickest of A
-    sweeps: float | None
     verdict: str
-    regression: bool
+    regression: bool = False
+    time: float | None = None  # median of B / median of A
+    low: float | None = None  # the quickest run of B / the slowest of A
+    high: float | None = None  # the slowest of B / the quickest of A
+    sweeps: float | None = None
 
 
-def compare(before: Sequence[Row], after: Sequence[Row], margin: float) -> list[Line]:
-    """A line for each method and problem of either file.
+class Machine(NamedTuple):
+    """How much longer everything took in B that has not changed: the peers, where they are of the same version."""
 
-    Slower means: every run of B took longer than every run of A, by more than ``margin``; a single run on either side
-    proves nothing. Times of different machines or numbers of threads are shown and not judged; sweeps always are.
+    drift: float  # median of their ratios
+    spread: float  # of the ratios' logarithms: 1.4826 times the median deviation, a standard deviation's worth
+    witnesses: int
+
+
+def compare(before: Sequence[Row], after: Sequence[Row], margin: float) -> tuple[list[Line], Machine]:
+    """A line for each method and problem of either file, and what the peers say of the machine.
+
+    Slower means: every run of B took longer than every run of A, by more than ``margin``, and by more than NOISE times
+    the scatter of the peers' own ratios, both after the peers' median is divided out. Fewer than ROUNDS processes a row
+    prove nothing. Times of different machines or numbers of threads are shown and not judged; sweeps always are.
     """
     old, new = ({(row["method"], problem(row)): row for row in rows} for rows in (before, after))
+    both = [(old[key], new[key]) for key in old if key in new]
+    state = machine(both)
     lines = []
     for key in dict.fromkeys([*old, *new]):
-        if key not in new or key not in old:
-            lines.append(Line(*key, None, None, None, None, f"only in {'A' if key in old else 'B'}", False))
-            continue
-        lines.append(_line(key, old[key], new[key], margin))
-    return lines
+        if key in old and key in new:
+            lines.append(_line(key, old[key], new[key], margin, state))
+        else:
+            lines.append(Line(*key, f"only in {'A' if key in old else 'B'}"))
+    return lines, state
 
 
-def _line(key: tuple[str, tuple], a: Row, b: Row, margin: float) -> Line:
-    if a["status"] == "reached" and b["status"] != "reached":
-        return Line(*key, None, None, None, None, f"{b['status']} in B", True)
+def machine(pairs: Sequence[tuple[Row, Row]]) -> Machine:
+    """What rows of unchanged solvers say; with fewer than WITNESSES of them the machine is taken to be the same."""
+    logs = [
+        math.log(statistics.median(b["seconds"]) / statistics.median(a["seconds"]))
+        for a, b in pairs
+        if not is_own(a) and a["seconds"] and b["seconds"] and _others(a) == _others(b)
+    ]
+    if len(logs) < WITNESSES:
+        return Machine(1.0, 0.0, len(logs))
+    drift = statistics.median(logs)
+    return Machine(math.exp(drift), 1.4826 * statistics.median(abs(log - drift) for log in logs), len(logs))
+
+
+def _others(row: Row) -> dict[str, str]:
+    return {name: version for name, version in row["versions"].items() if name != "otlabel"}
+
+
+def _line(key: tuple[str, tuple], a: Row, b: Row, margin: float, state: Machine) -> Line:
     if b["status"] != "reached":
-        return Line(*key, None, None, None, None, f"{b['status']} in B, {a['status']} in A", False)
+        lost = a["status"] == "reached"
+        return Line(
+            *key, f"{b['status']} in B" if lost else f"{a['status']} in A, {b['status']} in B", lost and is_own(b)
+        )
     sweeps = b["sweeps"] / a["sweeps"] if a.get("sweeps") and b.get("sweeps") else None
     if not a["seconds"]:
-        return Line(*key, None, None, None, sweeps, f"reached in B, {a['status']} in A", False)
+        return Line(*key, f"{a['status']} in A, reached in B", sweeps=sweeps)
     low, high = min(b["seconds"]) / max(a["seconds"]), max(b["seconds"]) / min(a["seconds"])
     time = statistics.median(b["seconds"]) / statistics.median(a["seconds"])
-    if sweeps is not None and sweeps > SWEEPS:
-        verdict, regression = "more sweeps", True
+    limit = max(math.log(1 + margin), NOISE * state.spread)
+    if sweeps is not None and sweeps > SWEEPS and is_own(b):
+        verdict = "more sweeps"
     elif any(a[name] != b[name] for name in ("cpu", "threads", "gpus")):
-        verdict, regression = "other machine: time not judged", False
-    elif min(len(a["seconds"]), len(b["seconds"])) < 2:
-        verdict, regression = "one run: noise unknown", False
-    elif low > 1 + margin:
-        verdict, regression = "slower", True
-    elif high < 1 - margin:
-        verdict, regression = "faster", False
+        verdict = "other machine: time not judged"
+    elif min(a["rounds"], b["rounds"]) < ROUNDS:
+        verdict = f"fewer than {ROUNDS} rounds: noise unknown"
+    elif min(math.log(low / state.drift) - math.log(1 + margin), math.log(time / state.drift) - limit) > 0:
+        verdict = "slower"
+    elif max(math.log(high / state.drift) + math.log(1 + margin), math.log(time / state.drift) + limit) < 0:
+        verdict = "faster"
     else:
-        verdict, regression = "within noise", False
-    return Line(*key, time, low, high, sweeps, verdict, regression)
+        verdict = "within noise"
+    worse = is_own(b) and verdict in ("more sweeps", "slower")
+    return Line(*key, verdict, worse, time, low, high, sweeps)
 
 
 def table(lines: Sequence[Line]) -> Table:
@@ -88,3 +123,14 @@ def table(lines: Sequence[Line]) -> Table:
             style=style,
         )
     return out
+
+
+def summary(lines: Sequence[Line], state: Machine) -> str:
+    """The last lines of the report."""
+    worse = f"{len(lines)} rows, {sum(line.regression for line in lines)} worse"
+    if state.witnesses < WITNESSES:
+        return f"{worse}; fewer than {WITNESSES} peers in both files: the machine is taken to be as quick in both"
+    return (
+        f"{worse}; {state.witnesses} rows of peers took {state.drift:.2f} times as long in B, "
+        f"give or take {100 * math.expm1(state.spread):.0f} %: that is the machine"
+    )

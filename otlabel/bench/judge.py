@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -42,11 +43,14 @@ def judge(scores: np.ndarray, epsilon: float, g: np.ndarray | None, labels: np.n
             best = float(top.sum())
             plan = np.exp(exponent - top)
             c = (plan / plan.sum(axis=1, keepdims=True)).sum(axis=0)
+        assert own is not None  # potentials or labels: every answer has one of them
         return c, np.bincount(own, minlength=k), float(x[np.arange(len(x)), own].sum()), best
 
     height = max(1, BLOCK // k)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        c, sizes, score, best = (sum(parts) for parts in zip(*pool.map(block, range(0, n, height)), strict=True))
+        parts = list(pool.map(block, range(0, n, height)))
+    c, sizes = (np.sum(of_blocks, axis=0) for of_blocks in ([p[0] for p in parts], [p[1] for p in parts]))
+    score, best = math.fsum(part[2] for part in parts), math.fsum(part[3] for part in parts)
     error = bound = None
     if g is not None:
         error = float(np.abs(c / n - 1 / k).sum())

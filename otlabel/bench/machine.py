@@ -114,7 +114,7 @@ def commit() -> str | None:
 
 
 def read_seconds(array: np.ndarray, repeats: int = 9) -> float:
-    """The median time of one read of an array by all cores: a maximum over its bits, which nothing but memory limits."""
+    """The median time of one read of an array by all cores: a maximum over its bits, limited by memory alone."""
     parts = np.array_split(array.reshape(-1).view(np.uint16), threads())
     times = []
     with ThreadPoolExecutor(len(parts)) as pool:

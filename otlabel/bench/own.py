@@ -21,7 +21,7 @@ ROUNDINGS: tuple[Rounding, ...] = ("argmax", "balanced")
 def methods() -> dict[str, Peer]:
     """Everything that can be measured, by name; whether it is installed is another question."""
     own = [
-        Peer(f"otlabel {backend} {rounding}", None, None, rounding == "balanced", adapter(backend, rounding))
+        Peer(f"otlabel {backend} {rounding}", None, None, rounding == "balanced", "", adapter(backend, rounding))
         for backend in backends.REQUIRES
         for rounding in ROUNDINGS
     ]
@@ -40,9 +40,7 @@ def adapter(backend: str, rounding: Rounding) -> Adapter:
         def solve(scores: Any = placed) -> Answer:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", otlabel.ConvergenceWarning)
-                result = otlabel.assign(
-                    scores, epsilon=task.epsilon, tol=task.tol, rounding=rounding, backend=backend
-                )
+                result = otlabel.assign(scores, epsilon=task.epsilon, tol=task.tol, rounding=rounding, backend=backend)
             gap = None if rounding == "argmax" else float(result.gap)
             return Answer(result.potentials, _on_host(result.labels), float(result.n_sweeps), gap)
 
@@ -67,7 +65,9 @@ def _placed(scores: np.ndarray, backend: str) -> Any:
 
 
 def _on_host(labels: Any) -> np.ndarray:
-    return labels if isinstance(labels, np.ndarray) else labels.get() if hasattr(labels, "get") else labels.cpu().numpy()
+    return (
+        labels if isinstance(labels, np.ndarray) else labels.get() if hasattr(labels, "get") else labels.cpu().numpy()
+    )
 
 
 def _cupy_has_a_device() -> bool:

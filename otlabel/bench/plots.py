@@ -49,7 +49,9 @@ def times(rows: Sequence[Row], path: Path) -> None:
         axis.grid(axis="x", alpha=0.3)
         first = group[0]
         axis.set_title(f"{first['scores']}, {first['n']:,} x {first['k']:,}", fontsize=10)
-        axis.set_xlabel(f"seconds: plans to an L1 error of {first['tol']:g}; below the line, balanced labels", fontsize=8)
+        axis.set_xlabel(
+            f"seconds: plans to an L1 error of {first['tol']:g}; below the line, balanced labels", fontsize=8
+        )
     _save(figure, path)
 
 

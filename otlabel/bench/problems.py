@@ -51,7 +51,8 @@ def made(regime: str, n: int, k: int, dtype: str = "float32", seed: int = 0) -> 
 def stored(path: Path, dtype: str | None = None) -> Source:
     """Scores of a file, of the file's own type or another."""
     scores = read(path)
-    return Source(path.name, *scores.shape, dtype or scores.dtype.name, path=str(path.absolute()))
+    n, k = scores.shape
+    return Source(path.name, n, k, dtype or scores.dtype.name, path=str(path.absolute()))
 
 
 def read(path: Path) -> np.ndarray:
@@ -70,9 +71,7 @@ def read(path: Path) -> np.ndarray:
         with file:
             name = "logits" if "logits" in file.files else file.files[0]
             if name != "logits" and len(file.files) > 1:
-                raise ValueError(
-                    f"{path} must hold one array, or one called logits; it holds {', '.join(file.files)}."
-                )
+                raise ValueError(f"{path} must hold one array, or one called logits; it holds {', '.join(file.files)}.")
             scores = file[name]
     if scores.ndim != 2 or scores.dtype.kind not in "fiu" or not np.isfinite(scores.sum(dtype=np.float64)):
         raise ValueError(

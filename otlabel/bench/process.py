@@ -31,7 +31,8 @@ from .problems import Source
 
 Row = dict[str, Any]
 
-LATE = 1.3, 0.3  # a solve that does not look at the clock is killed after cap * the first + the second, seconds
+READ = "read"  # the method that only reads the scores
+LATE = 1.5, 0.3  # a solve that does not look at the clock is killed after cap * the first + the second, seconds
 STARTING = 600.0  # seconds for imports, scores, compiling
 PRELOADED = {
     None: ("numpy", "scipy.sparse", "scipy.optimize", "numba", "otlabel.bench.process"),
@@ -47,7 +48,7 @@ PRELOADED = {
 class Job:
     """What a row is about."""
 
-    method: str  # of ``methods()``; "read" for one read of the scores
+    method: str  # of ``methods()``, or READ
     source: Source
     epsilon: float
     tol: float
@@ -73,7 +74,7 @@ def measure(job: Job) -> Row:
     kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(kind)
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, send), daemon=True)
+    process = context.Process(target=_work, args=(job, send), daemon=True)  # type: ignore[attr-defined]
     process.start()
     send.close()
     row: Row = {"status": "failed", "note": "the process ended without a word", "seconds": []}
@@ -110,7 +111,7 @@ def _facts(job: Job) -> Row:
         "epsilon": job.epsilon,
         "tol": job.tol,
         "cap": job.cap,
-        "balances": job.method != "read" and methods()[job.method].balances,
+        "balances": job.method != READ and methods()[job.method].balances,
         "gigabytes": source.n * source.k * np.dtype(source.dtype).itemsize / 1e9,
     }
 
@@ -122,7 +123,7 @@ def _work(job: Job, send: Connection) -> None:
         with open(os.devnull, "w") as null, contextlib.redirect_stderr(null), contextlib.redirect_stdout(null):
             try:
                 scores = job.source.load()
-                if job.method == "read":
+                if job.method == READ:
                     row = {"status": "reached", "note": "", "seconds": [machine.read_seconds(scores)]}
                 else:
                     row = _solves(job, scores, send)
@@ -133,7 +134,7 @@ def _work(job: Job, send: Connection) -> None:
 
 def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
     patience = job.cap * LATE[0] + LATE[1]
-    fingerprint = zlib.crc32(scores)
+    fingerprint = zlib.crc32(scores.data)
     task = Task(scores, job.epsilon, job.tol, job.cap)
     send.send(("loaded", {}, STARTING))
     start = time.perf_counter()
@@ -160,7 +161,7 @@ def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
         "peak_mib": peak,
     }
     reached = exact and (answer.gap is None or close) if balances else close
-    if zlib.crc32(scores) != fingerprint:
+    if zlib.crc32(scores.data) != fingerprint:
         return row | {"status": "failed", "note": "it changed the scores it was given"}
     if not reached:
         lost = answer.potentials is not None and not np.isfinite(answer.potentials).all()

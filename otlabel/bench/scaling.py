@@ -38,19 +38,14 @@ def slopes(rows: Sequence[Row], n: int, k: int) -> list[Slope]:
     found = []
     for quantity, value in QUANTITIES.items():
         for size, other, fixed in (("n", "k", k), ("k", "n", n)):
-            points = {
-                row[size]: value(row) for row in rows if row["status"] == "reached" and row[other] == fixed
-            }
-            points = {at: height for at, height in sorted(points.items()) if height}
-            if len(points) < 2:
+            line = sorted((row[size], value(row) or 0.0) for row in rows if row["seconds"] and row[other] == fixed)
+            sizes, values = [at for at, height in line if height], [height for _, height in line if height]
+            if len(sizes) < 2:
                 continue
-            at, height = np.log(list(points)), np.log(np.array(list(points.values()), dtype=float))
-            line = linregress(at, height)
-            error = float(line.stderr) if len(points) > 2 else float("nan")
-            found.append(
-                Slope(quantity, size, fixed, list(points), [float(h) for h in points.values()], float(line.slope), error,
-                      float(np.exp(line.intercept)))
-            )  # fmt: skip
+            fit = linregress(np.log(sizes), np.log(values))
+            error = float(fit.stderr) if len(sizes) > 2 else float("nan")
+            factor = float(np.exp(fit.intercept))
+            found.append(Slope(quantity, size, fixed, sizes, values, float(fit.slope), error, factor))
     return found
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,10 @@ from . import machine
 from .own import ROUNDINGS, methods, usable
 from .peers import PEERS
 from .problems import REGIMES, Source, made
-from .process import Job, Row, measure, preload
+from .process import READ, Job, Row, measure, preload
 
 FORMAT = 1
-OVERVIEW = 6400, 200  # n, k: small enough for three regimes of everything in less than a minute on two cores
+OVERVIEW = 5120, 160  # n, k: three regimes of everything in less than a minute on two cores
 
 
 def own_methods(backends: Iterable[str], roundings: Iterable[str] = ROUNDINGS) -> list[str]:
@@ -41,49 +43,72 @@ def solve(
     enough: float = float("inf"),
 ) -> list[Job]:
     """The methods on one problem, and what one read of its scores takes."""
-    return [Job(name, source, epsilon, tol, cap, repeat, enough) for name in ("read", *names)]
+    return [Job(name, source, epsilon, tol, cap, repeat, enough) for name in (READ, *names)]
 
 
-def scaling(regime: str, ns: Sequence[int], ks: Sequence[int], dtype: str, name: str, cap: float, repeat: int) -> list[Job]:
+def scaling(
+    regime: str, ns: Sequence[int], ks: Sequence[int], dtype: str, name: str, cap: float, repeat: int
+) -> list[Job]:
     """One method at growing n and the middle k, and at growing k and the middle n."""
-    n, k = sorted(ns)[len(ns) // 2], sorted(ks)[len(ks) // 2]
-    shapes = dict.fromkeys([*((each, k) for each in sorted(ns)), *((n, each) for each in sorted(ks))])
-    return [
-        job for shape in shapes for job in solve(made(regime, *shape, dtype), [name], 1 / 25, 1e-4, cap, repeat)
-    ]
+    n, k = middle(ns), middle(ks)
+    shapes = dict.fromkeys([*((each, k) for each in ns), *((n, each) for each in ks)])
+    return [job for shape in shapes for job in solve(made(regime, *shape, dtype), [name], 1 / 25, 1e-4, cap, repeat)]
+
+
+def middle(sizes: Sequence[int]) -> int:
+    return sorted(sizes)[len(sizes) // 2]
 
 
 def run(
     jobs: Sequence[Job],
-    command: str,
+    rounds: int,
     facts: dict[str, Any],
     json_file: Path | None,
     tell: Callable[[Job, int], None],
 ) -> list[Row]:
-    """Measure the jobs one after the other; rows describe themselves and are on disk as soon as they are there.
+    """Measure the jobs in turn, ``rounds`` times over: a machine's moods last for seconds, and the spread of a row's
+    runs should know them. Rows describe themselves and are on disk as soon as they are there.
 
     Args:
-        facts: of the machine, for every row.
-        tell: called with each job and its number before it begins.
+        facts: for every row.
+        tell: called before each of len(jobs) * rounds measurements with the job and the number of those done.
+
+    Raises:
+        RuntimeError: scores could not be made or read.
     """
-    preload({methods()[job.method].package for job in jobs if job.method != "read"} | _libraries(jobs))
-    rows: list[Row] = []
-    read: float | None = None
-    for number, job in enumerate(jobs):
+    preload({methods()[job.method].package for job in jobs if job.method != READ} | _torch(jobs))
+    rows: dict[Job, Row] = {}
+    reads: dict[Source, list[float]] = {}
+    for number, (_, job) in enumerate(itertools.product(range(rounds), jobs)):
         tell(job, number)
+        before = rows.get(job)
+        if before is not None and before["status"] != "reached":
+            continue  # it was not there in time, and will not be
         row = measure(job)
-        if job.method == "read":
-            read = row["seconds"][0] if row["status"] == "reached" else None
-            if read is None:
-                raise RuntimeError(f"the scores could not be made: {row['note']}")
+        if job.method == READ:
+            if row["status"] != "reached":
+                raise RuntimeError(f"the scores could not be had: {row['note']}")
+            reads.setdefault(job.source, []).extend(row["seconds"])
             continue
-        rows.append({"command": command} | row | {"read_seconds": read} | facts)
+        rows[job] = _merged(before, row) | {"read_seconds": statistics.median(reads[job.source])} | facts
         if json_file is not None:
-            write(json_file, rows)
-    return rows
+            write(json_file, list(rows.values()))
+    return list(rows.values())
 
 
-def _libraries(jobs: Iterable[Job]) -> set[str | None]:
+def _merged(before: Row | None, row: Row) -> Row:
+    """A row with the runs of the rounds before."""
+    if before is None or row["status"] != "reached":
+        return row
+    highest = [each["peak_mib"] for each in (before, row) if each.get("peak_mib") is not None]
+    return row | {
+        "seconds": before["seconds"] + row["seconds"],
+        "warmup": min(before.get("warmup", 0.0), row.get("warmup", 0.0)),
+        "peak_mib": max(highest, default=None),
+    }
+
+
+def _torch(jobs: Iterable[Job]) -> set[str | None]:
     return {"torch" for job in jobs if job.method.startswith("otlabel torch")}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Sequence
-
 from typing import Any
 
 from rich.console import Console
@@ -46,8 +45,8 @@ def results(rows: Sequence[Row]) -> Table:
     """Plans first, then labels that are exactly balanced; the quickest on top."""
     first = rows[0]
     title = (
-        f"{first['scores']}: {first['n']:,} items, {first['k']:,} labels, {first['dtype']}, epsilon {first['epsilon']:g}; "
-        f"one read of the scores {1e3 * first['read_seconds']:.2g} ms"
+        f"{first['scores']}: {first['n']:,} items, {first['k']:,} labels, {first['dtype']}, "
+        f"epsilon {first['epsilon']:g}; one read of the scores {1e3 * first['read_seconds']:.2g} ms"
     )
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None, header_style="dim")
     table.add_column("method", no_wrap=True)
@@ -59,9 +58,9 @@ def results(rows: Sequence[Row]) -> Table:
         if not group:
             continue
         table.add_row(Text(kind, style="italic"))
-        own = [statistics.median(row["seconds"]) for row in group if _is_own(row) and row["seconds"]]
+        own = [statistics.median(row["seconds"]) for row in group if is_own(row) and row["seconds"]]
         for row in group:
-            style = "bold green" if _is_own(row) else "" if row["status"] == "reached" else "dim"
+            style = "bold green" if is_own(row) else "" if row["status"] == "reached" else "dim"
             table.add_row(*_cells(row, min(own, default=None), best), style=style)
     return table
 
@@ -99,7 +98,7 @@ def _rank(row: Row) -> tuple:
     return ORDER.index(row["status"]), quickest, row.get("error") or 0.0
 
 
-def _is_own(row: Row) -> bool:
+def is_own(row: Row) -> bool:
     return row["method"].startswith("otlabel ")
 
 

@@ -11,7 +11,12 @@ CHECK = 10  # iterations between two looks at SeLa's stopping rule
 
 
 def scalings(
-    power: Any, *, tol: float | None = None, stop: float = 0.1, max_iterations: int = 10_000, limit: float = float("inf")
+    power: Any,
+    *,
+    tol: float | None = None,
+    stop: float = 0.1,
+    max_iterations: int = 10_000,
+    limit: float = float("inf"),
 ) -> tuple[Any, int]:
     """Sinkhorn-Knopp as SeLa states it (Asano et al., 2020, eq. 8): scale rows and columns of P**lambda in turn.
 
