@@ -22,12 +22,18 @@ test: setup
 	$(RUN)/mkdocs build --strict --quiet --site-dir .site
 	$(RUN)/python -m pytest
 
+# Settings for OpenBLAS from outside are dropped, as otlabel-bench does: they may be for other processors.
+CLEAN = env $(foreach name,$(filter OPENBLAS_%,$(.VARIABLES)),-u $(name))
+RESULTS = benchmarks/results/$(1)_$$($(RUN)/python -m otlabel.bench.machine).json
+
 bench: setup
-	$(RUN)/python -m pytest benchmarks -q --benchmark-json=benchmarks/results/solver.json
-	$(RUN)/python benchmarks/performance_table.py benchmarks/results/solver.json
+	$(CLEAN) $(RUN)/python -m pytest benchmarks -q -m 'not smoke' --benchmark-json=$(call RESULTS,solver)
+	$(RUN)/otlabel-bench overview --json $(call RESULTS,overview)
+	$(RUN)/python benchmarks/performance_table.py
 
 bench-imagenet: setup
-	$(RUN)/python benchmarks/imagenet.py
+	$(RUN)/otlabel-bench solve --n 1281167 --k 3000 --dtype float16 --cap 60 --rounds 1 --json $(call RESULTS,imagenet)
+	$(RUN)/python benchmarks/performance_table.py
 
 lint: setup
 	$(RUN)/ruff check --fix .

@@ -1,20 +1,36 @@
-"""Write the table of docs/performance.md from a pytest-benchmark JSON, so that the document cannot drift from it.
+"""Write the tables of docs/performance.md from the files in benchmarks/results, so that it cannot drift from them.
 
-python benchmarks/performance_table.py benchmarks/results/solver.json
+python benchmarks/performance_table.py
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import statistics
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from otlabel.bench import suite, tables
+
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- begin: benchmarks/performance_table.py -->", "<!-- end -->"
+RESULTS = Path(__file__).parent / "results"
+BLOCK = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def table(report: dict) -> str:
+def measured(path: Path) -> str:
+    """What otlabel-bench wrote."""
+    rows = suite.read_rows(path)
+    first = rows[0]
+    problems = (list(group) for _, group in itertools.groupby(rows, key=tables.problem))
+    versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
+    return "\n\n".join([*map(tables.markdown, problems), f"{machine(first['cpu'], first['threads'])} {versions}."])
+
+
+def solver(path: Path) -> str:
+    """What pytest-benchmark wrote."""
+    report = json.loads(path.read_text())
     lines = [
         "| scores | method | median seconds | sweeps | GB/s | L1 error | seconds / read | textbook / this |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
@@ -34,21 +50,24 @@ def table(report: dict) -> str:
             f"| {info['sweeps'] * info['gigabytes'] / seconds:.1f} | {info['error']:.0e} "
             f"| {seconds / info['read_seconds']:.0f} | {textbook[row['params']['scores']] / seconds:.1f} |"
         )
-    machine = report["machine_info"]
-    cpu, python = machine["cpu"], machine["python_version"]
-    lines += [
-        "",
-        f"{cpu.get('brand_raw', machine['processor'])}, {cpu.get('count', '?')} cores, Python {python}.",
-    ]
-    return "\n".join(lines)
+    cpu = report["machine_info"]["cpu"]
+    name = cpu.get("brand_raw", report["machine_info"]["processor"])
+    return "\n".join([*lines, "", machine(name, cpu.get("count", "?"))])
 
 
-def main() -> None:
-    report = json.loads(Path(sys.argv[1]).read_text())
-    before, rest = PAGE.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n{table(report)}\n{END}{after}")
+def machine(cpu: str, cores: object) -> str:
+    return f"{cpu}, {cores} cores."
+
+
+def page(text: str) -> str:
+    """The document with all its tables made anew, one of each kind for every machine that has results."""
+
+    def tables_of(kind: str) -> Iterator[str]:
+        for path in sorted(RESULTS.glob(f"{kind}_*.json")):
+            yield solver(path) if kind == "solver" else measured(path)
+
+    return BLOCK.sub(lambda block: f"{block[1]}{chr(10).join(tables_of(block[2]))}\n{block[3]}", text)
 
 
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(page(PAGE.read_text()))

@@ -6,27 +6,17 @@ Both use every core; medians of 7 runs, in one process. The potentials are solve
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
-from mixtures import REGIMES, mixture
 
 import otlabel
 from otlabel import backends
+from otlabel.bench import machine
+from otlabel.bench.problems import REGIMES, mixture
 
 EPSILON, WIDTH = 1 / 25, 16.0
-
-
-@numba.njit(nogil=True, fastmath=True)
-def total(x):
-    result = np.float32(0.0)
-    for i in range(x.size):
-        result += x[i]
-    return result
 
 
 def median_seconds(work, repeats: int = 7) -> float:
@@ -45,16 +35,13 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=3000)
     arguments = parser.parse_args()
     n, k = arguments.n, arguments.k
-    cores = os.cpu_count() or 1
-    print(f"{n:,} x {k:,}, {cores} cores")
+    print(f"{n:,} x {k:,}, {machine.threads()} cores")
     print("| regime | storage | read of float32, ms | sweep, ms | ratio |\n|---|---|---:|---:|---:|")
     for regime in REGIMES:
         half = mixture(n, k, regime, dtype=np.float16)
         single = half.astype(np.float32)
         g = otlabel.assign(half[: n // 5], epsilon=EPSILON, rounding="argmax", tol=1e-3).potentials
-        with ThreadPoolExecutor(cores) as pool:
-            parts = np.array_split(single.reshape(-1), cores)
-            read = median_seconds(lambda parts=parts, pool=pool: list(pool.map(total, parts)))
+        read = machine.read_seconds(single)
         for scores in (half, single):
             kernels = backends.load("numba").Kernels(
                 scores, 1 / EPSILON, np.full(n, 1 / n), float(np.abs(single).max())

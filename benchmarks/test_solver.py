@@ -7,60 +7,44 @@ to one read of the matrix in the same process. Threads are equal for all: NumPy'
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mixtures import mixture
-from textbook import potentials
 
 import otlabel
-from otlabel import backends
+from otlabel.bench import machine, textbook
+from otlabel.bench.judge import judge
+from otlabel.bench.problems import mixture, read
 
 LOGITS = os.environ.get("OTLABEL_BENCH_LOGITS")  # a folder with logits_*.npz, array `logits`: real scores to add
 EPSILON = 1 / 25
+SMOKE = "mixture broad 500 x 20"  # for the tests, so that nothing here goes stale
 MADE = {f"mixture {regime} 20,000 x 512": (20_000, 512, regime) for regime in ("first", "broad", "peaked")}
 REAL = {path.stem: path for path in sorted(Path(LOGITS).glob("logits_*.npz"))} if LOGITS else {}
-CASES = [*MADE, *REAL]
+CASES = [pytest.param(SMOKE, marks=pytest.mark.smoke), *MADE, *REAL]
 
 
 @pytest.fixture(scope="module", params=CASES)
 def scores(request):
+    if request.param == SMOKE:
+        return mixture(500, 20, "broad")
     if request.param in MADE:
         return mixture(*MADE[request.param])
-    with np.load(REAL[request.param], allow_pickle=False) as file:
-        return file["logits"].astype(np.float32)
-
-
-def read_seconds(scores: np.ndarray) -> float:
-    """The best of 5 sums over the matrix by every core: what one read costs."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    parts = np.array_split(scores.reshape(-1), os.cpu_count() or 1)
-    best = np.inf
-    with ThreadPoolExecutor(len(parts)) as pool:
-        for _ in range(5):
-            start = time.perf_counter()
-            list(pool.map(np.sum, parts))
-            best = min(best, time.perf_counter() - start)
-    return best
+    return read(REAL[request.param]).astype(np.float32)
 
 
 def describe(benchmark, scores: np.ndarray, g: np.ndarray, sweeps: float) -> None:
-    n, k = scores.shape
-    kernels = backends.load("numpy").Kernels(scores, 1 / EPSILON, np.full(n, 1 / n), float(np.abs(scores).max()))
-    c = kernels.survey(g, 0.0, True).swept.c
     benchmark.extra_info |= {
-        "n": n,
-        "k": k,
+        "n": scores.shape[0],
+        "k": scores.shape[1],
         "sweeps": round(float(sweeps), 1),
-        "error": float(np.abs(c - 1 / k).sum()),
-        "read_seconds": read_seconds(scores),
+        "error": judge(scores, EPSILON, g, None).error,
+        "read_seconds": machine.read_seconds(scores),
         "gigabytes": scores.nbytes / 1e9,
-        "otlabel": otlabel.__version__,
-        "numpy": np.__version__,
+        "versions": machine.versions(),
+        "commit": machine.commit(),
     }
 
 
@@ -86,5 +70,7 @@ def test_balanced_rounding(benchmark, scores):
 
 
 def test_textbook(benchmark, scores):
-    g, iterations = benchmark.pedantic(potentials, args=(scores, EPSILON), kwargs=dict(max_iterations=3000), rounds=1)
+    g, iterations = benchmark.pedantic(
+        textbook.potentials, args=(scores, EPSILON), kwargs=dict(max_iterations=3000), rounds=1
+    )
     describe(benchmark, scores, g, 2 * iterations)  # two matrix-vector products an iteration

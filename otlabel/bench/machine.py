@@ -25,10 +25,8 @@ POOLS = ("OMP", "OPENBLAS", "MKL", "NUMBA", "OTLABEL", "VECLIB_MAXIMUM", "BLIS")
 
 def about() -> dict[str, Any]:
     """What rows say about where they were measured."""
-    from cpuinfo import get_cpu_info
-
     return {
-        "cpu": get_cpu_info().get("brand_raw", platform.processor() or platform.machine()),
+        "cpu": cpu(),
         "cores": os.cpu_count(),
         "threads": threads(),
         "memory_gib": memory_gib(),
@@ -41,10 +39,16 @@ def about() -> dict[str, Any]:
     }
 
 
-def slug(facts: dict[str, Any]) -> str:
-    """The machine's name in file names: "intel-r-xeon-r-processor-2-threads"."""
-    words = re.sub(r"[^a-z0-9]+", "-", facts["cpu"].lower()).strip("-")
-    return f"{words}-{facts['threads']}-threads"
+def cpu() -> str:
+    """The processor's name for itself."""
+    from cpuinfo import get_cpu_info
+
+    return get_cpu_info().get("brand_raw", platform.processor() or platform.machine())
+
+
+def slug() -> str:
+    """This machine in file names: "intel-r-xeon-r-processor_2"."""
+    return f"{re.sub(r'[^a-z0-9]+', '-', cpu().lower()).strip('-')}_{threads()}"
 
 
 def threads() -> int:
@@ -128,3 +132,7 @@ def read_seconds(array: np.ndarray, repeats: int = 9) -> float:
 def bandwidth(size: int = 1 << 28) -> float:
     """GB/s of reading an array that no cache holds."""
     return size / 1e9 / read_seconds(np.ones(size // 4, dtype=np.float32))
+
+
+if __name__ == "__main__":
+    print(slug())

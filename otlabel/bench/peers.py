@@ -112,17 +112,19 @@ def _pot(task: Task, function: Callable[..., Any]) -> Callable[[], Answer]:
         done = log["niter"] + 1
         return Answer(g, sweeps=2 * done, capped=done == iterations)
 
-    # It cannot be told how long to take, only how many iterations: short runs say how long one is.
-    seconds = {}
-    for iterations in (1, 3, 11):
+    # It cannot be told how long to take, only how many iterations. Short runs say how long one is, with its share of
+    # the check that every tenth has; the very first is slow and says nothing.
+    def seconds(iterations: int) -> float:
         start = time.perf_counter()
         run(iterations)
-        seconds[iterations] = time.perf_counter() - start
-        if seconds[iterations] > task.cap / 4:
-            break
-    most = max(seconds)
-    one = max(seconds[most] - seconds[1] if most > 1 else seconds[1], 1e-6) / max(1, most - 1)
-    return lambda: run(max(2, int((task.cap - seconds[1]) / one)))
+        return time.perf_counter() - start
+
+    run(1)
+    none = seconds(1)
+    one = max(seconds(3) - none, 0.02 * none) / 2
+    if 10 * one < task.cap / 2:
+        one = max(seconds(11) - none, 0.1 * none) / 10
+    return lambda: run(max(2, int((task.cap - none) / one)))
 
 
 def ott(task: Task, **acceleration: Any) -> Callable[[], Answer]:
@@ -180,8 +182,8 @@ def ott_anderson(task: Task) -> Callable[[], Answer]:
 
 
 def geomloss(task: Task) -> Callable[[], Answer]:
-    """It has no stopping rule yet (0.3 reads ``tol`` and does nothing with it): the number of iterations is doubled until
-    the error is reached, before the clock starts."""
+    """It has no stopping rule yet (0.3 reads ``tol`` and does nothing with it): the number of iterations is doubled
+    until the error is reached, before the clock starts."""
     from geomloss import ot
 
     def run(iterations: int) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -41,28 +41,50 @@ def print_problems(rows: Sequence[Row], out: Console) -> None:
         out.print()
 
 
-def results(rows: Sequence[Row]) -> Table:
-    """Plans first, then labels that are exactly balanced; the quickest on top."""
-    first = rows[0]
-    title = (
-        f"{first['scores']}: {first['n']:,} items, {first['k']:,} labels, {first['dtype']}, "
-        f"epsilon {first['epsilon']:g}; one read of the scores {1e3 * first['read_seconds']:.2g} ms"
+HEADINGS = ("method", "seconds", "x", "sweeps", "GB/s", "reads", "MiB", "warm-up", "L1 error", "sizes", "gap")
+
+
+def title(row: Row) -> str:
+    return (
+        f"{row['scores']}: {row['n']:,} items, {row['k']:,} labels, {row['dtype']}, epsilon {row['epsilon']:g}; "
+        f"one read of the scores {1e3 * row['read_seconds']:.2g} ms"
     )
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None, header_style="dim")
-    table.add_column("method", no_wrap=True)
-    for heading in ("seconds", "x", "sweeps", "GB/s", "reads", "MiB", "warm-up", "L1 error", "sizes", "gap"):
-        table.add_column(heading, justify="right", no_wrap=True)
+
+
+def sections(rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[Row, list[str]]]]]:
+    """Of one problem: plans first, then labels that are exactly balanced; the quickest on top. Cells as in HEADINGS."""
     best = min((row["bound"] for row in rows if row.get("bound") is not None), default=None)
-    for balances, kind in ((False, f"plans, to an L1 error of {first['tol']:g}"), (True, "labels, exactly balanced")):
+    kinds = {False: f"plans, to an L1 error of {rows[0]['tol']:g}", True: "labels, exactly balanced"}
+    for balances, kind in kinds.items():
         group = sorted((row for row in rows if row["balances"] == balances), key=_rank)
-        if not group:
-            continue
+        own = min((statistics.median(row["seconds"]) for row in group if is_own(row) and row["seconds"]), default=None)
+        if group:
+            yield kind, [(row, _cells(row, own, best)) for row in group]
+
+
+def results(rows: Sequence[Row]) -> Table:
+    """A table for a terminal."""
+    table = Table(
+        title=title(rows[0]), title_justify="left", title_style="bold", pad_edge=False, box=None, header_style="dim"
+    )
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    for kind, group in sections(rows):
         table.add_row(Text(kind, style="italic"))
-        own = [statistics.median(row["seconds"]) for row in group if is_own(row) and row["seconds"]]
-        for row in group:
-            style = "bold green" if is_own(row) else "" if row["status"] == "reached" else "dim"
-            table.add_row(*_cells(row, min(own, default=None), best), style=style)
+        for row, cells in group:
+            table.add_row(*cells, style="bold green" if is_own(row) else "" if row["seconds"] else "dim")
     return table
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The same for a document."""
+    out = [f"{title(rows[0])}.", "", f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
+    for kind, group in sections(rows):
+        out.append(f"| *{kind}* |" + " |" * (len(HEADINGS) - 1))
+        for row, cells in group:
+            name = f"**{cells[0]}**" if is_own(row) else cells[0]
+            out.append(f"| {name} | {' | '.join(cell.strip() for cell in cells[1:])} |")
+    return "\n".join(out)
 
 
 def _cells(row: Row, own: float | None, best: float | None) -> list[str]:
