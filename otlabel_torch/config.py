@@ -28,10 +28,16 @@ class Config:
     A default of None is chosen for the images at hand; the values used are printed and written to config.yaml.
     """
 
-    data: Literal["digits", "folder"] = "digits"
-    """What to label: 1,797 scanned digits that come with scikit-learn, or a folder of images (see --root)."""
+    data: Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist"] = "digits"
+    """What to label: 1,797 scanned digits that come with scikit-learn, a folder of images, or a data set of
+    torchvision's (see --root)."""
     root: Path | None = None
-    """For --data folder: train/CLASS/IMAGE and, if there, val/CLASS/IMAGE. Classes are used for evaluation only."""
+    """For --data folder: images, or CLASS/IMAGE, or train/ and val/ with such inside. Classes are used for evaluation
+    only. For a data set: where torchvision keeps it."""
+    download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Let torchvision fetch the data set into --root if it is not there."""
+    skip_bad_images: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Leave files out that cannot be read as images, and list them in report.json, instead of stopping."""
     image_size: int | None = None
     """Side of the square images the network sees: the shorter side is resized to it, then the centre is cropped.
     Default: 16 for digits; for a folder the shorter side of its first image, at most 224."""

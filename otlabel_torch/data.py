@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,15 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
+from . import sets
+from .errors import DataError
+
 MIN_SIZE, MAX_SIZE = 8, 224
-
-
-class DataError(Exception):
-    """The images cannot be used; the message says which, why, and what to do."""
+FOLDERS = "a folder of images, or of folders of them for every class, or with train/ and val/ of such inside"
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Images:
 
     pixels: Tensor  # (n, 3, size, size) uint8
     paths: list[str]  # the identity of image i: labels are keyed by it
-    classes: Tensor  # (n,) int64 ground truth, for evaluation only
+    classes: Tensor | None  # (n,) int64 ground truth, for evaluation only
     class_names: list[str]
+    skipped: list[str] = field(default_factory=list)  # files that cannot be read, where that was allowed
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -46,8 +48,18 @@ class Images:
         return hashlib.sha256("\n".join(self.paths).encode()).hexdigest()
 
 
-def load(data: str, root: Path | None, image_size: int | None) -> tuple[Images, Images | None]:
-    """The training images and, if there are any, the validation images."""
+def load(
+    data: str, root: Path | None, image_size: int | None, *, download: bool = False, skip_bad: bool = False
+) -> tuple[Images, Images | None]:
+    """The training images and, if there are any, the validation images.
+
+    Args:
+        data: "digits", "folder", or a data set of ``sets.NAMES``.
+        root: the folder of images, or where torchvision keeps the data set.
+        image_size: side of the images, or None for that of the data.
+        download: let torchvision fetch the data set if ``root`` does not hold it.
+        skip_bad: leave files out that cannot be read, instead of raising.
+    """
     if image_size is not None and image_size < MIN_SIZE:
         raise DataError(
             f"--image-size must be at least {MIN_SIZE}, got {image_size}: the networks halve it three times."
@@ -55,14 +67,18 @@ def load(data: str, root: Path | None, image_size: int | None) -> tuple[Images, 
     if data == "digits":
         return _digits(16 if image_size is None else image_size), None
     if root is None:
-        raise DataError("--data folder needs --root DIR, a folder with train/CLASS/IMAGE inside.")
+        raise DataError(f"--data {data} needs --root DIR: {sets.WHERE.get(data, FOLDERS)}.")
+    if data != "folder":
+        train, test = (_resized(part, image_size) for part in sets.read(data, root, download))
+        return train, test
     if not root.is_dir():
         raise DataError(f"--root must be a folder, but {root} is not there.")
     train_root = root / "train" if (root / "train").is_dir() else root
-    train = _folder(train_root, image_size)
+    train = _folder(train_root, image_size, skip_bad)
     val_root = root / "val"
-    val = _folder(val_root, train.pixels.shape[-1]) if train_root != root and val_root.is_dir() else None
-    return train, None if val is None else _renumbered(val, train.class_names, root)
+    if train_root == root or not val_root.is_dir():
+        return train, None
+    return train, _renumbered(_folder(val_root, train.size, skip_bad), train, root)
 
 
 def _digits(size: int) -> Images:
@@ -75,29 +91,87 @@ def _digits(size: int) -> Images:
     return Images(pixels, paths, torch.from_numpy(digits.target).long(), [str(d) for d in digits.target_names])
 
 
-def _folder(root: Path, size: int | None) -> Images:
-    try:
-        listing = ImageFolder(root)
-    except FileNotFoundError as error:
-        raise DataError(f"{root} must hold a folder of images for every class: {error}") from None
-    paths = [Path(path) for path, _ in listing.samples]
+def _resized(part: sets.Part, size: int | None) -> Images:
+    """A data set's arrays at another size, if one is asked for."""
+    pixels = torch.from_numpy(part.pixels)
+    if size is not None and size != pixels.shape[-1]:
+        pixels = torch.cat([F.resize(some, [size, size], antialias=True) for some in pixels.split(1024)])
+    if pixels.shape[1] == 1:
+        pixels = pixels.expand(-1, 3, -1, -1).contiguous()
+    paths = [f"{part.name}/{i:06d}" for i in range(len(pixels))]
+    classes = None if part.classes is None else torch.from_numpy(part.classes).long()
+    return Images(pixels, paths, classes, part.class_names)
+
+
+def _folder(root: Path, size: int | None, skip_bad: bool) -> Images:
+    """root/CLASS/IMAGE, or images alone, in folders or not, if there is no folder for every one of them."""
+    flat = sorted(path for path in root.iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
+    targets: list[int] | None = None
+    class_names: list[str] = []
+    if flat:
+        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS and path.is_file())
+    else:
+        try:
+            listing = ImageFolder(root)
+        except FileNotFoundError as error:
+            raise DataError(f"{root} must hold images, or a folder of images for every class: {error}") from None
+        paths, targets, class_names = [Path(path) for path, _ in listing.samples], listing.targets, listing.classes
+    skipped: list[str] = []
+
+    def decoded(path: Path) -> Tensor | None:
+        try:
+            return _square(path, size)
+        except DataError as error:
+            if not skip_bad:
+                raise
+            skipped.append(str(error))
+            return None
+
     if size is None:
-        size = min(MAX_SIZE, *_read(paths[0]).size)
+        size = _first_size(paths, skip_bad)
     with ThreadPoolExecutor() as pool:
-        decoded = pool.map(lambda path: _square(path, size), paths)
-        bar = tqdm(decoded, total=len(paths), desc=f"decode {root.name}", unit="img", leave=False, disable=None)
-        pixels = torch.stack(list(bar))
-    names = [path.relative_to(root.parent if root.name in ("train", "val") else root).as_posix() for path in paths]
-    return Images(pixels, names, torch.tensor(listing.targets), listing.classes)
+        bar = tqdm(
+            pool.map(decoded, paths),
+            total=len(paths),
+            desc=f"decode {root.name}",
+            unit="img",
+            leave=False,
+            disable=None,
+        )
+        images = list(bar)
+    kept = [i for i, image in enumerate(images) if image is not None]
+    if not kept:
+        raise DataError(f"{root} must hold images, but none of its {len(paths)} files can be read.")
+    above = root.parent if root.name in ("train", "val") else root
+    return Images(
+        torch.stack([image for image in images if image is not None]),
+        [paths[i].relative_to(above).as_posix() for i in kept],
+        None if targets is None else torch.tensor([targets[i] for i in kept]),
+        class_names,
+        sorted(skipped),
+    )
 
 
-def _renumbered(val: Images, names: list[str], root: Path) -> Images:
+def _first_size(paths: list[Path], skip_bad: bool) -> int:
+    """The shorter side of the first image that can be read, at most MAX_SIZE."""
+    for path in paths:
+        try:
+            return min(MAX_SIZE, *_read(path).size)
+        except DataError:
+            if not skip_bad:
+                raise
+    raise DataError(f"none of the {len(paths)} files can be read as an image, {paths[0]} for one.")
+
+
+def _renumbered(val: Images, train: Images, root: Path) -> Images:
     """Validation classes by the numbers of the training classes; some may be missing, none may be new."""
-    unknown = sorted(set(val.class_names) - set(names))
+    if train.classes is None or val.classes is None:
+        return dataclasses.replace(val, classes=None, class_names=[])
+    unknown = sorted(set(val.class_names) - set(train.class_names))
     if unknown:
         raise DataError(f"{root}/val may only have classes of {root}/train, but it also has {', '.join(unknown[:5])}.")
-    number = torch.tensor([names.index(name) for name in val.class_names])
-    return dataclasses.replace(val, classes=number[val.classes], class_names=names)
+    number = torch.tensor([train.class_names.index(name) for name in val.class_names])
+    return dataclasses.replace(val, classes=number[val.classes], class_names=train.class_names)
 
 
 def _read(path: Path) -> Image.Image:

@@ -21,6 +21,7 @@ from .models import Network
 
 VERSION = otlabel.__version__
 BATCH = 128  # images: bounds the memory of the activations
+BLOCK = 1 << 14  # rows of scores in float64 at a time
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Labelling:
     """Labels of every image, keyed by its index, and how they were found."""
 
     labels: Tensor  # (n, heads) int64
+    confidence: Tensor  # (n, heads) float32: what the row of the plan gives to the label, of 1
     potentials: np.ndarray  # (heads, k)
     sweeps: float  # the most of any head
     seconds: float  # of the transport, the network's pass not counted
@@ -88,4 +90,35 @@ def solve(network: Network, hidden: Tensor, epsilon: float, rounding: Literal["b
     result = otlabel.assign(scores, k=network.k, epsilon=epsilon, rounding=rounding)
     seconds = time.perf_counter() - start
     sweeps = round(float(np.max(result.n_sweeps)), 1)
-    return Labelling(result.labels.T.contiguous(), result.potentials, sweeps, seconds, result.converged)
+    labels = result.labels.T.contiguous()
+    sure = confidence(scores, labels, result.potentials, epsilon)
+    return Labelling(labels, sure, result.potentials, sweeps, seconds, result.converged)
+
+
+def predict(network: Network, hidden: Tensor, potentials: np.ndarray, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Labels (n, heads) of images that were not part of the solve, free of capacities, and their confidence.
+
+    Args:
+        hidden: (n, width) inputs of the heads.
+        potentials: (heads, k) of the solve, docs/algorithm.md eq. (1).
+    """
+    scores = collect_scores(network, hidden)
+    shifted = (scores.double() / epsilon + torch.from_numpy(potentials)[:, None, :] for scores in scores.split(1))
+    labels = torch.cat([head.argmax(dim=2) for head in shifted]).T.contiguous()
+    return labels, confidence(scores, labels, potentials, epsilon)
+
+
+def confidence(scores: Tensor, labels: Tensor, potentials: np.ndarray, epsilon: float) -> Tensor:
+    """(n, heads) float32: the entry of each label in its row of the plan, rows summing to 1, eq. (1).
+
+    Args:
+        scores: (heads, n, k).
+        labels: (n, heads).
+    """
+    sure = torch.empty(labels.shape, dtype=torch.float32)
+    for head, g in enumerate(torch.from_numpy(potentials)):
+        for rows in torch.arange(len(labels)).split(BLOCK):
+            exponent = scores[head, rows].double() / epsilon + g
+            own = exponent.gather(1, labels[rows, head, None])[:, 0]
+            sure[rows, head] = torch.exp(own - exponent.logsumexp(dim=1)).float()
+    return sure

@@ -37,16 +37,32 @@ def epoch_line(record: dict[str, Any], epochs: int) -> str:
         if "changed" in record:
             parts.append(f"{100 * record['changed']:.1f} % changed")
             parts.append(f"NMI {record['nmi_previous']:.1f} to the previous")
-        parts.append(f"NMI {record['nmi_classes']:.1f} to the classes")
+        if "nmi_classes" in record:
+            parts.append(f"NMI {record['nmi_classes']:.1f} to the classes")
     return "  ".join(parts)
 
 
-def write_labels(path: Path, images: Images, labels: Tensor) -> None:
-    """labels.csv: index, path, and one column of labels a head."""
+def write_labels(path: Path, images: Images, labels: Tensor, confidence: Tensor) -> None:
+    """labels.csv: index, path, a column of labels a head, and one of how much of the plan's row each label has."""
+    heads = range(labels.shape[1])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "path"] + [f"head_{head}" for head in range(labels.shape[1])])
-    writer.writerows([i, path, *row] for i, (path, row) in enumerate(zip(images.paths, labels.tolist(), strict=True)))
+    writer.writerow(["index", "path", *(f"head_{head}" for head in heads), *(f"confidence_{head}" for head in heads)])
+    for i, (name, row, sure) in enumerate(zip(images.paths, labels.tolist(), confidence.tolist(), strict=True)):
+        writer.writerow([i, name, *row, *(f"{share:.4f}" for share in sure)])
+    write_text(path, text.getvalue())
+
+
+def write_sizes(path: Path, labels: Tensor, confidence: Tensor, k: int) -> None:
+    """sizes.csv: how many items each label of each head has, and how sure they are on average."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["head", "label", "size", "mean_confidence"])
+    for head in range(labels.shape[1]):
+        sizes = torch.bincount(labels[:, head], minlength=k)
+        sums = torch.bincount(labels[:, head], weights=confidence[:, head].double(), minlength=k)
+        for label, (size, total) in enumerate(zip(sizes.tolist(), sums.tolist(), strict=True)):
+            writer.writerow([head, label, size, f"{total / size:.4f}" if size else ""])
     write_text(path, text.getvalue())
 
 

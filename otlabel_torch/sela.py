@@ -18,7 +18,8 @@ from tqdm import tqdm
 from . import checkpoint, labelling
 from .augment import Augment
 from .config import Resolved
-from .data import DataError, Images
+from .data import Images
+from .errors import DataError
 from .metrics import agreement
 from .models import Network
 from .schedule import relabel_epochs
@@ -36,6 +37,7 @@ class State:
     images: str  # fingerprint of the images that the labels belong to
     epoch: int = 0  # epochs finished
     labels: Tensor | None = None  # (n, heads) int64
+    confidence: Tensor | None = None  # (n, heads) float32
     potentials: np.ndarray | None = None  # (heads, k)
     records: list[dict[str, Any]] = field(default_factory=list)  # metrics.jsonl
 
@@ -47,6 +49,7 @@ class State:
                 "optimiser": self.optimiser.state_dict(),
                 "epoch": self.epoch,
                 "labels": self.labels,
+                "confidence": self.confidence,
                 "potentials": None if self.potentials is None else torch.from_numpy(self.potentials),
                 "records": self.records,
                 "images": self.images,
@@ -61,7 +64,8 @@ class State:
             )
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
-        self.epoch, self.labels, self.records = saved["epoch"], saved["labels"], saved["records"]
+        self.epoch, self.records = saved["epoch"], saved["records"]
+        self.labels, self.confidence = saved["labels"], saved["confidence"]
         self.potentials = None if saved["potentials"] is None else saved["potentials"].numpy()
 
 
@@ -134,7 +138,7 @@ def _relabel(config: Resolved, state: State, images: Images, device: torch.devic
         record["nmi_previous"] = agreement(found.labels, state.labels)["nmi"]
     if images.classes is not None:
         record |= {f"{name}_classes": value for name, value in agreement(found.labels, images.classes).items()}
-    state.labels, state.potentials = found.labels, found.potentials
+    state.labels, state.confidence, state.potentials = found.labels, found.confidence, found.potentials
     return record
 
 

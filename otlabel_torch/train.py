@@ -20,17 +20,16 @@ from tqdm import tqdm
 
 from . import checkpoint, labelling, report, sela
 from .config import Config, Resolved, resolve
-from .data import DataError, Images, load
+from .data import Images, load
+from .errors import DataError, UsageError
 from .metrics import agreement, weighted_knn
 from .models import Network
 from .schedule import relabel_epochs
 
 PROGRAM = "python -m otlabel_torch.train"
-MADE = {"config.yaml", "metrics.jsonl", "labels.csv", "report.json", "clusters.png", "checkpoints"}  # what a run writes
-
-
-class UsageError(Exception):
-    """The options do not fit together, or do not fit the data."""
+MADE = {
+    "config.yaml", "metrics.jsonl", "labels.csv", "sizes.csv", "report.json", "clusters.png", "checkpoints",
+}  # fmt: skip  # what a run writes
 
 
 def main() -> None:
@@ -46,7 +45,9 @@ def main() -> None:
 def run(options: Config, console: Console) -> list[dict[str, Any]]:
     """The whole job; returns the rows of the closing table."""
     began = time.perf_counter()
-    train, test = load(options.data, options.root, options.image_size)
+    train, test = load(
+        options.data, options.root, options.image_size, download=options.download, skip_bad=options.skip_bad_images
+    )
     config = resolve(options, len(train), train.size)
     _check(config, len(train))
     device = pick_device(config.device)
@@ -64,12 +65,17 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
         highlight=False,
         soft_wrap=True,
     )
+    skipped = [*train.skipped, *(test.skipped if test else [])]
+    for line in skipped:
+        console.print(f"skipped: {line}", highlight=False, soft_wrap=True, markup=False)
 
     def save(state: sela.State) -> None:
         state.save(last)
         checkpoint.write_lines(config.out / "metrics.jsonl", state.records)
         if state.labels is not None:
-            report.write_labels(config.out / "labels.csv", train, state.labels)
+            assert state.confidence is not None
+            report.write_labels(config.out / "labels.csv", train, state.labels, state.confidence)
+            report.write_sizes(config.out / "sizes.csv", state.labels, state.confidence, config.k)
 
     def tell(record: dict[str, Any]) -> None:
         _say(report.epoch_line(record, config.epochs))
@@ -78,26 +84,37 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
         _say(f"resumed after epoch {state.epoch}")
         save(state)  # a kill may have come between the checkpoint and the files beside it
     sela.fit(config, train, device, state=state, after_epoch=save, report=tell)
-    rows = [_raw_pixels(config, train, test)]
-    rows.append(
-        _judge("untrained network", config, sela.start(config, train, device).network, None, train, test, device)
+    if state.labels is None:
+        save(state)  # --relabels 0: the untrained network is the result
+    else:
+        _write_clusters(config, state.labels[:, 0], state.confidence, train)
+    rows = [] if train.classes is None else _table(config, state, train, test, device, tell)
+    protocol = "kNN of the validation images" if test else "kNN leaves one out"
+    seconds = time.perf_counter() - began
+    checkpoint.write_json(
+        config.out / "report.json", _facts(config, train, test, protocol, seconds) | {"skipped": skipped, "rows": rows}
     )
+    if rows:
+        report.closing_table(rows, console, protocol)
+    console.print(f"done in {seconds:.0f} s: labels.csv, clusters.png, report.json in {config.out}", highlight=False)
+    return rows
+
+
+def _table(
+    config: Resolved, state: sela.State, train: Images, test: Images | None, device: torch.device, tell: sela.Report
+) -> list[dict[str, Any]]:
+    """The rows of the closing table: the method beside what it must beat."""
+    rows = [_raw_pixels(config, train, test)]
+    untrained = sela.start(config, train, device).network
+    rows.append(_judge("untrained network", config, untrained, None, train, test, device))
     if config.controls and config.relabels > 1:
         _say("control: the first labels, never updated")
         frozen = dataclasses.replace(config, relabels=1)
         control = sela.start(frozen, train, device)
         sela.fit(frozen, train, device, state=control, report=tell, name="control")
         rows.append(_judge("first labels, never updated", config, control.network, None, train, test, device))
-    if state.labels is None:
-        save(state)  # --relabels 0: the untrained network is the result
-    else:
+    if state.labels is not None:
         rows.append(_judge("SeLa", config, state.network, state.labels, train, test, device))
-        _write_clusters(config, state.network, state.labels[:, 0], train, device)
-    protocol = "kNN of the validation images" if test else "kNN leaves one out"
-    seconds = time.perf_counter() - began
-    checkpoint.write_json(config.out / "report.json", _facts(config, train, test, protocol, seconds) | {"rows": rows})
-    report.closing_table(rows, console, protocol)
-    console.print(f"done in {seconds:.0f} s: labels.csv, clusters.png, report.json in {config.out}", highlight=False)
     return rows
 
 
@@ -200,11 +217,9 @@ def _judge(
     return row | agreement(labels, train.classes)
 
 
-def _write_clusters(config: Resolved, network: Network, labels: Tensor, train: Images, device: torch.device) -> None:
-    hidden = labelling.collect_hidden(network, train, device)
-    probability = labelling.collect_scores(network, hidden)[0].softmax(dim=1)
-    path = config.out / "clusters.png"
-    report.write_clusters(path, train, labels, probability[torch.arange(len(labels)), labels])
+def _write_clusters(config: Resolved, labels: Tensor, confidence: Tensor | None, train: Images) -> None:
+    assert confidence is not None
+    report.write_clusters(config.out / "clusters.png", train, labels, confidence[:, 0])
 
 
 def _facts(config: Resolved, train: Images, test: Images | None, protocol: str, seconds: float) -> dict[str, Any]:

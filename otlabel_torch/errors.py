@@ -1,0 +1,9 @@
+"""What a user can mend: the message states the rule, what was found, and the remedy. Commands print it and end."""
+
+
+class DataError(Exception):
+    """The images or labels cannot be used."""
+
+
+class UsageError(Exception):
+    """The options do not fit together, or do not fit the data."""
