@@ -14,14 +14,14 @@ GROUP = 8
 
 
 class Augment:
-    """uint8 images (n, 3, s, s) -> float images of the same shape, randomly changed.
+    """uint8 images (n, 3, s, s) -> float images (n, 3, size, size), randomly changed.
 
     Photographs are changed as in the paper, but for less hue and crops of at least a fifth of the area. Scans of digits
     are not mirrored and hardly cropped, which would make other digits of them, but turned and slanted a little.
     """
 
     def __init__(self, size: int, *, scans: bool = False, group: int = GROUP):
-        self.group = group
+        self.size, self.group = size, group
         if scans:
             geometry = [
                 v2.RandomAffine(15, translate=(0.1, 0.1), scale=(0.9, 1.1), shear=7.5),
@@ -32,10 +32,12 @@ class Augment:
         self.transform = v2.Compose([*geometry, v2.RandomGrayscale(0.2), v2.ColorJitter(0.4, 0.4, 0.4, HUE)])
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        return normalise(torch.cat([self.transform(group) for group in pixels.split(self.group)]))
+        return normalise(torch.cat([self.transform(group) for group in pixels.split(self.group)]), self.size)
 
 
-def normalise(pixels: Tensor) -> Tensor:
-    """uint8 images -> float32 images with ImageNet's mean and spread, channels last in memory."""
+def normalise(pixels: Tensor, size: int) -> Tensor:
+    """uint8 images -> float32 images of that size with ImageNet's mean and spread, channels last in memory."""
+    if pixels.shape[-1] != size:
+        pixels = v2.functional.resize(pixels, [size, size], antialias=True)
     scaled = v2.functional.normalize(v2.functional.to_dtype(pixels, torch.float32, scale=True), list(MEAN), list(STD))
     return scaled.contiguous(memory_format=torch.channels_last)

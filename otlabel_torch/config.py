@@ -14,9 +14,13 @@ import yaml
 from .checkpoint import write_text
 from .models import Architecture
 
+Preset = Literal["digits", "cifar10", "cifar100", "svhn"]
+PRESETS = Path(__file__).parent / "presets"
+DataSet = Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist"]
 MIN_LABELS, MAX_LABELS = 10, 3000  # the latter is SeLa's best k on ImageNet
 ITEMS_PER_LABEL = 100  # where there are fewer than 300,000 images k is lowered to keep this many a label
 BATCH = 64
+NEVER_UPDATED = ("frozen", "random")  # assigners whose first labels stay
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,11 @@ class Config:
     A default of None is chosen for the images at hand; the values used are printed and written to config.yaml.
     """
 
-    data: Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist"] = "digits"
+    preset: Preset | None = None
+    """Start from a set-up of the paper's (or of this project's, for digits); what else is given here has precedence."""
+    print_config: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the configuration as YAML and end: with --preset, what that stands for."""
+    data: DataSet = "digits"
     """What to label: 1,797 scanned digits that come with scikit-learn, a folder of images, or a data set of
     torchvision's (see --root)."""
     root: Path | None = None
@@ -48,7 +56,7 @@ class Config:
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on from the last checkpoint in --out, with the configuration it was started with."""
     arch: Architecture = "convnet"
-    """The network, from random weights: four convolutions, or a ResNet of torchvision's."""
+    """The network, from random weights: four convolutions, SeLa's AlexNet, or a ResNet of torchvision's."""
     k: int | None = None
     """Labels of a head. Default: one for every 100 images, between 10 and 3000."""
     heads: int = 10
@@ -56,6 +64,9 @@ class Config:
     epsilon: float = 1 / 25
     """Temperature of the transport plan in units of the scores: 1/lambda of the paper. It shapes the labels of
     --rounding argmax only: balanced labels have the best total score, whatever the temperature."""
+    assigner: Literal["sinkhorn", "kmeans", "frozen", "random"] = "sinkhorn"
+    """Where labels come from: optimal transport; or, to compare with, k-means on the features with new heads each time
+    (DeepCluster's rule), transport's first labels never updated, or labels dealt at random."""
     rounding: Literal["balanced", "argmax"] = "balanced"
     """How the plan becomes labels: sizes exactly equal, or the paper's argmax of each row."""
     views: int = 4
@@ -70,7 +81,9 @@ class Config:
     batch_size: int | None = None
     """Images of a step. Default: 64, or all of them if there are fewer."""
     lr: float = 0.05
-    """Learning rate of SGD with momentum 0.9; falls to 0 along a cosine."""
+    """Learning rate of SGD with momentum 0.9; falls to 0 along a cosine, or see --lr-drops."""
+    lr_drops: tuple[int, ...] = ()
+    """Epochs at which the learning rate falls to a tenth, as in the paper, in the place of the cosine."""
     weight_decay: float = 1e-5
     """L2 penalty of the weights."""
     seed: int = 0
@@ -87,14 +100,17 @@ class Config:
     def plain(self) -> dict[str, Any]:
         """Fields as numbers and strings."""
         fields = dataclasses.asdict(self)
-        return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+        shown = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The configuration that ``save`` wrote."""
+        """The configuration that ``save`` wrote, or a preset; what is not named there has its default."""
         fields = yaml.safe_load(path.read_text())
         for name in ("root", "out"):
-            fields[name] = None if fields[name] is None else Path(fields[name])
+            if fields.get(name) is not None:
+                fields[name] = Path(fields[name])
+        fields["lr_drops"] = tuple(fields.get("lr_drops", ()))
         return cls(**fields)
 
 
@@ -115,7 +131,7 @@ def resolve(config: Config, n: int, size: int) -> Resolved:
         "image_size": size,
         "out": Path("runs") / f"{config.data}-{time.strftime('%Y%m%d-%H%M%S')}",
         "k": min(MAX_LABELS, max(MIN_LABELS, n // ITEMS_PER_LABEL), n),
-        "relabels": config.epochs,
+        "relabels": 1 if config.assigner in NEVER_UPDATED else config.epochs,
         "batch_size": min(BATCH, n),
     }
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}

@@ -43,6 +43,12 @@ class Images:
         return self.pixels.shape[-1]
 
     @property
+    def truth(self) -> Tensor:
+        """The classes, of images that have some."""
+        assert self.classes is not None
+        return self.classes
+
+    @property
     def fingerprint(self) -> str:
         """Of the paths in their order: labels of other images must not be taken for labels of these."""
         return hashlib.sha256("\n".join(self.paths).encode()).hexdigest()
@@ -92,9 +98,9 @@ def _digits(size: int) -> Images:
 
 
 def _resized(part: sets.Part, size: int | None) -> Images:
-    """A data set's arrays at another size, if one is asked for."""
+    """A data set's arrays, made smaller if that is asked for; larger they are made a batch at a time, when needed."""
     pixels = torch.from_numpy(part.pixels)
-    if size is not None and size != pixels.shape[-1]:
+    if size is not None and size < pixels.shape[-1]:
         pixels = torch.cat([F.resize(some, [size, size], antialias=True) for some in pixels.split(1024)])
     if pixels.shape[1] == 1:
         pixels = pixels.expand(-1, 3, -1, -1).contiguous()
@@ -117,18 +123,17 @@ def _folder(root: Path, size: int | None, skip_bad: bool) -> Images:
             raise DataError(f"{root} must hold images, or a folder of images for every class: {error}") from None
         paths, targets, class_names = [Path(path) for path, _ in listing.samples], listing.targets, listing.classes
     skipped: list[str] = []
+    side = _first_size(paths, skip_bad) if size is None else size
 
     def decoded(path: Path) -> Tensor | None:
         try:
-            return _square(path, size)
+            return _square(path, side)
         except DataError as error:
             if not skip_bad:
                 raise
             skipped.append(str(error))
             return None
 
-    if size is None:
-        size = _first_size(paths, skip_bad)
     with ThreadPoolExecutor() as pool:
         bar = tqdm(
             pool.map(decoded, paths),

@@ -42,7 +42,7 @@ def collect(network: Network, images: Images, device: torch.device) -> Tensor:
     batches = images.pixels.split(BATCH)
     bar = tqdm(batches, desc="features", unit="batch", leave=False, disable=None)
     with evaluating(network):
-        return torch.cat([network.features(normalise(batch.to(device))).cpu() for batch in bar])
+        return torch.cat([network.features(normalise(batch.to(device), network.size)).cpu() for batch in bar])
 
 
 @torch.no_grad()
@@ -60,7 +60,7 @@ def collect_hidden(
     with evaluating(network):
         for batch in bar:
             batch = batch.to(device)
-            inputs = (augment(batch) for _ in range(views)) if augment and views else (normalise(batch),)
+            inputs = (augment(batch) for _ in range(views)) if augment and views else (normalise(batch, network.size),)
             hidden.append(sum(network.hidden(network.features(view)) for view in inputs).cpu() / max(views, 1))
     return torch.cat(hidden)
 
@@ -100,25 +100,32 @@ def predict(network: Network, hidden: Tensor, potentials: np.ndarray, epsilon: f
 
     Args:
         hidden: (n, width) inputs of the heads.
-        potentials: (heads, k) of the solve, docs/algorithm.md eq. (1).
+        potentials: (heads, k) of the solve.
     """
     scores = collect_scores(network, hidden)
-    shifted = (scores.double() / epsilon + torch.from_numpy(potentials)[:, None, :] for scores in scores.split(1))
-    labels = torch.cat([head.argmax(dim=2) for head in shifted]).T.contiguous()
+    labels = torch.empty(scores.shape[1::-1], dtype=torch.int64)
+    for head, rows, exponent in _exponents(scores, potentials, epsilon):
+        labels[rows, head] = exponent.argmax(dim=1)
     return labels, confidence(scores, labels, potentials, epsilon)
 
 
 def confidence(scores: Tensor, labels: Tensor, potentials: np.ndarray, epsilon: float) -> Tensor:
-    """(n, heads) float32: the entry of each label in its row of the plan, rows summing to 1, eq. (1).
+    """(n, heads) float32: what each image's row of the plan gives to its label, rows summing to 1.
 
     Args:
         scores: (heads, n, k).
         labels: (n, heads).
     """
     sure = torch.empty(labels.shape, dtype=torch.float32)
-    for head, g in enumerate(torch.from_numpy(potentials)):
-        for rows in torch.arange(len(labels)).split(BLOCK):
-            exponent = scores[head, rows].double() / epsilon + g
-            own = exponent.gather(1, labels[rows, head, None])[:, 0]
-            sure[rows, head] = torch.exp(own - exponent.logsumexp(dim=1)).float()
+    for head, rows, exponent in _exponents(scores, potentials, epsilon):
+        own = exponent.gather(1, labels[rows, head, None])[:, 0]
+        sure[rows, head] = torch.exp(own - exponent.logsumexp(dim=1)).float()
     return sure
+
+
+def _exponents(scores: Tensor, potentials: np.ndarray, epsilon: float) -> Iterator[tuple[int, slice, Tensor]]:
+    """The plan's logarithm up to a constant a row, docs/algorithm.md eq. (1), in float64: head, rows, (rows, k)."""
+    for head, g in enumerate(torch.from_numpy(potentials)):
+        for start in range(0, scores.shape[1], BLOCK):
+            rows = slice(start, start + BLOCK)
+            yield head, rows, scores[head, rows].double() / epsilon + g

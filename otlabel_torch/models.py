@@ -7,7 +7,8 @@ from typing import Literal
 import torchvision
 from torch import Tensor, nn
 
-Architecture = Literal["convnet", "resnet18", "resnet34", "resnet50"]
+Architecture = Literal["convnet", "alexnet", "resnet18", "resnet34", "resnet50"]
+LEAST_ALEXNET = 64  # pixels: its strides leave nothing of smaller images
 
 
 class Network(nn.Module):
@@ -20,7 +21,7 @@ class Network(nn.Module):
     def __init__(self, arch: Architecture, size: int, heads: int, k: int):
         super().__init__()
         self.trunk, self.width = _trunk(arch, size)
-        self.heads, self.k = heads, k
+        self.size, self.heads, self.k = size, heads, k
         self.hidden = nn.Sequential(
             nn.Linear(self.width, self.width, bias=False), nn.BatchNorm1d(self.width), nn.ReLU(inplace=True)
         )
@@ -41,6 +42,8 @@ class Network(nn.Module):
 def _trunk(arch: Architecture, size: int) -> tuple[nn.Module, int]:
     if arch == "convnet":
         return _convnet((32, 64, 128, 256)), 256
+    if arch == "alexnet":
+        return _alexnet(size), 4096
     net = torchvision.models.get_model(arch, weights=None)
     if size < 64:  # the ImageNet stem would leave a 32-pixel image one pixel wide
         net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
@@ -48,6 +51,27 @@ def _trunk(arch: Architecture, size: int) -> tuple[nn.Module, int]:
     width = net.fc.in_features
     net.fc = nn.Identity()
     return net, width
+
+
+def _alexnet(size: int) -> nn.Sequential:
+    """SeLa's: batch normalisation in the place of local response normalisation; features after the first of the two
+    fully connected layers, the second of which is the hidden layer here."""
+    layers: list[nn.Module] = []
+    channels = 3
+    # channels, kernel, stride, padding, pooled
+    for width, kernel, stride, padding, pooled in (
+        (96, 11, 4, 2, True), (256, 5, 1, 2, True), (384, 3, 1, 1, False), (384, 3, 1, 1, False), (256, 3, 1, 1, True),
+    ):  # fmt: skip
+        layers.append(nn.Conv2d(channels, width, kernel, stride, padding, bias=False))
+        layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        if pooled:
+            layers.append(nn.MaxPool2d(3, 2))
+        channels = width
+    side = (size - 7) // 4 + 1
+    for _ in range(3):
+        side = (side - 3) // 2 + 1
+    full = [nn.Flatten(), nn.Linear(channels * side * side, 4096), nn.ReLU(inplace=True), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, *full)
 
 
 def _convnet(widths: tuple[int, ...]) -> nn.Sequential:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def epoch_line(record: dict[str, Any], epochs: int) -> str:
             f"{record['train_seconds']:.1f} s",
         ]
     if "sweeps" in record:
-        parts.append(f"labels: {record['sweeps']} sweeps in {record['solve_seconds']:.2f} s")
+        sweeps = f"{record['sweeps']} sweeps in " if record["sweeps"] else ""  # none if transport is not asked
+        parts.append(f"labels: {sweeps}{record['solve_seconds']:.2f} s")
         if not record["converged"]:
             parts.append("not converged")
         if "changed" in record:
@@ -49,8 +51,13 @@ def write_labels(path: Path, images: Images, labels: Tensor, confidence: Tensor)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["index", "path", *(f"head_{head}" for head in heads), *(f"confidence_{head}" for head in heads)])
     for i, (name, row, sure) in enumerate(zip(images.paths, labels.tolist(), confidence.tolist(), strict=True)):
-        writer.writerow([i, name, *row, *(f"{share:.4f}" for share in sure)])
+        writer.writerow([i, name, *row, *map(_share, sure)])
     write_text(path, text.getvalue())
+
+
+def _share(value: float) -> str:
+    """Of 1; empty where labels come from no plan."""
+    return "" if math.isnan(value) else f"{value:.4f}"
 
 
 def write_sizes(path: Path, labels: Tensor, confidence: Tensor, k: int) -> None:
@@ -62,7 +69,7 @@ def write_sizes(path: Path, labels: Tensor, confidence: Tensor, k: int) -> None:
         sizes = torch.bincount(labels[:, head], minlength=k)
         sums = torch.bincount(labels[:, head], weights=confidence[:, head].double(), minlength=k)
         for label, (size, total) in enumerate(zip(sizes.tolist(), sums.tolist(), strict=True)):
-            writer.writerow([head, label, size, f"{total / size:.4f}" if size else ""])
+            writer.writerow([head, label, size, _share(total / size) if size else ""])
     write_text(path, text.getvalue())
 
 
@@ -79,7 +86,7 @@ def write_clusters(path: Path, images: Images, labels: Tensor, confidence: Tenso
     tiles, captions = [], []
     for label in shown:
         members = torch.nonzero(labels == label).flatten()
-        members = members[confidence[members].argsort(descending=True)]
+        members = members[confidence[members].nan_to_num().argsort(descending=True)]
         row = torch.full((COLUMNS, 3, size, size), 255, dtype=torch.uint8)
         row[: len(members)] = images.pixels[members[:COLUMNS]]
         tiles.append(row)

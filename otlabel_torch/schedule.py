@@ -1,6 +1,8 @@
-"""When the labels are solved for."""
+"""When the labels are solved for, and how fast the network learns."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -14,3 +16,14 @@ def relabel_epochs(relabels: int, epochs: int, schedule: str) -> list[int]:
     fractions = np.linspace(0.0, 1.0, relabels)
     times = epochs * (fractions**2 if schedule == "quadratic" else fractions)
     return sorted({int(time + 1e-9) for time in times})
+
+
+def learning_rate(first: float, epoch: float, epochs: int, drops: tuple[int, ...]) -> float:
+    """A tenth at each of the epochs in ``drops``, as in the paper; without them along a cosine to 0.
+
+    Args:
+        epoch: so far, with its fraction.
+    """
+    if drops:
+        return first * 0.1 ** sum(epoch >= drop for drop in drops)
+    return first * 0.5 * (1 + math.cos(math.pi * epoch / epochs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,14 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from . import checkpoint, labelling
+from . import checkpoint, controls, labelling
 from .augment import Augment
 from .config import Resolved
 from .data import Images
 from .errors import DataError
 from .metrics import agreement
 from .models import Network
-from .schedule import relabel_epochs
+from .schedule import learning_rate, relabel_epochs
 
 VIEW_GROUP = 64  # images that share a draw when labels are solved for: each has several, and drawing takes longer
 Report = Callable[[dict[str, Any]], None]
@@ -72,15 +71,35 @@ class State:
 def start(config: Resolved, images: Images, device: torch.device) -> State:
     """A random network, the same for the same seed."""
     torch.manual_seed(config.seed)
-    network = Network(config.arch, images.size, config.heads, config.k).to(device).to(memory_format=torch.channels_last)
+    network = (
+        Network(config.arch, config.image_size, config.heads, config.k).to(device).to(memory_format=torch.channels_last)
+    )
     optimiser = torch.optim.SGD(network.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.weight_decay)
     return State(network, optimiser, images.fingerprint)
 
 
+def views(config: Resolved) -> Augment:
+    """What draws the views of an image that its labels are found from."""
+    return Augment(config.image_size, scans=config.data == "digits", group=VIEW_GROUP)
+
+
+def assign(config: Resolved, state: State, images: Images, device: torch.device) -> labelling.Labelling:
+    """Labels by the rule that the configuration names."""
+    if config.assigner == "random":
+        return controls.random(len(images), config.heads, config.k, config.seed)
+    if config.assigner == "kmeans":
+        features = labelling.collect(state.network, images, device)
+        if state.labels is not None:  # clusters have other numbers each time: what the heads have learned is void
+            state.network.head.reset_parameters()
+            for parameter in state.network.head.parameters():
+                state.optimiser.state.pop(parameter, None)
+        return controls.kmeans(features, config.heads, config.k, config.seed + state.epoch)
+    return label(config, state.network, images, device)
+
+
 def label(config: Resolved, network: Network, images: Images, device: torch.device) -> labelling.Labelling:
     """An equipartition of all images for every head, from ``config.views`` views of each."""
-    views = Augment(images.size, scans=config.data == "digits", group=VIEW_GROUP)
-    hidden = labelling.collect_hidden(network, images, device, views, config.views)
+    hidden = labelling.collect_hidden(network, images, device, views(config), config.views)
     return labelling.solve(network, hidden, config.epsilon, config.rounding)
 
 
@@ -102,7 +121,7 @@ def fit(
     """
     solves = set(relabel_epochs(config.relabels, config.epochs, config.schedule))
     epochs = config.epochs if config.relabels else 0
-    augment = Augment(images.size, scans=config.data == "digits")
+    augment = Augment(config.image_size, scans=config.data == "digits")
     while state.epoch < epochs:
         # One seed an epoch: a resumed run draws what the uninterrupted one would have drawn.
         torch.manual_seed(config.seed * 100_003 + state.epoch)
@@ -126,7 +145,7 @@ def _finish(state: State, record: dict[str, Any], after_epoch: Callable[[State],
 
 def _relabel(config: Resolved, state: State, images: Images, device: torch.device) -> dict[str, Any]:
     began = time.perf_counter()
-    found = label(config, state.network, images, device)
+    found = assign(config, state, images, device)
     record: dict[str, Any] = {
         "sweeps": found.sweeps,
         "solve_seconds": round(found.seconds, 3),
@@ -158,9 +177,8 @@ def _train_epoch(
     order = torch.randperm(n)
     total = torch.zeros((), device=device)
     for step in tqdm(range(steps), desc=f"{name} {state.epoch + 1}/{epochs}", unit="batch", leave=False, disable=None):
-        progress = (state.epoch + step / steps) / epochs
         for group in optimiser.param_groups:
-            group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * progress))
+            group["lr"] = learning_rate(config.lr, state.epoch + step / steps, epochs, config.lr_drops)
         batch = order[step * config.batch_size : (step + 1) * config.batch_size]
         scores = network(augment(images.pixels[batch].to(device)))  # (batch, heads, k)
         # Averaged over images and heads: the paper's loss for several labellings.

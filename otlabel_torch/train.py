@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torchvision
 import tyro
+import yaml
 from rich.console import Console
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
@@ -19,11 +20,12 @@ from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
 from . import checkpoint, labelling, report, sela
-from .config import Config, Resolved, resolve
+from .config import NEVER_UPDATED, PRESETS, Config, Resolved, resolve
 from .data import Images, load
+from .devices import pick_device
 from .errors import DataError, UsageError
 from .metrics import agreement, weighted_knn
-from .models import Network
+from .models import LEAST_ALEXNET, Network
 from .schedule import relabel_epochs
 
 PROGRAM = "python -m otlabel_torch.train"
@@ -35,7 +37,11 @@ MADE = {
 def main() -> None:
     options = tyro.cli(Config, prog=PROGRAM)
     try:
-        run(_resumed(options) if options.resume else options, Console())
+        options = _resumed(options) if options.resume else _preset(options)
+        if options.print_config:
+            print(yaml.safe_dump(options.plain(), sort_keys=False), end="")
+            return
+        run(options, Console())
     except (UsageError, DataError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
@@ -114,20 +120,9 @@ def _table(
         sela.fit(frozen, train, device, state=control, report=tell, name="control")
         rows.append(_judge("first labels, never updated", config, control.network, None, train, test, device))
     if state.labels is not None:
-        rows.append(_judge("SeLa", config, state.network, state.labels, train, test, device))
+        name = "SeLa" if config.assigner == "sinkhorn" else f"labels by {config.assigner}"
+        rows.append(_judge(name, config, state.network, state.labels, train, test, device))
     return rows
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called ``name``, proved to work; "auto" is the best there is."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:  # torch's own words: unknown name, no driver, not compiled in
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {name} cannot be used here: {reason} Use --device cpu, or auto.") from None
-    return torch.device(name)
 
 
 def _say(line: str) -> None:
@@ -145,6 +140,14 @@ def _check(config: Resolved, n: int) -> None:
     for name in ("epsilon", "lr"):
         if not getattr(config, name) > 0:
             raise UsageError(f"--{name} must be positive, got {getattr(config, name)}.")
+    if config.arch == "alexnet" and config.image_size < LEAST_ALEXNET:
+        raise UsageError(
+            f"--arch alexnet needs images of {LEAST_ALEXNET} px or more, got {config.image_size}. Add --image-size 224."
+        )
+    if config.assigner in NEVER_UPDATED and config.relabels > 1:
+        raise UsageError(
+            f"--assigner {config.assigner} never updates its labels: --relabels must be 1, got {config.relabels}."
+        )
     if config.k > n:
         raise UsageError(f"--k must not exceed the number of images: k={config.k}, images={n}. Lower --k.")
     if config.batch_size > n:
@@ -166,6 +169,14 @@ def _prepare(config: Resolved) -> None:
     config.save(out / "config.yaml")
 
 
+def _preset(options: Config) -> Config:
+    """The configuration with what its preset says in the place of the defaults."""
+    if options.preset is None:
+        return options
+    named = Config.read(PRESETS / f"{options.preset}.yaml")
+    return tyro.cli(Config, prog=PROGRAM, default=named)  # what was typed has precedence
+
+
 def _resumed(options: Config) -> Config:
     """The configuration of the run in --out; an option that contradicts it is an error, not ignored."""
     if options.out is None:
@@ -176,7 +187,7 @@ def _resumed(options: Config) -> Config:
     saved = dataclasses.replace(Config.read(options.out / "config.yaml"), out=options.out.absolute())
     again = tyro.cli(Config, prog=PROGRAM, default=saved)  # what differs from its defaults now was typed
     for name in (field.name for field in dataclasses.fields(Config)):
-        if name not in ("resume", "out", "device") and getattr(again, name) != getattr(saved, name):
+        if name not in ("resume", "out", "device", "print_config") and getattr(again, name) != getattr(saved, name):
             raise UsageError(
                 f"--resume keeps the run's configuration, in which {name} is {getattr(saved, name)!r}, "
                 f"not {getattr(again, name)!r}. Leave the option out, or start a new run."
@@ -192,10 +203,10 @@ def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[st
         return pixels.flatten(1).float() / 255
 
     pixels = flat(train)
-    other = None if test is None else (flat(test), test.classes)
+    other = None if test is None else (flat(test), test.truth)
     means = MiniBatchKMeans(config.k, random_state=config.seed, n_init=1).fit_predict(pixels.numpy())
     labels = torch.from_numpy(means).long()[:, None]
-    return {"name": "raw pixels", "knn": weighted_knn(pixels, train.classes, other)} | agreement(labels, train.classes)
+    return {"name": "raw pixels", "knn": weighted_knn(pixels, train.truth, other)} | agreement(labels, train.truth)
 
 
 def _judge(
@@ -209,12 +220,12 @@ def _judge(
 ) -> dict[str, Any]:
     """A row of the closing table. Labels of None stand for those the network would give now."""
     features = labelling.collect(network, train, device)
-    other = None if test is None else (labelling.collect(network, test, device), test.classes)
-    row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.classes, other)}
+    other = None if test is None else (labelling.collect(network, test, device), test.truth)
+    row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.truth, other)}
     if labels is None:
         torch.manual_seed(config.seed)
         labels = sela.label(config, network, train, device).labels
-    return row | agreement(labels, train.classes)
+    return row | agreement(labels, train.truth)
 
 
 def _write_clusters(config: Resolved, labels: Tensor, confidence: Tensor | None, train: Images) -> None:

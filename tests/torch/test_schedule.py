@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from otlabel_torch.schedule import relabel_epochs
+from otlabel_torch.schedule import learning_rate, relabel_epochs
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,11 @@ def test_imagenet_schedule_is_dense_early():
     assert epochs[-1] == 160
     assert len(epochs) == len(set(epochs)) < 80
     assert sum(epoch < 80 for epoch in epochs) > len(epochs) / 2
+
+
+def test_learning_rate_falls_along_a_cosine_or_in_steps():
+    assert learning_rate(0.1, 0, 10, ()) == pytest.approx(0.1)
+    assert learning_rate(0.1, 5, 10, ()) == pytest.approx(0.05)
+    assert learning_rate(0.1, 10, 10, ()) == pytest.approx(0, abs=1e-12)
+    steps = [learning_rate(0.03, epoch, 400, (240, 320)) for epoch in (0, 239.9, 240, 319.9, 320, 399)]
+    assert steps == pytest.approx([0.03, 0.03, 0.003, 0.003, 0.0003, 0.0003])

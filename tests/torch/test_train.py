@@ -56,7 +56,7 @@ def test_a_run_leaves_everything_behind(run):
     out, _done = run
     kept = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert kept == {
-        "config.yaml", "metrics.jsonl", "labels.csv", "report.json", "checkpoints/last.pt", "clusters.png",
+        "config.yaml", "metrics.jsonl", "labels.csv", "sizes.csv", "report.json", "checkpoints/last.pt", "clusters.png",
     }  # fmt: skip
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert (config["k"], config["heads"], config["relabels"]) == (12, 2, 3)
@@ -230,6 +230,9 @@ def test_images_of_any_depth_are_read_as_they_look(folder):
         (["--image-size", "4"], "--image-size must be at least 8, got 4"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--resume"], "--resume needs --out DIR"),
+        (["--arch", "alexnet"], "--arch alexnet needs images of 64 px or more, got 16. Add --image-size 224"),
+        (["--data", "cifar10"], "--data cifar10 needs --root DIR"),
+        (["--assigner", "random", "--relabels", "3"], "--assigner random never updates its labels"),
         (["--device", "tpu"], "--device"),
     ],
 )
@@ -260,6 +263,50 @@ def test_a_truncated_image_is_named(folder, tmp_path):
         bad.unlink()
     assert done.returncode == 1
     assert f"{bad} cannot be read as an image" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("preset", "typed", "expected"),
+    [
+        ("digits", [], {"arch": "convnet", "image_size": 16, "k": 17, "heads": 10}),
+        (
+            "cifar10",
+            [],
+            {"data": "cifar10", "arch": "alexnet", "lr_drops": [240, 320], "epsilon": 0.1, "relabels": 400},
+        ),
+        ("svhn", ["--k", "64", "--lr-drops", "5"], {"data": "svhn", "k": 64, "lr_drops": [5], "heads": 10}),
+        ("cifar100", ["--rounding", "balanced"], {"data": "cifar100", "rounding": "balanced", "weight_decay": 5e-4}),
+    ],
+)
+def test_presets_stand_for_what_they_print(preset, typed, expected, tmp_path):
+    done = train("--preset", preset, *typed, "--print-config", cwd=tmp_path)
+    shown = yaml.safe_load(done.stdout)
+    assert {name: shown[name] for name in expected} == expected
+    assert shown["preset"] == preset
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("assigner", ["kmeans", "frozen", "random"])
+def test_other_labels_to_compare_with(assigner, tmp_path):
+    out = tmp_path / "run"
+    done = train(*SMALL, "--assigner", assigner, "--out", out)
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    updated = [record["changed"] for record in records if "changed" in record]
+    assert len(updated) == (2 if assigner == "kmeans" else 0)  # three solves, the first and the last included
+    rows = json.loads((out / "report.json").read_text())["rows"]
+    assert rows[-1]["name"] == f"labels by {assigner}"
+    assert f"labels by {assigner}" in done.stdout
+    with (out / "labels.csv").open() as file:
+        table = list(csv.DictReader(file))
+    sizes = np.bincount([int(row["head_1"]) for row in table], minlength=12)
+    assert (np.ptp(sizes) <= 1) == (assigner != "kmeans")
+    assert (table[0]["confidence_0"] == "") == (assigner != "frozen")
+
+
+def test_a_run_from_a_preset(tmp_path):
+    train("--preset", "digits", "--epochs", 1, "--heads", 1, "--image-size", 8, "--out", tmp_path / "run")
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (config["preset"], config["epochs"], config["k"], config["relabels"]) == ("digits", 1, 17, 40)
 
 
 def test_help_reads_well():
