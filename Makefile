@@ -15,12 +15,15 @@ $(VENV)/.installed: pyproject.toml
 demo: setup
 	$(RUN)/python -m otlabel_torch.train --controls --out runs/demo --overwrite
 
+# Two tests at a time: torch's threads would wait for each other. otlabel's own, which are tested, need two.
+TOGETHER = env OMP_NUM_THREADS=1 OTLABEL_NUM_THREADS=2
+
 test: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/mkdocs build --strict --quiet --site-dir .site
-	$(RUN)/python -m pytest
+	$(TOGETHER) $(RUN)/python -m pytest -n 2 -p no:benchmark
 
 # Settings for OpenBLAS from outside are dropped, as otlabel-bench does: they may be for other processors.
 CLEAN = env $(foreach name,$(filter OPENBLAS_%,$(.VARIABLES)),-u $(name))
