@@ -31,8 +31,10 @@ def kmeans(features: Tensor, heads: int, k: int, seed: int) -> Labelling:
     """
     start = time.perf_counter()
     x = features.double().numpy()
-    components = min(COMPONENTS, *x.shape)
-    x = normalize(PCA(components, whiten=True, random_state=seed).fit_transform(x))
+    whitener = PCA(min(COMPONENTS, *x.shape), whiten=True, random_state=seed)
+    x = whitener.fit_transform(x)
+    spread = whitener.singular_values_ > whitener.singular_values_[0] * len(x) * np.finfo(np.float32).eps
+    x = normalize(x[:, spread])  # where features do not vary there is nothing but rounding to whiten
     labels = [MiniBatchKMeans(k, random_state=seed + head, n_init=1).fit_predict(x) for head in range(heads)]
     return _without_scores(torch.from_numpy(np.stack(labels, axis=1)).long(), k, time.perf_counter() - start)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
@@ -21,6 +21,7 @@ from . import sets
 from .errors import DataError
 
 MIN_SIZE, MAX_SIZE = 8, 224
+SPLITS = {"train", "val", "test"}
 FOLDERS = "a folder of images, or of folders of them for every class, or with train/ and val/ of such inside"
 
 
@@ -71,6 +72,8 @@ def load(
             f"--image-size must be at least {MIN_SIZE}, got {image_size}: the networks halve it three times."
         )
     if data == "digits":
+        if root is not None:
+            raise DataError(f"--data digits come with scikit-learn and need no --root, got {root}. Add --data folder.")
         return _digits(16 if image_size is None else image_size), None
     if root is None:
         raise DataError(f"--data {data} needs --root DIR: {sets.WHERE.get(data, FOLDERS)}.")
@@ -79,12 +82,13 @@ def load(
         return train, test
     if not root.is_dir():
         raise DataError(f"--root must be a folder, but {root} is not there.")
-    train_root = root / "train" if (root / "train").is_dir() else root
-    train = _folder(train_root, image_size, skip_bad)
-    val_root = root / "val"
-    if train_root == root or not val_root.is_dir():
+    folders = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    if "train" not in folders or not folders <= SPLITS:  # a class may be called train
+        return _folder(root, root, image_size, skip_bad), None
+    train = _folder(root / "train", root, image_size, skip_bad)
+    if "val" not in folders:
         return train, None
-    return train, _renumbered(_folder(val_root, train.size, skip_bad), train, root)
+    return train, _renumbered(_folder(root / "val", root, train.size, skip_bad), train, root)
 
 
 def _digits(size: int) -> Images:
@@ -109,13 +113,18 @@ def _resized(part: sets.Part, size: int | None) -> Images:
     return Images(pixels, paths, classes, part.class_names)
 
 
-def _folder(root: Path, size: int | None, skip_bad: bool) -> Images:
-    """root/CLASS/IMAGE, or images alone, in folders or not, if there is no folder for every one of them."""
-    flat = sorted(path for path in root.iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
+def _folder(root: Path, base: Path, size: int | None, skip_bad: bool) -> Images:
+    """root/CLASS/IMAGE, or root/IMAGE without classes; an image is called by its path below ``base``."""
+    paths = sorted(path for path in root.iterdir() if _is_image(path))
     targets: list[int] | None = None
     class_names: list[str] = []
-    if flat:
-        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS and path.is_file())
+    if paths:
+        for folder in (path for path in root.iterdir() if path.is_dir()):
+            if any(map(_is_image, folder.rglob("*"))):
+                raise DataError(
+                    f"{root} must hold images or folders of images, but {paths[0].name} lies beside the folder "
+                    f"{folder.name}. Move one of them."
+                )
     else:
         try:
             listing = ImageFolder(root)
@@ -144,17 +153,24 @@ def _folder(root: Path, size: int | None, skip_bad: bool) -> Images:
             disable=None,
         )
         images = list(bar)
+    if side < MIN_SIZE:
+        raise DataError(
+            f"the images of {root} must be {MIN_SIZE} px or larger, got {side}. Add --image-size {MIN_SIZE}."
+        )
     kept = [i for i, image in enumerate(images) if image is not None]
     if not kept:
         raise DataError(f"{root} must hold images, but none of its {len(paths)} files can be read.")
-    above = root.parent if root.name in ("train", "val") else root
     return Images(
         torch.stack([image for image in images if image is not None]),
-        [paths[i].relative_to(above).as_posix() for i in kept],
+        [paths[i].relative_to(base).as_posix() for i in kept],
         None if targets is None else torch.tensor([targets[i] for i in kept]),
         class_names,
         sorted(skipped),
     )
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
 
 
 def _first_size(paths: list[Path], skip_bad: bool) -> int:
@@ -185,7 +201,7 @@ def _read(path: Path) -> Image.Image:
             if image.mode.startswith("I"):  # 16-bit gray, which convert() would clip to white
                 return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders of damaged files raise anything: OSError, SyntaxError, ValueError, ...
         raise DataError(f"{path} cannot be read as an image ({error}). Repair or remove it.") from None
 
 

@@ -47,9 +47,16 @@ def collect(network: Network, images: Images, device: torch.device) -> Tensor:
 
 @torch.no_grad()
 def collect_hidden(
-    network: Network, images: Images, device: torch.device, augment: Augment | None = None, views: int = 0
+    network: Network,
+    images: Images,
+    device: torch.device,
+    augment: Augment | None = None,
+    views: int = 0,
+    seed: int | None = None,
 ) -> Tensor:
     """Inputs (n, width) of the heads, in eval mode, averaged over ``views`` augmented views; 0: the image itself.
+
+    With a ``seed`` each batch draws the same views: what an image gets does not depend on its place.
 
     The heads are linear, so that these give the scores averaged over views. Up to a constant a row, which no plan sees,
     those are the log-probabilities that SeLa's objective averages over the same augmentations.
@@ -60,8 +67,11 @@ def collect_hidden(
     with evaluating(network):
         for batch in bar:
             batch = batch.to(device)
+            if seed is not None:
+                torch.manual_seed(seed)
             inputs = (augment(batch) for _ in range(views)) if augment and views else (normalise(batch, network.size),)
-            hidden.append(sum(network.hidden(network.features(view)) for view in inputs).cpu() / max(views, 1))
+            of_views = [network.hidden(network.features(view)) for view in inputs]
+            hidden.append(torch.stack(of_views).mean(dim=0).cpu())
     return torch.cat(hidden)
 
 

@@ -26,8 +26,9 @@ PROGRAM = "python -m otlabel_torch.predict"
 class Options:
     """Label images with a trained run: the network's scores, shifted by the potentials of its last solve.
 
-    A label may get any number of the images: shares bind only those that the labels were solved for. Writes a table of
-    index, path, a label a head and its confidence, as labels.csv of the run.
+    Scores are averaged over --views of the run, the same views for every image: an image's label does not depend on the
+    others. A label may get any number of the images: shares bind only those that the labels were solved for. Writes a
+    table of index, path, a label a head and its confidence, as labels.csv of the run.
     """
 
     run: tyro.conf.Positional[Path]
@@ -53,6 +54,8 @@ def main() -> None:
         run(tyro.cli(Options, prog=PROGRAM), Console())
     except (UsageError, DataError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: nothing was written")
 
 
 def run(options: Options, console: Console) -> Path:
@@ -71,9 +74,11 @@ def run(options: Options, console: Console) -> Path:
     device = pick_device(options.device)
     network = Network(config.arch, config.image_size, config.heads, config.k).to(device)
     network.load_state_dict(saved["network"])
-    torch.manual_seed(config.seed)
-    hidden = labelling.collect_hidden(network, images, device, sela.views(config), config.views)
-    labels, confidence = labelling.predict(network, hidden, saved["potentials"].numpy(), config.epsilon)
+    views = sela.views(config, group=labelling.BATCH)
+    hidden = labelling.collect_hidden(network, images, device, views, config.views, config.seed)
+    # The potentials of labels that were never updated belong to the untrained network's scores.
+    potentials = saved["potentials"].numpy() * (config.relabels > 1)
+    labels, confidence = labelling.predict(network, hidden, potentials, config.epsilon)
     report.write_labels(out, images, labels, confidence)
     for line in images.skipped:
         console.print(f"skipped: {line}", highlight=False, soft_wrap=True, markup=False)
@@ -91,12 +96,18 @@ def run(options: Options, console: Console) -> Path:
 def _run(folder: Path) -> tuple[Resolved, dict]:
     """The configuration of a run and its last checkpoint."""
     last = folder / "checkpoints" / "last.pt"
-    if not last.exists():
-        raise UsageError(f"RUN must be the --out of a training run, but {last} is not there.")
+    for path in (last, folder / "config.yaml"):
+        if not path.exists():
+            raise UsageError(f"RUN must be the --out of a training run, but {path} is not there.")
     saved = checkpoint.load(last)
     if saved["labels"] is None:
         raise UsageError(f"{folder} never solved for labels (--relabels 0): it has no potentials to label images with.")
-    return Resolved.read(folder / "config.yaml"), saved
+    config = Resolved.read(folder / "config.yaml")
+    if config.assigner not in ("sinkhorn", "frozen"):
+        raise UsageError(
+            f"{folder} has its labels from --assigner {config.assigner}, which labels nothing but its own."
+        )
+    return config, saved
 
 
 if __name__ == "__main__":

@@ -78,9 +78,9 @@ def start(config: Resolved, images: Images, device: torch.device) -> State:
     return State(network, optimiser, images.fingerprint)
 
 
-def views(config: Resolved) -> Augment:
+def views(config: Resolved, group: int = VIEW_GROUP) -> Augment:
     """What draws the views of an image that its labels are found from."""
-    return Augment(config.image_size, scans=config.data == "digits", group=VIEW_GROUP)
+    return Augment(config.image_size, scans=config.data == "digits", group=group)
 
 
 def assign(config: Resolved, state: State, images: Images, device: torch.device) -> labelling.Labelling:
@@ -89,7 +89,7 @@ def assign(config: Resolved, state: State, images: Images, device: torch.device)
         return controls.random(len(images), config.heads, config.k, config.seed)
     if config.assigner == "kmeans":
         features = labelling.collect(state.network, images, device)
-        if state.labels is not None:  # clusters have other numbers each time: what the heads have learned is void
+        if 0 < state.epoch < config.epochs:  # clusters have other numbers each time: what the heads know is void
             state.network.head.reset_parameters()
             for parameter in state.network.head.parameters():
                 state.optimiser.state.pop(parameter, None)

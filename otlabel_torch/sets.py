@@ -31,10 +31,9 @@ def read(name: str, root: Path, download: bool) -> tuple[Part, Part]:
     """
     try:
         return _READERS[name](root, download)
-    except (RuntimeError, OSError) as error:  # torchvision's own words: not found or corrupted, no network
-        raise DataError(
-            f"--data {name} needs its files in --root {root}: {error} Point --root at them, or add --download."
-        ) from None
+    except (RuntimeError, OSError, ValueError) as error:  # torchvision's own words: not found, damaged, no network
+        remedy = "Look at the network" if download else "Point --root at them, or add --download"
+        raise DataError(f"--data {name} needs its files in --root {root}: {error} {remedy}.") from None
 
 
 def _cifar(kind: Any, name: str, root: Path, download: bool) -> tuple[Part, Part]:

@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,7 +31,8 @@ from .schedule import relabel_epochs
 
 PROGRAM = "python -m otlabel_torch.train"
 MADE = {
-    "config.yaml", "metrics.jsonl", "labels.csv", "sizes.csv", "report.json", "clusters.png", "checkpoints",
+    "config.yaml", "metrics.jsonl", "labels.csv", "sizes.csv", "predicted.csv", "report.json", "clusters.png",
+    "checkpoints",
 }  # fmt: skip  # what a run writes
 
 
@@ -51,12 +53,14 @@ def main() -> None:
 def run(options: Config, console: Console) -> list[dict[str, Any]]:
     """The whole job; returns the rows of the closing table."""
     began = time.perf_counter()
+    device = pick_device(options.device)
+    if options.data == "folder" and _is_inside(options.out, options.root):
+        raise UsageError(f"--out {options.out} must not lie in --root {options.root}: its pictures are no images.")
     train, test = load(
         options.data, options.root, options.image_size, download=options.download, skip_bad=options.skip_bad_images
     )
     config = resolve(options, len(train), train.size)
     _check(config, len(train))
-    device = pick_device(config.device)
     state = sela.start(config, train, device)
     last = config.out / "checkpoints" / "last.pt"
     if config.resume:
@@ -65,7 +69,7 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
         _prepare(config)
     solves = len(relabel_epochs(config.relabels, config.epochs, config.schedule))
     console.print(
-        f"{len(train)} images of {train.size} px{f', {len(test)} more for evaluation' if test else ''}; "
+        f"{len(train)} images of {config.image_size} px{f', {len(test)} more for evaluation' if test else ''}; "
         f"{config.arch} on {device}; {config.heads} heads of {config.k} labels; "
         f"{solves} solves in {config.epochs} epochs ({config.schedule}); output in {config.out}",
         highlight=False,
@@ -94,8 +98,10 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
         save(state)  # --relabels 0: the untrained network is the result
     else:
         _write_clusters(config, state.labels[:, 0], state.confidence, train)
+    if train.classes is None or (test is not None and test.classes is None):
+        test = None  # images without classes cannot be evaluated on, nor any without those of training
     rows = [] if train.classes is None else _table(config, state, train, test, device, tell)
-    protocol = "kNN of the validation images" if test else "kNN leaves one out"
+    protocol = "none" if train.classes is None else "kNN of the validation images" if test else "kNN leaves one out"
     seconds = time.perf_counter() - began
     checkpoint.write_json(
         config.out / "report.json", _facts(config, train, test, protocol, seconds) | {"skipped": skipped, "rows": rows}
@@ -104,6 +110,10 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
         report.closing_table(rows, console, protocol)
     console.print(f"done in {seconds:.0f} s: labels.csv, clusters.png, report.json in {config.out}", highlight=False)
     return rows
+
+
+def _is_inside(path: Path | None, folder: Path | None) -> bool:
+    return path is not None and folder is not None and path.absolute().is_relative_to(folder.absolute())
 
 
 def _table(
@@ -148,6 +158,12 @@ def _check(config: Resolved, n: int) -> None:
         raise UsageError(
             f"--assigner {config.assigner} never updates its labels: --relabels must be 1, got {config.relabels}."
         )
+    if config.batch_size < 2:
+        raise UsageError(f"--batch-size must be at least 2, for batch normalisation, got {config.batch_size}.")
+    if config.seed + config.epochs + config.heads >= 2**32:
+        raise UsageError(f"--seed must stay below 2**32 with the epochs and heads added, got {config.seed}.")
+    if any(drop >= config.epochs for drop in config.lr_drops):
+        _say(f"note: --lr-drops {config.lr_drops} are not all reached in {config.epochs} epochs")
     if config.k > n:
         raise UsageError(f"--k must not exceed the number of images: k={config.k}, images={n}. Lower --k.")
     if config.batch_size > n:
@@ -160,7 +176,8 @@ def _prepare(config: Resolved) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not config.overwrite:
             raise UsageError(f"--out {out} is not empty. Choose another folder, or add --overwrite or --resume.")
-        others = sorted({entry.name for entry in out.iterdir()} - MADE)
+        made = MADE | {f".{name}.part" for name in MADE}  # a kill may have left the latter
+        others = sorted({entry.name for entry in out.iterdir()} - made)
         if others:
             raise UsageError(
                 f"--overwrite empties folders of a run only, but {out} also holds {', '.join(others[:5])}."
@@ -185,14 +202,25 @@ def _resumed(options: Config) -> Config:
     if not last.exists():
         raise UsageError(f"--resume needs {last}, which is not there. Start without --resume.")
     saved = dataclasses.replace(Config.read(options.out / "config.yaml"), out=options.out.absolute())
-    again = tyro.cli(Config, prog=PROGRAM, default=saved)  # what differs from its defaults now was typed
+    # What differs from its defaults now was typed. Flags are off in them, or they could not be typed again.
+    flags = [field.name for field in dataclasses.fields(Config) if getattr(saved, field.name) is True]
+    off: dict[str, Any] = dict.fromkeys(flags, False)
+    again = tyro.cli(Config, prog=PROGRAM, default=dataclasses.replace(saved, **off))
+    again = dataclasses.replace(again, root=again.root and again.root.absolute())
     for name in (field.name for field in dataclasses.fields(Config)):
-        if name not in ("resume", "out", "device", "print_config") and getattr(again, name) != getattr(saved, name):
+        typed, kept = getattr(again, name), getattr(saved, name)
+        if (
+            name not in ("resume", "overwrite", "out", "device", "print_config")
+            and typed != kept
+            and typed is not False
+        ):
             raise UsageError(
-                f"--resume keeps the run's configuration, in which {name} is {getattr(saved, name)!r}, "
-                f"not {getattr(again, name)!r}. Leave the option out, or start a new run."
+                f"--resume keeps the run's configuration, in which {name} is {kept!r}, not {typed!r}. "
+                "Leave the option out, or start a new run."
             )
-    return dataclasses.replace(saved, resume=True, overwrite=False, device=again.device)
+    return dataclasses.replace(
+        saved, resume=True, overwrite=False, device=again.device, print_config=again.print_config
+    )
 
 
 def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import otlabel
-from otlabel_torch import checkpoint, labelling
+from otlabel_torch import labelling
 from otlabel_torch.models import Network
 
 
@@ -61,7 +61,7 @@ def test_a_flat_folder_trains_without_classes(run):
     for row in sizes:
         own = [float(r[f"confidence_{row['head']}"]) for r in rows if r[f"head_{row['head']}"] == row["label"]]
         assert float(row["mean_confidence"]) == pytest.approx(np.mean(own), abs=2e-4)
-    assert not (run / "checkpoints" / "last.pt.part").exists()
+    assert not list(run.rglob("*.part"))
 
 
 def test_prediction_writes_a_table_and_keeps_what_is_there(run, images, tmp_path):
@@ -83,7 +83,22 @@ def test_prediction_writes_a_table_and_keeps_what_is_there(run, images, tmp_path
     assert "RUN must be the --out of a training run" in refused.stderr
 
 
-def test_potentials_give_the_labels_of_the_solve(run):
+def test_labels_do_not_depend_on_the_other_images(run, images, tmp_path):
+    """The same file twice, among different others and under another name."""
+    labels = {}
+    for name, chosen in (("few", (3, 90)), ("many", range(5, 130))):
+        folder = tmp_path / name
+        folder.mkdir()
+        for i in chosen:
+            (folder / f"{i if name == 'few' else 900 - i}.png").write_bytes((images / f"{i:03d}.png").read_bytes())
+        assert call("predict", run, "--root", folder, "--out", tmp_path / f"{name}.csv").returncode == 0
+        labels[name] = {row["path"]: row for row in table(tmp_path / f"{name}.csv")}
+    one, other = labels["few"]["90.png"], labels["many"]["810.png"]
+    assert all(one[f"head_{head}"] == other[f"head_{head}"] for head in range(2))
+    assert float(one["confidence_0"]) == pytest.approx(float(other["confidence_0"]), abs=1e-3)
+
+
+def test_potentials_give_the_labels_of_the_solve():
     """argmax labels of the images of a solve are what its potentials predict; so are otlabel's own predictions."""
     torch.manual_seed(0)
     network = Network("convnet", 8, heads=3, k=7).eval()
@@ -98,8 +113,3 @@ def test_potentials_give_the_labels_of_the_solve(run):
     plan = torch.from_numpy(result.plan(np.arange(400)) * 400)  # (heads, n, k)
     own = plan.gather(2, result.labels[:, :, None])[:, :, 0].T.float()
     torch.testing.assert_close(labelling.confidence(scores, result.labels.T, result.potentials, 0.1), own)
-
-
-def test_a_run_resumes_with_its_confidence(run):
-    saved = checkpoint.load(run / "checkpoints" / "last.pt")
-    assert saved["confidence"].shape == saved["labels"].shape == (150, 2)
