@@ -66,7 +66,7 @@ def page(text: str) -> str:
         for path in sorted(RESULTS.glob(f"{kind}_*.json")):
             yield solver(path) if kind == "solver" else measured(path)
 
-    return BLOCK.sub(lambda block: f"{block[1]}{chr(10).join(tables_of(block[2]))}\n{block[3]}", text)
+    return BLOCK.sub(lambda block: f"{block[1]}{(2 * chr(10)).join(tables_of(block[2]))}\n{block[3]}", text)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,8 +28,22 @@ PEER_NAMES = {re.sub("[^a-z0-9]+", "-", peer.name.lower()): peer for peer in PEE
 PEER_LIST = "\n".join(("\b", "Peers:", *(f"  {name:20} {peer.about}" for name, peer in PEER_NAMES.items())))
 FILE = click.Path(dir_okay=False, path_type=Path)
 SIZE = click.IntRange(min=2)
-POSITIVE = click.FloatRange(min=0, min_open=True)
+LARGEST = 1e6  # seconds, and whatever else an option can be
+PICTURES = (".png", ".svg", ".pdf")
 DTYPE = click.Choice(["float16", "float32", "float64"])
+
+
+class Positive(click.FloatRange):
+    """A number in a range, in which click sees NaN."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+POSITIVE = Positive(min=0, min_open=True, max=LARGEST)
 
 
 class Sizes(click.ParamType):
@@ -57,6 +73,11 @@ class Measuring:
     plot: Path | None
 
 
+def end_well() -> None:
+    """Asked to end, by SIGTERM, end the process that is measured too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def option(*names: str, **settings: Any) -> Callable:
     """click's option, with its default shown."""
     return click.option(*names, **({"show_default": "default" in settings} | settings))
@@ -83,7 +104,10 @@ def measuring(cap: float, repeat: int, rounds: int, plot: str | None = None) -> 
             for file in (how.json_file, how.plot):
                 if file is not None and not file.absolute().parent.is_dir():
                     raise click.UsageError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
+            if how.plot is not None and how.plot.suffix not in PICTURES:
+                raise click.UsageError(f"--plot {how.plot} must end in one of {', '.join(PICTURES)}.")
             machine.limit_threads(how.threads)
+            end_well()
             command(how=how, **given)
 
         return functools.reduce(lambda made, add: add(made), reversed(options), measured)
@@ -213,6 +237,11 @@ def scaling(
     n grows while k stays at the middle of --ks, then k grows while n stays at the middle of --ns. Exponents are those
     of least squares through the logarithms, with their standard errors.
     """
+    if min(ns) < suite.middle(ks) or suite.middle(ns) < max(ks):
+        raise click.UsageError(
+            "labels would stay empty: the least of --ns must not be below the middle of --ks, nor the "
+            "middle of --ns below the largest of --ks."
+        )
     name = _peers([peer])[0] if peer else suite.own_methods(_backends([backend]), [rounding])[0]
     rows = _run(suite.scaling(regime, ns, ks, dtype, name, how.cap, how.repeat), how, "scaling")
     out = tables.console()
@@ -235,10 +264,10 @@ def compare(a: Path, b: Path, margin: float) -> None:
 
     "slower": every run in B took longer than every run in A by more than the margin, and the medians differ by more
     than three times the scatter of the peers' own ratios. Peers of the same version have not changed: where there are
-    four or more, their median ratio is the machine's, and is divided out first. The range shown is from B's quickest
+    three or more, their median ratio is the machine's, and is divided out first. The range shown is from B's quickest
     over A's slowest to B's slowest over A's quickest. Rows of fewer than three --rounds are not judged, the overview's
     for example: a process can be slow from its start to its end. Sweeps are counted, not timed, and judged to 1 %.
-    Times of different machines are shown and not judged.
+    Times of different machines, or under another cap, are shown and not judged.
 
     The exit status is 1 if otlabel got slower, takes more sweeps, or no longer reaches its error; 2 if a file cannot
     be read.
@@ -295,7 +324,7 @@ def _peers(chosen: Sequence[str]) -> list[str]:
 def _run(jobs: Sequence[Job], how: Measuring, command: str) -> list[Row]:
     """All rows, with a progress bar where someone looks."""
     out = tables.console()
-    facts = {"command": command, "rounds": how.rounds} | machine.about()
+    facts = {"command": command} | machine.about()
     out.print(tables.headline(facts, machine.bandwidth()), markup=False)
     layout = SpinnerColumn(), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
     with Progress(*layout, console=out, transient=True) as bar:

@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from .peers import PEERS
 from .process import Row
 from .tables import is_own, problem
 
 SWEEPS = 1.01  # sweeps are counted, not timed: more than rounding may do is a change
-WITNESSES = 4  # peers it takes to tell how the machine changed between the files
+WITNESSES = 3  # peers it takes to tell how the machine changed between the files
+WITNESS = {
+    peer.name for peer in PEERS if peer.install or "SciPy" in peer.name
+}  # the others are written in this package
 ROUNDS = 3  # processes of a row that it takes to tell slower from unlucky: one may be slow from start to end
 NOISE = 3.0  # spreads of the peers
 
@@ -60,15 +64,16 @@ def compare(before: Sequence[Row], after: Sequence[Row], margin: float) -> tuple
 
 def machine(pairs: Sequence[tuple[Row, Row]]) -> Machine:
     """What rows of unchanged solvers say; with fewer than WITNESSES of them the machine is taken to be the same."""
-    logs = [
-        math.log(statistics.median(b["seconds"]) / statistics.median(a["seconds"]))
+    unchanged = [
+        (a["method"], math.log(statistics.median(b["seconds"]) / statistics.median(a["seconds"])))
         for a, b in pairs
-        if not is_own(a) and a["seconds"] and b["seconds"] and _others(a) == _others(b)
+        if a["method"] in WITNESS and a["seconds"] and b["seconds"] and _others(a) == _others(b)
     ]
-    if len(logs) < WITNESSES:
-        return Machine(1.0, 0.0, len(logs))
+    names, logs = {name for name, _ in unchanged}, [log for _, log in unchanged]
+    if len(names) < WITNESSES:
+        return Machine(1.0, 0.0, len(names))
     drift = statistics.median(logs)
-    return Machine(math.exp(drift), 1.4826 * statistics.median(abs(log - drift) for log in logs), len(logs))
+    return Machine(math.exp(drift), 1.4826 * statistics.median(abs(log - drift) for log in logs), len(names))
 
 
 def _others(row: Row) -> dict[str, str]:
@@ -76,11 +81,11 @@ def _others(row: Row) -> dict[str, str]:
 
 
 def _line(key: tuple[str, tuple], a: Row, b: Row, margin: float, state: Machine) -> Line:
+    comparable = all(a[name] == b[name] for name in ("cpu", "threads", "gpus", "cap"))
     if b["status"] != "reached":
         lost = a["status"] == "reached"
-        return Line(
-            *key, f"{b['status']} in B" if lost else f"{a['status']} in A, {b['status']} in B", lost and is_own(b)
-        )
+        verdict = f"{b['status']} in B" if lost else f"{a['status']} in A, {b['status']} in B"
+        return Line(*key, verdict, lost and comparable and is_own(b))
     sweeps = b["sweeps"] / a["sweeps"] if a.get("sweeps") and b.get("sweeps") else None
     if not a["seconds"]:
         return Line(*key, f"{a['status']} in A, reached in B", sweeps=sweeps)
@@ -89,8 +94,8 @@ def _line(key: tuple[str, tuple], a: Row, b: Row, margin: float, state: Machine)
     limit = max(math.log(1 + margin), NOISE * state.spread)
     if sweeps is not None and sweeps > SWEEPS and is_own(b):
         verdict = "more sweeps"
-    elif any(a[name] != b[name] for name in ("cpu", "threads", "gpus")):
-        verdict = "other machine: time not judged"
+    elif not comparable:
+        verdict = "other machine or cap: time not judged"
     elif min(a["rounds"], b["rounds"]) < ROUNDS:
         verdict = f"fewer than {ROUNDS} rounds: noise unknown"
     elif min(math.log(low / state.drift) - math.log(1 + margin), math.log(time / state.drift) - limit) > 0:
@@ -131,6 +136,6 @@ def summary(lines: Sequence[Line], state: Machine) -> str:
     if state.witnesses < WITNESSES:
         return f"{worse}; fewer than {WITNESSES} peers in both files: the machine is taken to be as quick in both"
     return (
-        f"{worse}; {state.witnesses} rows of peers took {state.drift:.2f} times as long in B, "
+        f"{worse}; {state.witnesses} peers took {state.drift:.2f} times as long in B, "
         f"give or take {100 * math.expm1(state.spread):.0f} %: that is the machine"
     )

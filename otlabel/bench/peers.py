@@ -7,7 +7,6 @@ converts (a cost matrix, float64) counts as its time, as it would for its users.
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import textbook
+from .. import _memory
+from . import machine, textbook
 from .judge import judge
 
 
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     capped: bool = False  # it gave up because of the time
 
 
-FAR = 1e6  # for k-means-constrained: its costs must stay below 2**31 / 1000
+FAR, RANGE = 1e6, 30.0  # for k-means-constrained: its costs must stay below 2**31 / 1000
 
 Adapter = Callable[[Task], Callable[[], Answer]]
 
@@ -132,7 +132,6 @@ def ott(task: Task, **acceleration: Any) -> Callable[[], Answer]:
 
     It is compiled for 50 iterations, and continues from its own potentials until the error or the time is reached.
     """
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax
 
     if task.tol < 1e-5:
@@ -183,14 +182,21 @@ def ott_anderson(task: Task) -> Callable[[], Answer]:
 
 def geomloss(task: Task) -> Callable[[], Answer]:
     """It has no stopping rule yet (0.3 reads ``tol`` and does nothing with it): the number of iterations is doubled
-    until the error is reached, before the clock starts."""
+    until the error is reached, before the clock starts. With torch's tensors, which use all threads, if they are there.
+    """
     from geomloss import ot
 
     def run(iterations: int) -> Answer:
-        out = ot.solve(-task.scores.astype(np.float32), reg=task.epsilon, max_iter=iterations)
+        cost: Any = -task.scores.astype(np.float32)
+        if machine.installed("torch"):
+            import torch
+
+            cost = torch.from_numpy(cost)
+        out = ot.solve(cost, reg=task.epsilon, max_iter=iterations)
         g = np.asarray(out.potential_b, np.float64) / task.epsilon
         return Answer(g - g.mean(), sweeps=2 * iterations, capped=True)
 
+    run(2)
     iterations = 4
     while True:
         start = time.perf_counter()
@@ -208,6 +214,9 @@ def linear_sum_assignment(task: Task) -> Callable[[], Answer]:
 
     n, k = task.scores.shape
     places = -(-n // k)
+    needed, free = 2 * 8 * (k * places) ** 2, _memory.available()
+    if needed > free:
+        raise MemoryError(f"needs {needed / 2**30:.1f} GiB for n x n costs, {free / 2**30:.1f} GiB are free")
 
     def solve() -> Answer:
         square = np.zeros((k * places, k, places))
@@ -242,9 +251,9 @@ def network_simplex(task: Task) -> Callable[[], Answer]:
 
 def k_means_constrained(task: Task) -> Callable[[], Answer]:
     """Centres are far out on the axes of the scores, at FAR * e_j: the distance to them, which it minimises, is
-    FAR - score + a constant an item, up to 1/FAR.
+    FAR - score + a constant an item, up to RANGE**2 / (2 * FAR).
 
-    It rounds distances to multiples of 0.001 in 32 bits; the scores are stretched over 100 in between.
+    It rounds distances to multiples of 0.001; the scores are stretched over RANGE, where what is left out is less.
     """
     from k_means_constrained import KMeansConstrained
 
@@ -252,7 +261,7 @@ def k_means_constrained(task: Task) -> Callable[[], Answer]:
 
     def solve() -> Answer:
         points = task.scores.astype(np.float64)
-        points = (points - points.min()) * (100 / np.ptp(points))
+        points = (points - points.min()) * (RANGE / max(float(np.ptp(points)), 1e-300))
         means = KMeansConstrained(k)
         means.cluster_centers_ = FAR * np.eye(k)
         return Answer(labels=means.predict(points, size_min=n // k, size_max=-(-n // k)).astype(np.int64))

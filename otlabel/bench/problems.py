@@ -7,6 +7,7 @@ Scores are the inner products with all centres, times a sharpness: like the logi
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ class Source:
     def load(self) -> np.ndarray:
         """(n, k) scores in memory, that can only be read."""
         if self.path:
-            scores = np.ascontiguousarray(read(Path(self.path))).astype(self.dtype, copy=False)
+            with np.errstate(over="ignore"):  # ``stored`` has looked
+                scores = np.ascontiguousarray(read(Path(self.path))).astype(self.dtype, copy=False)
         else:
             scores = mixture(self.n, self.k, self.regime, self.seed, np.dtype(self.dtype))
         scores.flags.writeable = False
@@ -49,34 +51,46 @@ def made(regime: str, n: int, k: int, dtype: str = "float32", seed: int = 0) -> 
 
 
 def stored(path: Path, dtype: str | None = None) -> Source:
-    """Scores of a file, of the file's own type or another."""
+    """Scores of a file, of the file's own type or another.
+
+    Raises:
+        ValueError: the file holds no such scores, or they do not fit into ``dtype``.
+    """
     scores = read(path)
     n, k = scores.shape
-    return Source(path.name, n, k, dtype or scores.dtype.name, path=str(path.absolute()))
+    source = Source(path.name, n, k, dtype or scores.dtype.name, path=str(path.absolute()))
+    if not np.isfinite(source.load()).all():
+        raise ValueError(
+            f"{path} must hold scores that --dtype {dtype} can hold; the largest is {np.abs(scores).max():g}."
+        )
+    return source
 
 
 def read(path: Path) -> np.ndarray:
     """The (n, k) array of an .npy file, or the one called "logits", or the only one, of an .npz.
 
     Raises:
-        ValueError: no such array, or not a matrix of finite numbers.
+        ValueError: no such array, or not a matrix of finite numbers with as many rows as columns at least.
     """
     try:
         file = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(file, np.ndarray):
+            scores = file
+        else:
+            with file:
+                names = file.files
+                chosen = "logits" if "logits" in names else names[0] if len(names) == 1 else None
+                scores = np.zeros(0) if chosen is None else file[chosen]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} must be an .npy or .npz file of numbers: {error}") from None
-    if isinstance(file, np.ndarray):
-        scores = file
-    else:
-        with file:
-            name = "logits" if "logits" in file.files else file.files[0]
-            if name != "logits" and len(file.files) > 1:
-                raise ValueError(f"{path} must hold one array, or one called logits; it holds {', '.join(file.files)}.")
-            scores = file[name]
-    if scores.ndim != 2 or scores.dtype.kind not in "fiu" or not np.isfinite(scores.sum(dtype=np.float64)):
+    if not isinstance(file, np.ndarray) and chosen is None:
+        raise ValueError(f"{path} must hold one array, or one called logits; it holds {', '.join(names) or 'none'}.")
+    if scores.ndim != 2 or scores.dtype.kind not in "fiu" or not np.isfinite(scores).all():
         raise ValueError(
             f"{path} must hold a matrix of finite scores, a row an item, got {scores.dtype} {scores.shape}."
         )
+    if not 2 <= scores.shape[1] <= scores.shape[0]:
+        raise ValueError(f"{path} must hold two labels or more, and no fewer items than labels, got {scores.shape}.")
     return scores
 
 

@@ -12,7 +12,9 @@ import gc
 import math
 import multiprocessing
 import os
+import select
 import statistics
+import threading
 import time
 import zlib
 from collections.abc import Iterable
@@ -23,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from . import machine
+from . import machine, preloading
 from .judge import judge
 from .own import methods
 from .peers import Answer, Task
@@ -60,8 +62,9 @@ class Job:
 def preload(packages: Iterable[str | None]) -> None:
     """Let the fork server import what some solvers need; before the first job."""
     modules = [module for package in (None, *packages) for module in PRELOADED.get(package, ())]
+    os.environ[preloading.MODULES] = ",".join(dict.fromkeys(modules))
     if "forkserver" in multiprocessing.get_all_start_methods():
-        multiprocessing.set_forkserver_preload(list(dict.fromkeys(modules)))
+        multiprocessing.set_forkserver_preload([preloading.__name__])
 
 
 def measure(job: Job) -> Row:
@@ -78,19 +81,20 @@ def measure(job: Job) -> Row:
     process.start()
     send.close()
     row: Row = {"status": "failed", "note": "the process ended without a word", "seconds": []}
-    patience = STARTING
+    message, patience = "started", STARTING
     try:
-        while receive.poll(patience):
+        while message != "done":
+            if not receive.poll(patience):
+                late = (
+                    f"it goes on after {job.cap:g} s" if message in ("ready", "solved") else f"{patience:g} s of setup"
+                )
+                row |= {"status": "killed", "note": f"killed: {late}", "seconds": []}
+                break
             message, row_so_far, patience = receive.recv()
             row |= row_so_far
-            if message == "done":
-                break
-        else:
-            row |= {"status": "killed", "note": f"killed: it goes on after {job.cap:g} s"}
     except EOFError:
         process.join(5)
-        if row["status"] != "reached":
-            row["note"] = f"the process ended with exit status {process.exitcode}"
+        row |= {"status": "failed", "note": f"the process ended with exit status {process.exitcode}", "seconds": []}
     finally:
         if process.is_alive():
             process.kill()
@@ -118,6 +122,7 @@ def _facts(job: Job) -> Row:
 
 def _work(job: Job, send: Connection) -> None:
     """In the child: sends (message, parts of the row, seconds until the next message) and ends."""
+    threading.Thread(target=_end_with, args=(send,), daemon=True).start()
     gc.freeze()  # what was imported need not be looked at before every solve
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
         with open(os.devnull, "w") as null, contextlib.redirect_stderr(null), contextlib.redirect_stdout(null):
@@ -132,6 +137,15 @@ def _work(job: Job, send: Connection) -> None:
         send.send(("done", row, STARTING))
 
 
+def _end_with(send: Connection) -> None:
+    """End this process when nobody listens any more, however its parent ended."""
+    if hasattr(select, "poll"):
+        listener = select.poll()
+        listener.register(send.fileno(), 0)  # of errors it tells always
+        listener.poll()
+        os._exit(1)
+
+
 def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
     patience = job.cap * LATE[0] + LATE[1]
     fingerprint = zlib.crc32(scores.data)
@@ -144,7 +158,11 @@ def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
     send.send(("ready", row, patience))
 
     first, answer, peak = _timed(solve)
-    verdict = judge(scores, job.epsilon, *_finite(answer))
+    send.send(("answered", {}, STARTING))
+    lost = answer.potentials is not None and not np.isfinite(answer.potentials).all()
+    if lost:
+        return row | {"status": "missed", "note": "its potentials are not finite", "sweeps": answer.sweeps}
+    verdict = judge(scores, job.epsilon, answer.potentials, answer.labels)
     balances = methods()[job.method].balances
     exact = verdict.largest - verdict.smallest <= 1
     close = verdict.error is not None and verdict.error <= job.tol
@@ -164,25 +182,20 @@ def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
     if zlib.crc32(scores.data) != fingerprint:
         return row | {"status": "failed", "note": "it changed the scores it was given"}
     if not reached:
-        lost = answer.potentials is not None and not np.isfinite(answer.potentials).all()
-        note = "its potentials are not finite" if lost else f"stopped after {first:.2g} s" if answer.capped else ""
+        note = f"stopped after {first:.2g} s" if answer.capped else ""
         return row | {"status": "capped" if answer.capped else "missed", "note": note, "stopped_after": first}
     del answer
-    row |= {"status": "reached", "seconds": [first], "first": first}
     seconds: list[float] = []
     while len(seconds) < job.repeat and sum(seconds) < job.enough:
         send.send(("solved", row, patience))
         again, answer, peak = _timed(solve)
         del answer
         seconds.append(again)
-        row |= {"seconds": seconds, "peak_mib": peak, "warmup": setup + max(0.0, first - statistics.median(seconds))}
-    return row
-
-
-def _finite(answer: Answer) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Potentials and labels; lost potentials are zeros' worth."""
-    g = answer.potentials
-    return (np.zeros_like(g) if g is not None and not np.isfinite(g).all() else g), answer.labels
+    row |= {"peak_mib": peak, "warmup": setup + max(0.0, first - statistics.median(seconds))}
+    if statistics.median(seconds) > job.cap:  # the same limit for those that cannot look at the clock
+        took = f"it takes {statistics.median(seconds):.2g} s"
+        return row | {"status": "capped", "note": took, "stopped_after": statistics.median(seconds)}
+    return row | {"status": "reached", "seconds": seconds}
 
 
 def _timed(solve: Any) -> tuple[float, Answer, float | None]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from .problems import REGIMES, Source, made
 from .process import READ, Job, Row, measure, preload
 
 FORMAT = 1
+MUST_HAVE = (
+    "method", "scores", "n", "k", "dtype", "seed", "epsilon", "tol", "cap", "status", "seconds", "rounds", "cpu",
+    "threads", "gpus", "versions", "read_seconds",
+)  # fmt: skip
 OVERVIEW = 5120, 160  # n, k: three regimes of everything in less than a minute on two cores
 
 
@@ -90,21 +94,24 @@ def run(
                 raise RuntimeError(f"the scores could not be had: {row['note']}")
             reads.setdefault(job.source, []).extend(row["seconds"])
             continue
-        rows[job] = _merged(before, row) | {"read_seconds": statistics.median(reads[job.source])} | facts
+        rows[job] = _merged(before, row) | {"read_seconds": min(reads[job.source])} | facts
         if json_file is not None:
             write(json_file, list(rows.values()))
     return list(rows.values())
 
 
 def _merged(before: Row | None, row: Row) -> Row:
-    """A row with the runs of the rounds before."""
-    if before is None or row["status"] != "reached":
-        return row
+    """A row with the runs of the rounds before, and how many those are."""
+    if before is None:
+        return row | {"rounds": 1}
+    if row["status"] != "reached":
+        return before | {"note": f"{row['status']} in round {before['rounds'] + 1}"}
     highest = [each["peak_mib"] for each in (before, row) if each.get("peak_mib") is not None]
     return row | {
         "seconds": before["seconds"] + row["seconds"],
         "warmup": min(before.get("warmup", 0.0), row.get("warmup", 0.0)),
         "peak_mib": max(highest, default=None),
+        "rounds": before["rounds"] + 1,
     }
 
 
@@ -116,10 +123,18 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     """All rows as JSON, atomically."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(json.dumps({"otlabel-bench": FORMAT, "rows": rows}, indent=1, allow_nan=False) + "\n")
+        content = {"otlabel-bench": FORMAT, "rows": [_finite(row) for row in rows]}
+        scratch.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _finite(row: Row) -> Row:
+    """JSON knows no other numbers."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
+    }
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -132,7 +147,10 @@ def read_rows(path: Path) -> list[Row]:
         content: Any = json.loads(path.read_text())
         if content["otlabel-bench"] != FORMAT:
             raise ValueError(f"format {content['otlabel-bench']}")
-        return content["rows"]
+        rows = content["rows"]
+        if not all(set(MUST_HAVE) <= set(row) for row in rows):
+            raise ValueError(f"a row lacks one of {', '.join(MUST_HAVE)}")
+        return rows
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} must be a file that otlabel-bench wrote with --json: {error}") from None
 

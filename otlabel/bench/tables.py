@@ -35,10 +35,14 @@ def print_problems(rows: Sequence[Row], out: Console) -> None:
     for _, group in itertools.groupby(rows, key=problem):
         of_problem = list(group)
         out.print(results(of_problem))
-        for row in of_problem:
-            if row["note"] and row["status"] in ("failed", "missed"):
-                out.print(f"{row['method']}: {row['note']}", markup=False)
+        for line in notes(of_problem):
+            out.print(line, markup=False)
         out.print()
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What the table has no column for."""
+    return [f"{row['method']}: {row['note']}" for row in rows if row["note"] and row["status"] != "killed"]
 
 
 HEADINGS = ("method", "seconds", "x", "sweeps", "GB/s", "reads", "MiB", "warm-up", "L1 error", "sizes", "gap")
@@ -47,7 +51,7 @@ HEADINGS = ("method", "seconds", "x", "sweeps", "GB/s", "reads", "MiB", "warm-up
 def title(row: Row) -> str:
     return (
         f"{row['scores']}: {row['n']:,} items, {row['k']:,} labels, {row['dtype']}, epsilon {row['epsilon']:g}; "
-        f"one read of the scores {1e3 * row['read_seconds']:.2g} ms"
+        f"one read of the scores {1e3 * row['read_seconds']:.3g} ms"
     )
 
 
@@ -84,7 +88,7 @@ def markdown(rows: Sequence[Row]) -> str:
         for row, cells in group:
             name = f"**{cells[0]}**" if is_own(row) else cells[0]
             out.append(f"| {name} | {' | '.join(cell.strip() for cell in cells[1:])} |")
-    return "\n".join(out)
+    return "\n".join([*out, "", *(f"{line}  " for line in notes(rows))])
 
 
 def _cells(row: Row, own: float | None, best: float | None) -> list[str]:
@@ -99,7 +103,8 @@ def _cells(row: Row, own: float | None, best: float | None) -> list[str]:
     sweeps = row.get("sweeps")
     cells.append(f"{sweeps:.1f}" if sweeps and sweeps < 100 else f"{sweeps:.0f}" if sweeps else "")
     if row["seconds"]:
-        cells.append(f"{sweeps * row['gigabytes'] / seconds:.1f}" if sweeps else "")
+        own = is_own(row) and not row["balances"]  # others read float64 copies, and rounding is not counted in sweeps
+        cells.append(f"{sweeps * row['gigabytes'] / seconds:.1f}" if own else "")
         cells.append(f"{seconds / row['read_seconds']:.0f}")
     else:
         cells += ["", ""]
@@ -111,7 +116,7 @@ def _cells(row: Row, own: float | None, best: float | None) -> list[str]:
         cells.append(f"{exact}, {row['smallest']}-{row['largest']}")
     else:
         cells.append("")
-    gap = "" if not row["balances"] or best is None or "score" not in row else _gap(max(0.0, best - row["score"]))
+    gap = "" if not row["balances"] or best is None or "score" not in row else _gap(best - row["score"])
     return [*cells, gap]
 
 
@@ -129,13 +134,14 @@ def _seconds(value: float) -> str:
 
 
 def _gap(value: float) -> str:
-    return "0" if value < 1e-9 else f"{value:.0e}"
+    return "0" if abs(value) < 1e-9 else f"{value:.0e}"
 
 
 LEGEND = (
     "seconds: median ± half the range, after a first solve that is not counted; x: times the quickest otlabel; "
-    "sweeps: passes over the scores, a Sinkhorn iteration is two; reads: seconds in reads of the scores; "
-    "MiB: peak beside the scores; warm-up: what the first solve takes more (compiling, calibrating); "
+    "sweeps: passes over the scores up to the potentials, a Sinkhorn iteration is two; GB/s: sweeps by the clock; "
+    "reads: seconds in reads of the scores; MiB: peak beside the scores; warm-up: what comes before the first solve "
+    "and what that takes more (compiling, or reading what was compiled; trial runs); "
     "L1 error: of the column sums, from the method's own potentials, in float64; "
     "gap: nats an item below an upper bound. capped, killed: not there in the time given; missed: ended without."
 )

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from otlabel.bench import machine, scaling, suite
+from otlabel.bench import cli, machine, scaling, suite
 from otlabel.bench.cli import PEER_NAMES, main
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +29,7 @@ def apart(tmp_path, monkeypatch):
     """Nothing of a command that runs in this process stays in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(machine, "limit_threads", lambda count: None)
+    monkeypatch.setattr(cli, "end_well", lambda: None)
 
 
 def test_solve_measures_shows_writes_and_draws(tmp_path):
@@ -132,7 +133,16 @@ def test_help(command):
         (["solve", "--logits", "two.npz"], "must hold one array, or one called logits"),
         (["solve", "--logits", "pickle.npy"], "must be an .npy or .npz file of numbers"),
         (["solve", "--peer", "nobody"], "'nobody' is not one of"),
-        (["solve", "--epsilon", "0"], "0"),
+        (["solve", "--epsilon", "0"], "0.0 is not in the range"),
+        (["solve", "--epsilon", "nan"], "'nan' is not a number"),
+        (["solve", "--cap", "inf"], "inf is not in the range"),
+        (["solve", "--plot", "x.xyz"], "--plot x.xyz must end in one of .png"),
+        (["solve", "--logits", "empty.npz"], "must hold one array, or one called logits; it holds none"),
+        (["solve", "--logits", "damaged.npz"], "must be an .npy or .npz file of numbers"),
+        (["solve", "--logits", "none.npy"], "no fewer items than labels, got (0, 5)"),
+        (["solve", "--logits", "wide.npy"], "no fewer items than labels, got (2, 5)"),
+        (["solve", "--logits", "large.npy", "--dtype", "float16"], "scores that --dtype float16 can hold"),
+        (["scaling", "--ns", "10,20", "--ks", "10,50"], "labels would stay empty"),
         (["solve", "--json", "no/such/folder.json"], "there is no folder"),
         (["scaling", "--ns", "100"], "must be two sizes or more"),
         (["scaling", "--ns", "1e3,2e3"], "is not a list of whole numbers"),
@@ -141,6 +151,14 @@ def test_help(command):
 )
 def test_errors_say_what_to_do(words, message):
     np.save("cube.npy", np.zeros((2, 2, 2)))
+    np.savez("empty.npz")
+    np.savez_compressed("damaged.npz", logits=np.arange(300.0).reshape(100, 3))
+    damaged = bytearray(Path("damaged.npz").read_bytes())
+    damaged[60:200] = bytes(140)
+    Path("damaged.npz").write_bytes(damaged)
+    np.save("none.npy", np.zeros((0, 5)))
+    np.save("wide.npy", np.zeros((2, 5)))
+    np.save("large.npy", np.full((5, 2), 1e30))
     np.savez("two.npz", a=np.zeros(2), b=np.zeros(2))
     np.save("pickle.npy", np.array([{}], dtype=object), allow_pickle=True)
     done = CliRunner().invoke(main, words)

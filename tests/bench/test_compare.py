@@ -11,7 +11,7 @@ from otlabel.bench import suite
 from otlabel.bench.cli import main
 from otlabel.bench.compare import compare, machine
 
-PEERS = ("SeLa textbook", "OTT", "OTT momentum", "POT sinkhorn")
+PEERS = ("OTT", "OTT momentum", "POT sinkhorn", "GeomLoss")
 
 
 def row(method="otlabel numba argmax", seconds=(1.0, 1.02, 0.98), **changes):
@@ -28,6 +28,8 @@ def row(method="otlabel numba argmax", seconds=(1.0, 1.02, 0.98), **changes):
         "seconds": list(seconds),
         "sweeps": 10.0,
         "rounds": 3,
+        "cap": 10.0,
+        "read_seconds": 1e-3,
         "cpu": "one",
         "threads": 2,
         "gpus": [],
@@ -67,8 +69,9 @@ def test_sweeps_are_judged_whatever_the_clock_and_the_machine_say():
 
 
 def test_times_of_other_machines_are_not_judged():
-    for change in ({"cpu": "two"}, {"threads": 1}, {"gpus": ["H200"]}):
-        assert verdict(row(), row(seconds=times(9), **change)) == ("other machine: time not judged", False)
+    for change in ({"cpu": "two"}, {"threads": 1}, {"gpus": ["H200"]}, {"cap": 1.0}):
+        assert verdict(row(), row(seconds=(), **change)) == ("capped in B", False)
+        assert verdict(row(), row(seconds=times(9), **change)) == ("other machine or cap: time not judged", False)
 
 
 def test_no_longer_reaching_the_error_is_a_regression_of_otlabel_only():
@@ -87,6 +90,13 @@ def test_a_slower_machine_is_divided_out():
     witnesses = [(row(name), row(name, seconds=times(1.5))) for name in PEERS]
     assert verdict(row(), row(seconds=times(1.5)), *witnesses) == ("within noise", False)
     assert verdict(row(), row(seconds=times(3.0)), *witnesses) == ("slower", True)
+
+
+def test_code_of_this_package_and_few_peers_are_no_witnesses():
+    own = [(row(name), row(name, seconds=times(1.5))) for name in ("SeLa textbook", "SwAV, 3 iterations", *PEERS[:2])]
+    assert machine(own) == (1.0, 0.0, 2)
+    two = [(row(name, k=k), row(name, k=k, seconds=times(1.5))) for name in PEERS[:2] for k in (2, 3, 4)]
+    assert machine(two).witnesses == 2
 
 
 def test_a_moody_machine_hides_small_changes():
@@ -112,7 +122,17 @@ def test_the_exit_status(tmp_path, factor, status):
     assert f"1 rows, {status} worse" in done.output
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"otlabel-bench": 99, "rows": []}', json.dumps({"benchmarks": []})])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"otlabel-bench": 1, "rows": [{}]}',
+        '{"otlabel-bench": 1, "rows": 3}',
+        '{"otlabel-bench": 99, "rows": []}',
+        json.dumps({"benchmarks": []}),
+    ],
+)
 def test_other_files_are_refused(tmp_path, text):
     suite.write(tmp_path / "a.json", [row()])
     (tmp_path / "b.json").write_text(text)

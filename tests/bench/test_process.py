@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,6 +139,56 @@ def test_peak_memory_is_that_of_the_solve():
     _, _, peak = process._timed(lambda: float(np.ones(1 << 23).sum()))  # 64 MiB, given back at once
     assert peak == pytest.approx(64, abs=16)
     assert held[0] == 1
+
+
+def test_who_takes_longer_than_the_cap_is_capped_though_it_ends(monkeypatch):
+    answer = methods()["otlabel numpy argmax"]
+
+    def adapter(task):
+        solve = answer.adapter(task)
+        return lambda: (time.sleep(0.3), solve())[1]
+
+    peer = Peer("fake", None, None, False, "", adapter)
+    monkeypatch.setattr(process, "methods", lambda: {"fake": peer})
+    slow = process._solves(job("fake", cap=0.2), made("broad", 300, 6).load(), Pipe())
+    assert (slow["status"], slow.get("seconds", [])) == ("capped", [])
+    assert slow["stopped_after"] > 0.2
+
+
+@dataclass(frozen=True)
+class Slow(Source):
+    def load(self):
+        with open(self.path, "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(60)
+        return super().load()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="only Linux ends the children of processes that are gone")
+def test_nothing_outlives_a_command_that_is_killed(tmp_path):
+    script = tmp_path / "command.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_process import Slow, process\n"
+        "if __name__ == '__main__':\n"
+        f"    source = Slow('x', 10, 2, 'float32', path={str(tmp_path / 'pid')!r})\n"
+        "    process.measure(process.Job('SeLa textbook', source, 0.04, 1e-4, 5.0, 1))\n"
+    )
+    command = subprocess.Popen([sys.executable, str(script)])
+    try:
+        wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    finally:
+        command.kill()
+        command.wait()
+    child = f"/proc/{(tmp_path / 'pid').read_text()}"
+    wait_for(lambda: not os.path.exists(child), 20)  # it would sleep for a minute
+
+
+def wait_for(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_repetitions_end_when_there_is_enough():
