@@ -220,8 +220,8 @@ def solve(
     epilog=f"{PEER_LIST}\n\n\b\nExample:\n"
     "  otlabel-bench scaling --ns 10000,100000,1000000 --ks 100,300,1000 --regime broad --plot broad.png"
 )
-@option("--ns", type=Sizes(), default=(5000, 10_000, 20_000, 40_000, 80_000), help="Items, at the middle of --ks.")
-@option("--ks", type=Sizes(), default=(125, 250, 500, 1000, 2000), help="Labels, at the middle of --ns.")
+@option("--ns", type=Sizes(), default=(10_000, 20_000, 40_000, 80_000, 160_000), help="Items, at the middle of --ks.")
+@option("--ks", type=Sizes(), default=(250, 500, 1000, 2000, 4000), help="Labels, at the middle of --ns.")
 @option("--regime", type=click.Choice(list(REGIMES)), default="peaked", help="Kind of the scores.")
 @option("--dtype", type=DTYPE, default="float32", help="Storage of the scores.")
 @option("--backend", type=click.Choice(["auto", *backends.REQUIRES]), default="auto", help="Of otlabel.")

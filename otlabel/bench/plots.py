@@ -13,6 +13,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .process import Row
 from .scaling import Slope
@@ -44,6 +46,7 @@ def times(rows: Sequence[Row], path: Path) -> None:
             axis.axhline(plans - 0.5, color=NOT_THERE, lw=0.8)
         axis.set_yticks(range(len(group)), [row["method"] for row in group], fontsize=8)
         axis.set_xscale("log")
+        _plain(axis.xaxis)
         axis.invert_yaxis()
         axis.margins(x=0.15)
         axis.grid(axis="x", alpha=0.3)
@@ -69,11 +72,20 @@ def scaling(slopes: Sequence[Slope], path: Path, title: str) -> None:
                 axis.loglog(ends, slope.factor * ends**slope.exponent, "-", color=OTHER, lw=1)
                 other = "k" if size == "n" else "n"
                 axis.set_title(f"{quantity} ~ {size}^{slope.exponent:.2f}  ({other} = {slope.fixed:,})", fontsize=10)
+            _plain(axis.xaxis)
+            _plain(axis.yaxis)
             axis.set_xlabel(size)
             axis.set_ylabel(quantity if quantity == "seconds" else "MiB beside the scores")
             axis.grid(which="both", alpha=0.25)
     figure.suptitle(title, fontsize=11)
     _save(figure, path)
+
+
+def _plain(axis: Axis) -> None:
+    """1, 2 and 5 times powers of ten on a logarithmic axis, in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1e4 else f"{value:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _save(figure: plt.Figure, path: Path) -> None:
