@@ -15,11 +15,10 @@ from .tables import is_own, problem
 
 SWEEPS = 1.01  # sweeps are counted, not timed: more than rounding may do is a change
 WITNESSES = 3  # peers it takes to tell how the machine changed between the files
-WITNESS = {
-    peer.name for peer in PEERS if peer.install or "SciPy" in peer.name
-}  # the others are written in this package
+WITNESS = {peer.name for peer in PEERS if peer.package}  # the others are written in this package
 ROUNDS = 3  # processes of a row that it takes to tell slower from unlucky: one may be slow from start to end
 NOISE = 3.0  # spreads of the peers
+NEAR = 0.5  # of the cap: who needed more in A may be late in B by accident
 
 
 class Line(NamedTuple):
@@ -83,9 +82,11 @@ def _others(row: Row) -> dict[str, str]:
 def _line(key: tuple[str, tuple], a: Row, b: Row, margin: float, state: Machine) -> Line:
     comparable = all(a[name] == b[name] for name in ("cpu", "threads", "gpus", "cap"))
     if b["status"] != "reached":
-        lost = a["status"] == "reached"
-        verdict = f"{b['status']} in B" if lost else f"{a['status']} in A, {b['status']} in B"
-        return Line(*key, verdict, lost and comparable and is_own(b))
+        if not a["seconds"]:
+            return Line(*key, f"{a['status']} in A, {b['status']} in B")
+        if b["status"] in ("capped", "killed") and max(a["seconds"]) > NEAR * a["cap"]:
+            return Line(*key, f"{b['status']} in B, near the cap in A")
+        return Line(*key, f"{b['status']} in B", comparable and is_own(b))
     sweeps = b["sweeps"] / a["sweeps"] if a.get("sweeps") and b.get("sweeps") else None
     if not a["seconds"]:
         return Line(*key, f"{a['status']} in A, reached in B", sweeps=sweeps)

@@ -21,7 +21,7 @@ ROUNDINGS: tuple[Rounding, ...] = ("argmax", "balanced")
 def methods() -> dict[str, Peer]:
     """Everything that can be measured, by name; whether it is installed is another question."""
     own = [
-        Peer(f"otlabel {backend} {rounding}", None, None, rounding == "balanced", "", adapter(backend, rounding))
+        Peer(f"otlabel {backend} {rounding}", backend, None, rounding == "balanced", "", adapter(backend, rounding))
         for backend in backends.REQUIRES
         for rounding in ROUNDINGS
     ]

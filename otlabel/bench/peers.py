@@ -49,7 +49,7 @@ class Peer(NamedTuple):
     """A solver to compare with."""
 
     name: str
-    package: str | None  # as it is imported; None: comes with otlabel
+    package: str | None  # as it is imported; None: written here
     install: str | None  # as pip knows it
     balances: bool  # gives labels that are exactly balanced, not potentials
     about: str  # a line of --help
@@ -278,7 +278,7 @@ PEERS = (
     Peer("OTT momentum", "ott", "ott-jax", False, "the same, over-relaxed by 1.5", ott_momentum),
     Peer("OTT Anderson", "ott", "ott-jax", False, "the same, Anderson acceleration of memory 5", ott_anderson),
     Peer("GeomLoss", "geomloss", "geomloss", False, "geomloss.ot.solve of a cost matrix, float32", geomloss),
-    Peer("SciPy assignment", None, None, True, "linear_sum_assignment, a column a place", linear_sum_assignment),
+    Peer("SciPy assignment", "scipy", "scipy", True, "linear_sum_assignment, a column a place", linear_sum_assignment),
     Peer("POT network simplex", "ot", "POT", True, "ot.emd", network_simplex),
     Peer(
         "k-means-constrained",

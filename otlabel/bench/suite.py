@@ -80,7 +80,7 @@ def run(
     Raises:
         RuntimeError: scores could not be made or read.
     """
-    preload({methods()[job.method].package for job in jobs if job.method != READ} | _torch(jobs))
+    preload({methods()[job.method].package for job in jobs if job.method != READ})
     rows: dict[Job, Row] = {}
     reads: dict[Source, list[float]] = {}
     for number, (_, job) in enumerate(itertools.product(range(rounds), jobs)):
@@ -113,10 +113,6 @@ def _merged(before: Row | None, row: Row) -> Row:
         "peak_mib": max(highest, default=None),
         "rounds": before["rounds"] + 1,
     }
-
-
-def _torch(jobs: Iterable[Job]) -> set[str | None]:
-    return {"torch" for job in jobs if job.method.startswith("otlabel torch")}
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:

@@ -103,8 +103,8 @@ def _cells(row: Row, own: float | None, best: float | None) -> list[str]:
     sweeps = row.get("sweeps")
     cells.append(f"{sweeps:.1f}" if sweeps and sweeps < 100 else f"{sweeps:.0f}" if sweeps else "")
     if row["seconds"]:
-        own = is_own(row) and not row["balances"]  # others read float64 copies, and rounding is not counted in sweeps
-        cells.append(f"{sweeps * row['gigabytes'] / seconds:.1f}" if own else "")
+        counted = is_own(row) and not row["balances"]  # others read float64 copies, and rounding's sweeps are not known
+        cells.append(f"{sweeps * row['gigabytes'] / seconds:.1f}" if counted else "")
         cells.append(f"{seconds / row['read_seconds']:.0f}")
     else:
         cells += ["", ""]

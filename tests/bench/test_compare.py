@@ -80,6 +80,12 @@ def test_no_longer_reaching_the_error_is_a_regression_of_otlabel_only():
     assert verdict(row("OTT"), row("OTT", seconds=())) == ("capped in B", False)
 
 
+def test_who_was_near_the_cap_may_be_late_by_accident():
+    near = row(seconds=times(6))
+    assert verdict(near, row(seconds=())) == ("capped in B, near the cap in A", False)
+    assert verdict(near, row(seconds=(), status="missed")) == ("missed in B", True)
+
+
 def test_rows_of_one_file_only_are_shown():
     lines, _ = compare([row()], [row(k=11)], margin=0.05)
     assert [line.verdict for line in lines] == ["only in A", "only in B"]
