@@ -6,9 +6,6 @@ import time
 
 import numpy as np
 import torch
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import normalize
 from torch import Tensor
 
 from .labelling import Labelling
@@ -23,12 +20,21 @@ def random(n: int, heads: int, k: int, seed: int) -> Labelling:
     return _without_scores(labels, k, 0.0)
 
 
+def given(labels: Tensor, k: int) -> Labelling:
+    """Labels (n, heads) that came from elsewhere."""
+    return _without_scores(labels, k, 0.0)
+
+
 def kmeans(features: Tensor, heads: int, k: int, seed: int) -> Labelling:
     """DeepCluster's rule (Caron et al., 2018): k-means of whitened features of length 1; another start for each head.
 
     Args:
         features: (n, width).
     """
+    from sklearn.cluster import MiniBatchKMeans  # a second of imports that no other rule needs
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import normalize
+
     start = time.perf_counter()
     x = features.double().numpy()
     whitener = PCA(min(COMPONENTS, *x.shape), whiten=True, random_state=seed)

@@ -1,35 +1,32 @@
-"""Images in memory, decoded once: uint8 pixels, a path for each, classes where they are known."""
+"""The images of a run: their pixels, a path for each, classes where they are known."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torchvision.datasets import ImageFolder
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as F
-from tqdm import tqdm
 
-from . import sets
+from . import folders, sets
+from .decoding import Files
 from .errors import DataError
 
-MIN_SIZE, MAX_SIZE = 8, 224
+MIN_SIZE = 8
 SPLITS = {"train", "val", "test"}
 FOLDERS = "a folder of images, or of folders of them for every class, or with train/ and val/ of such inside"
 
 
 @dataclass(frozen=True)
 class Images:
-    """n images of one size."""
+    """n squares of one size, in memory or decoded when they are needed."""
 
-    pixels: Tensor  # (n, 3, size, size) uint8
+    pixels: Tensor | Files  # (n, 3, size, size) uint8
     paths: list[str]  # the identity of image i: labels are keyed by it
     classes: Tensor | None  # (n,) int64 ground truth, for evaluation only
     class_names: list[str]
@@ -41,7 +38,12 @@ class Images:
     @property
     def size(self) -> int:
         """Side of the images in pixels."""
-        return self.pixels.shape[-1]
+        return self.pixels.size if isinstance(self.pixels, Files) else self.pixels.shape[-1]
+
+    @property
+    def view_size(self) -> int:
+        """Side at which a network sees them if no other is asked for."""
+        return round(self.size / folders.MARGIN) if isinstance(self.pixels, Files) else self.size
 
     @property
     def truth(self) -> Tensor:
@@ -54,11 +56,31 @@ class Images:
         """Of the paths in their order: labels of other images must not be taken for labels of these."""
         return hashlib.sha256("\n".join(self.paths).encode()).hexdigest()
 
+    def batches(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Pixels (m, 3, size, size) for each of the tensors of m indices, in order."""
+        if isinstance(self.pixels, Files):
+            return self.pixels.batches(rows)
+        pixels = self.pixels
+        return (pixels[some.to(pixels.device)] for some in rows)
 
-def load(
-    data: str, root: Path | None, image_size: int | None, *, download: bool = False, skip_bad: bool = False
-) -> tuple[Images, Images | None]:
-    """The training images and, if there are any, the validation images.
+    def take(self, rows: Tensor) -> Tensor:
+        """Pixels (m, 3, size, size) of m images."""
+        return next(self.batches([rows])).cpu()
+
+    def of(self, rows: Tensor) -> Images:
+        """Only these images, in this order."""
+        chosen = rows.tolist()
+        if isinstance(self.pixels, Files):
+            pixels: Tensor | Files = Files([self.pixels.paths[i] for i in chosen], self.size, self.pixels.workers)
+        else:
+            pixels = self.pixels[rows]
+        classes = None if self.classes is None else self.classes[rows]
+        return dataclasses.replace(self, pixels=pixels, paths=[self.paths[i] for i in chosen], classes=classes)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from and how they are kept.
 
     Args:
         data: "digits", "folder", or a data set of ``sets.NAMES``.
@@ -66,29 +88,37 @@ def load(
         image_size: side of the images, or None for that of the data.
         download: let torchvision fetch the data set if ``root`` does not hold it.
         skip_bad: leave files out that cannot be read, instead of raising.
+        keep: where decoded files stay, "memory", "files" (nowhere) or "auto": memory if it has room.
+        workers: threads that decode files.
     """
-    if image_size is not None and image_size < MIN_SIZE:
-        raise DataError(
-            f"--image-size must be at least {MIN_SIZE}, got {image_size}: the networks halve it three times."
-        )
+
+    data: str
+    root: Path | None = None
+    image_size: int | None = None
+    download: bool = False
+    skip_bad: bool = False
+    keep: str = "auto"
+    workers: int = 2
+
+
+def load(source: Source) -> tuple[Images, Images | None]:
+    """The training images and, if there are any, the validation images."""
+    data, root, size = source.data, source.root, source.image_size
+    if size is not None and size < MIN_SIZE:
+        raise DataError(f"--image-size must be at least {MIN_SIZE}, got {size}: the networks halve it three times.")
     if data == "digits":
         if root is not None:
             raise DataError(f"--data digits come with scikit-learn and need no --root, got {root}. Add --data folder.")
-        return _digits(16 if image_size is None else image_size), None
+        return _digits(16 if size is None else size), None
     if root is None:
         raise DataError(f"--data {data} needs --root DIR: {sets.WHERE.get(data, FOLDERS)}.")
-    if data != "folder":
-        train, test = (_resized(part, image_size) for part in sets.read(data, root, download))
-        return train, test
-    if not root.is_dir():
-        raise DataError(f"--root must be a folder, but {root} is not there.")
-    folders = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    if "train" not in folders or not folders <= SPLITS:  # a class may be called train
-        return _folder(root, root, image_size, skip_bad), None
-    train = _folder(root / "train", root, image_size, skip_bad)
-    if "val" not in folders:
-        return train, None
-    return train, _renumbered(_folder(root / "val", root, train.size, skip_bad), train, root)
+    if data == "folder":
+        return _folders(source, root)
+    if data == "imagenet":
+        train, val = (_listed(part, source, root) for part in sets.read_imagenet(root))
+        return train, val
+    train, test = (_resized(part, size) for part in sets.read(data, root, source.download))
+    return train, test
 
 
 def _digits(size: int) -> Images:
@@ -113,75 +143,36 @@ def _resized(part: sets.Part, size: int | None) -> Images:
     return Images(pixels, paths, classes, part.class_names)
 
 
-def _folder(root: Path, base: Path, size: int | None, skip_bad: bool) -> Images:
-    """root/CLASS/IMAGE, or root/IMAGE without classes; an image is called by its path below ``base``."""
-    paths = sorted(path for path in root.iterdir() if _is_image(path))
-    targets: list[int] | None = None
-    class_names: list[str] = []
-    if paths:
-        for folder in (path for path in root.iterdir() if path.is_dir()):
-            if any(map(_is_image, folder.rglob("*"))):
-                raise DataError(
-                    f"{root} must hold images or folders of images, but {paths[0].name} lies beside the folder "
-                    f"{folder.name}. Move one of them."
-                )
-    else:
-        try:
-            listing = ImageFolder(root)
-        except FileNotFoundError as error:
-            raise DataError(f"{root} must hold images, or a folder of images for every class: {error}") from None
-        paths, targets, class_names = [Path(path) for path, _ in listing.samples], listing.targets, listing.classes
-    skipped: list[str] = []
-    side = _first_size(paths, skip_bad) if size is None else size
+def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
+    """A folder of images, or its train/ and val/."""
+    if not root.is_dir():
+        raise DataError(f"--root must be a folder, but {root} is not there.")
+    names = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    if "train" not in names or not names <= SPLITS:  # a class may be called train
+        return _listed(folders.listing(root), source, root), None
+    train = _listed(folders.listing(root / "train"), source, root)
+    if "val" not in names:
+        return train, None
+    val = _listed(folders.listing(root / "val"), dataclasses.replace(source, image_size=train.view_size), root)
+    return train, _renumbered(val, train, root)
 
-    def decoded(path: Path) -> Tensor | None:
-        try:
-            return _square(path, side)
-        except DataError as error:
-            if not skip_bad:
-                raise
-            skipped.append(str(error))
-            return None
 
-    with ThreadPoolExecutor() as pool:
-        bar = tqdm(
-            pool.map(decoded, paths),
-            total=len(paths),
-            desc=f"decode {root.name}",
-            unit="img",
-            leave=False,
-            disable=None,
-        )
-        images = list(bar)
-    if side < MIN_SIZE:
-        raise DataError(
-            f"the images of {root} must be {MIN_SIZE} px or larger, got {side}. Add --image-size {MIN_SIZE}."
-        )
-    kept = [i for i, image in enumerate(images) if image is not None]
-    if not kept:
-        raise DataError(f"{root} must hold images, but none of its {len(paths)} files can be read.")
-    return Images(
-        torch.stack([image for image in images if image is not None]),
-        [paths[i].relative_to(base).as_posix() for i in kept],
-        None if targets is None else torch.tensor([targets[i] for i in kept]),
-        class_names,
-        sorted(skipped),
+def _listed(listing: folders.Listing, source: Source, base: Path) -> Images:
+    """The images of files; an image is called by its path below ``base``."""
+    squares = folders.squares(listing, source.image_size, source.keep, source.workers, source.skip_bad)
+    images = Images(
+        squares.pixels,
+        [listing.paths[i].relative_to(base).as_posix() for i in squares.kept],
+        None if listing.targets is None else torch.tensor([listing.targets[i] for i in squares.kept]),
+        listing.class_names,
+        squares.skipped,
     )
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
-
-
-def _first_size(paths: list[Path], skip_bad: bool) -> int:
-    """The shorter side of the first image that can be read, at most MAX_SIZE."""
-    for path in paths:
-        try:
-            return min(MAX_SIZE, *_read(path).size)
-        except DataError:
-            if not skip_bad:
-                raise
-    raise DataError(f"none of the {len(paths)} files can be read as an image, {paths[0]} for one.")
+    if images.size < MIN_SIZE:
+        raise DataError(
+            f"the images of {listing.root} must be {MIN_SIZE} px or larger, got {images.size}. "
+            f"Add --image-size {MIN_SIZE}."
+        )
+    return images
 
 
 def _renumbered(val: Images, train: Images, root: Path) -> Images:
@@ -193,20 +184,3 @@ def _renumbered(val: Images, train: Images, root: Path) -> Images:
         raise DataError(f"{root}/val may only have classes of {root}/train, but it also has {', '.join(unknown[:5])}.")
     number = torch.tensor([train.class_names.index(name) for name in val.class_names])
     return dataclasses.replace(val, classes=number[val.classes], class_names=train.class_names)
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I"):  # 16-bit gray, which convert() would clip to white
-                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-            return image.convert("RGB")
-    except Exception as error:  # decoders of damaged files raise anything: OSError, SyntaxError, ValueError, ...
-        raise DataError(f"{path} cannot be read as an image ({error}). Repair or remove it.") from None
-
-
-def _square(path: Path, size: int) -> Tensor:
-    image = F.pil_to_tensor(_read(path))
-    if min(image.shape[1:]) != size:
-        image = F.resize(image, [size], antialias=True)
-    return F.center_crop(image, [size, size])

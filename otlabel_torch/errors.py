@@ -7,3 +7,7 @@ class DataError(Exception):
 
 class UsageError(Exception):
     """The options do not fit together, or do not fit the data."""
+
+
+class TrainingError(Exception):
+    """Training cannot go on."""

@@ -1,27 +1,34 @@
-"""The adapter between networks and otlabel, and the only importer of otlabel in this package."""
+"""The adapter between networks and otlabel, and the only one in this package who asks it for labels."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 import otlabel
+from otlabel._memory import available
 
 from .augment import Augment, normalise
 from .data import Images
 from .models import Network
+from .processes import Processes
 
 VERSION = otlabel.__version__
-BATCH = 128  # images: bounds the memory of the activations
+BATCH = 128  # images: bounds the memory of the activations, and is what processes deal out
 BLOCK = 1 << 14  # rows of scores in float64 at a time
+SHARE = 0.5  # of the free memory that the scores of one head may take; else they are computed anew in every sweep
+
+Precision = Literal["float32", "bf16", "fp16"]
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -36,73 +43,155 @@ class Labelling:
     converged: bool
 
 
-@torch.no_grad()
-def collect(network: Network, images: Images, device: torch.device) -> Tensor:
-    """Features (n, width) of every image in its place, in eval mode and without augmentation."""
-    batches = images.pixels.split(BATCH)
-    bar = tqdm(batches, desc="features", unit="batch", leave=False, disable=None)
-    with evaluating(network):
-        return torch.cat([network.features(normalise(batch.to(device), network.size)).cpu() for batch in bar])
+@dataclass(frozen=True)
+class Views:
+    """Augmented views of an image, which its scores are averaged over.
+
+    What a batch of images draws follows from its number and the seed: it does not matter who looks at it, or when.
+    """
+
+    augment: Augment
+    count: int
+    seed: int
+
+    def of(self, pixels: Tensor, batch: int) -> Iterator[Tensor]:
+        """``count`` views of the images of a batch."""
+        torch.manual_seed(self.seed if self.augment.alike else (self.seed * 1_000_003 + batch) % 2**63)
+        return (self.augment(pixels) for _ in range(self.count))
 
 
 @torch.no_grad()
-def collect_hidden(
+def collect(
     network: Network,
     images: Images,
-    device: torch.device,
-    augment: Augment | None = None,
-    views: int = 0,
-    seed: int | None = None,
+    team: Processes,
+    *,
+    layer: Literal["features", "hidden"] = "features",
+    views: Views | None = None,
+    precision: Precision = "float32",
+    train_mode: bool = False,
 ) -> Tensor:
-    """Inputs (n, width) of the heads, in eval mode, averaged over ``views`` augmented views; 0: the image itself.
+    """What a layer makes of this process's share of the images, (rows, width) float32, every image in its place.
 
-    With a ``seed`` each batch draws the same views: what an image gets does not depend on its place.
+    ``hidden`` are the inputs of the heads. Those are linear, so that averages of inputs over views give the average
+    scores. Up to a constant a row, which no plan sees, those are the log-probabilities that SeLa's objective averages
+    over the same augmentations.
 
-    The heads are linear, so that these give the scores averaged over views. Up to a constant a row, which no plan sees,
-    those are the log-probabilities that SeLa's objective averages over the same augmentations.
+    Args:
+        views: None: the image itself.
+        train_mode: as the paper's code does: statistics of the batch, which also moves the running ones, and dropout.
     """
-    batches = images.pixels.split(BATCH)
-    bar = tqdm(batches, desc="scores", unit="batch", leave=False, disable=None)
-    hidden = []
-    with evaluating(network):
-        for batch in bar:
-            batch = batch.to(device)
-            if seed is not None:
-                torch.manual_seed(seed)
-            inputs = (augment(batch) for _ in range(views)) if augment and views else (normalise(batch, network.size),)
-            of_views = [network.hidden(network.features(view)) for view in inputs]
-            hidden.append(torch.stack(of_views).mean(dim=0).cpu())
-    return torch.cat(hidden)
+    batches = _batches(len(images))
+    own = range(len(batches))[team.share(len(batches))]
+    pixels = images.batches(batches[i] for i in own)
+    bar = tqdm(pixels, total=len(own), desc=layer, unit="batch", leave=False, disable=None if team.is_first else True)
+    kept: list[Tensor] = []
+    with in_mode(network, train_mode), autocast(team.device, precision):
+        for number, batch in zip(own, bar, strict=True):
+            batch = batch.to(team.device, non_blocking=True)
+            inputs = iter((normalise(batch, network.size),)) if views is None else views.of(batch, number)
+            outputs = (network.features(view) for view in inputs)
+            if layer == "hidden":
+                outputs = (network.hidden(features) for features in outputs)
+            mean = torch.stack([output.float() for output in outputs]).mean(dim=0)
+            kept.append(mean if _fits(mean, len(images)) else mean.cpu())
+    return torch.cat(kept)
 
 
-@torch.no_grad()
-def collect_scores(network: Network, hidden: Tensor) -> Tensor:
-    """Scores (heads, n, k) of the heads' inputs (n, width)."""
-    device = network.head.weight.device
-    return network.scores(hidden.to(device)).permute(1, 0, 2).contiguous().cpu()
+def rows_of(team: Processes, n: int) -> list[int]:
+    """How many of n images each process collects."""
+    batches = _batches(n)
+    return [sum(len(batch) for batch in batches[share]) for share in team.shares(len(batches))]
+
+
+def _batches(n: int) -> list[Tensor]:
+    """Indices, BATCH at a time; one image by itself has no statistics, and goes with those before."""
+    batches = list(torch.arange(n).split(BATCH))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+def _fits(mean: Tensor, n: int) -> bool:
+    """Whether such rows of n images may stay on their device: a CUDA device with room for them and for scores."""
+    if mean.device.type != "cuda":
+        return False
+    free, _total = torch.cuda.mem_get_info(mean.device)
+    return 4 * mean.shape[1] * n < SHARE * free
 
 
 @contextmanager
-def evaluating(network: Network) -> Iterator[None]:
-    """Batch statistics are neither used nor changed inside."""
+def in_mode(network: Network, train: bool) -> Iterator[None]:
+    """Evaluation mode inside, in which batch statistics are neither used nor changed, or training mode."""
     was_training = network.training
-    network.eval()
+    network.train(train)
     try:
         yield
     finally:
         network.train(was_training)
 
 
-def solve(network: Network, hidden: Tensor, epsilon: float, rounding: Literal["balanced", "argmax"]) -> Labelling:
-    """One equipartition a head from the scores that the heads give to their inputs (n, width)."""
-    scores = collect_scores(network, hidden)
-    start = time.perf_counter()
-    result = otlabel.assign(scores, k=network.k, epsilon=epsilon, rounding=rounding)
-    seconds = time.perf_counter() - start
-    sweeps = round(float(np.max(result.n_sweeps)), 1)
-    labels = result.labels.T.contiguous()
-    sure = confidence(scores, labels, result.potentials, epsilon)
-    return Labelling(labels, sure, result.potentials, sweeps, seconds, result.converged)
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:
+    """Where matrix products may be narrower than float32."""
+    return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "float32")
+
+
+def solve(
+    network: Network,
+    hidden: Tensor,
+    team: Processes,
+    n: int,
+    *,
+    epsilon: float,
+    rounding: Literal["balanced", "argmax"],
+    shares: np.ndarray | None = None,
+    init: np.ndarray | None = None,
+) -> Labelling:
+    """One equipartition a head from the inputs of the heads: one solve over the rows of all processes.
+
+    Args:
+        hidden: (rows, width) of this process.
+        n: images in all processes.
+        shares: (k,) or (heads, k) of the labels; None: equal.
+        init: (heads, k) potentials to start from.
+    """
+    began = time.perf_counter()
+    results, labels, sure = [], [], []
+    for head in tqdm(
+        range(network.heads), desc="labels", unit="head", leave=False, disable=None if team.is_first else True
+    ):
+        scores = scores_of(network, head, hidden)
+        result = otlabel.assign(
+            scores,
+            k=network.k,
+            epsilon=epsilon,
+            rounding=rounding,
+            b=shares if shares is None or shares.ndim == 1 else shares[head],
+            init=None if init is None else init[head],
+            comm=team.comm,
+        )
+        found = torch.as_tensor(result.labels).to(hidden.device)
+        sure.append(_confidence(scores, found, result.potentials, epsilon))
+        labels.append(found)
+        results.append(result)
+    counts = rows_of(team, n)
+    return Labelling(
+        team.gather(torch.stack(labels, dim=1).cpu(), counts),
+        team.gather(torch.stack(sure, dim=1).cpu(), counts),
+        np.stack([result.potentials for result in results]),
+        round(max(float(result.n_sweeps) for result in results), 1),
+        time.perf_counter() - began,
+        all(result.converged for result in results),
+    )
+
+
+def scores_of(network: Network, head: int, hidden: Tensor) -> Tensor | otlabel.LinearScores:
+    """Scores (rows, k) of one head, where its inputs (rows, width) are; computed anew each time if they do not fit."""
+    weight, bias = (part.to(hidden.device, torch.float32) for part in network.linear(head))
+    free = torch.cuda.mem_get_info(hidden.device)[0] if hidden.device.type == "cuda" else available()
+    if 4 * len(hidden) * network.k > SHARE * free:
+        return otlabel.LinearScores(hidden, weight, bias)
+    return F.linear(hidden, weight, bias)
 
 
 def predict(network: Network, hidden: Tensor, potentials: np.ndarray, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -112,30 +201,27 @@ def predict(network: Network, hidden: Tensor, potentials: np.ndarray, epsilon: f
         hidden: (n, width) inputs of the heads.
         potentials: (heads, k) of the solve.
     """
-    scores = collect_scores(network, hidden)
-    labels = torch.empty(scores.shape[1::-1], dtype=torch.int64)
-    for head, rows, exponent in _exponents(scores, potentials, epsilon):
-        labels[rows, head] = exponent.argmax(dim=1)
-    return labels, confidence(scores, labels, potentials, epsilon)
+    labels, sure = [], []
+    for head in range(network.heads):
+        scores = scores_of(network, head, hidden)
+        best = [exponent.argmax(dim=1) for _rows, exponent in _exponents(scores, potentials[head], epsilon)]
+        labels.append(torch.cat(best))
+        sure.append(_confidence(scores, labels[-1], potentials[head], epsilon))
+    return torch.stack(labels, dim=1).cpu(), torch.stack(sure, dim=1).cpu()
 
 
-def confidence(scores: Tensor, labels: Tensor, potentials: np.ndarray, epsilon: float) -> Tensor:
-    """(n, heads) float32: what each image's row of the plan gives to its label, rows summing to 1.
-
-    Args:
-        scores: (heads, n, k).
-        labels: (n, heads).
-    """
-    sure = torch.empty(labels.shape, dtype=torch.float32)
-    for head, rows, exponent in _exponents(scores, potentials, epsilon):
-        own = exponent.gather(1, labels[rows, head, None])[:, 0]
-        sure[rows, head] = torch.exp(own - exponent.logsumexp(dim=1)).float()
+def _confidence(scores: Any, labels: Tensor, potentials: np.ndarray, epsilon: float) -> Tensor:
+    """(n,) float32: what each image's row of the plan gives to its label (n,), rows summing to 1."""
+    sure = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
+    for rows, exponent in _exponents(scores, potentials, epsilon):
+        own = exponent.gather(1, labels[rows, None])[:, 0]
+        sure[rows] = torch.exp(own - exponent.logsumexp(dim=1)).float()
     return sure
 
 
-def _exponents(scores: Tensor, potentials: np.ndarray, epsilon: float) -> Iterator[tuple[int, slice, Tensor]]:
-    """The plan's logarithm up to a constant a row, docs/algorithm.md eq. (1), in float64: head, rows, (rows, k)."""
-    for head, g in enumerate(torch.from_numpy(potentials)):
-        for start in range(0, scores.shape[1], BLOCK):
-            rows = slice(start, start + BLOCK)
-            yield head, rows, scores[head, rows].double() / epsilon + g
+def _exponents(scores: Any, potentials: np.ndarray, epsilon: float) -> Iterator[tuple[slice, Tensor]]:
+    """The plan's logarithm up to a constant a row, docs/algorithm.md eq. (1), in float64, for blocks of rows."""
+    for start in range(0, scores.shape[0], BLOCK):
+        rows = slice(start, min(start + BLOCK, scores.shape[0]))
+        block = torch.as_tensor(scores[rows])
+        yield rows, block.double() / epsilon + torch.as_tensor(potentials, device=block.device)

@@ -5,19 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-import torch
 import tyro
-from rich.console import Console
 
-from . import checkpoint, labelling, report, sela
-from .config import DataSet, Resolved
-from .data import load
-from .devices import pick_device
+from .config import DataSet, Flag, Resolved, cores
 from .errors import DataError, UsageError
-from .metrics import agreement
-from .models import Network
 
 PROGRAM = "python -m otlabel_torch.predict"
 
@@ -41,25 +34,38 @@ class Options:
     """Of data that has both. Default: val if it is there."""
     out: Path | None = None
     """The table to write. Default: RUN/predicted.csv."""
-    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    overwrite: Flag = False
     """Replace --out if it is there."""
-    skip_bad_images: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    skip_bad_images: Flag = False
     """Leave files out that cannot be read as images."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto: the best there is."""
 
 
 def main() -> None:
+    options = tyro.cli(Options, prog=PROGRAM)
     try:
-        run(tyro.cli(Options, prog=PROGRAM), Console())
+        run(options)
     except (UsageError, DataError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: nothing was written")
 
 
-def run(options: Options, console: Console) -> Path:
+def run(options: Options) -> Path:
     """Write the table; returns where it is."""
+    import torch
+    from rich.console import Console
+
+    from . import labelling, metrics
+    from .augment import Augment
+    from .data import Source, load
+    from .devices import pick_device
+    from .labelfile import write_labels
+    from .processes import Processes
+    from .state import build, load_network
+
+    console = Console()
     config, saved = _run(options.run)
     out = options.out or options.run / "predicted.csv"
     if out.exists() and not options.overwrite:
@@ -67,22 +73,28 @@ def run(options: Options, console: Console) -> Path:
     if not out.absolute().parent.is_dir():
         raise UsageError(f"--out {out} cannot be written: there is no folder {out.absolute().parent}.")
     data = options.data or (config.data if options.root is None else "folder")
-    train, val = load(data, options.root or config.root, config.image_size, skip_bad=options.skip_bad_images)
+    root = options.root or config.root
+    source = Source(data, root, config.image_size, skip_bad=options.skip_bad_images, keep=config.keep, workers=cores())
+    train, val = load(source)
     images = train if options.part == "train" or val is None else val
     if options.part == "val" and val is None:
         raise UsageError(f"--part val: {options.root or data} has no validation images. Leave the option out.")
-    device = pick_device(options.device)
-    network = Network(config.arch, config.image_size, config.heads, config.k).to(device)
-    network.load_state_dict(saved["network"])
-    views = sela.views(config, group=labelling.BATCH)
-    hidden = labelling.collect_hidden(network, images, device, views, config.views, config.seed)
+    alone = Processes(pick_device(options.device))
+    network = build(config).to(alone.device)
+    load_network(network, saved)
+    views = None
+    if config.views:
+        views = labelling.Views(Augment(config.image_size, config.augment, alike=True), config.views, config.seed)
+    hidden = labelling.collect(network, images, alone, layer="hidden", views=views, precision=config.precision)
     # The potentials of labels that were never updated belong to the untrained network's scores.
-    potentials = saved["potentials"].numpy() * (config.relabels > 1)
+    potentials = saved["potentials"].numpy()
+    if config.relabels <= 1:
+        potentials = potentials * 0
     labels, confidence = labelling.predict(network, hidden, potentials, config.epsilon)
-    report.write_labels(out, images, labels, confidence)
+    write_labels(out, images, labels, confidence)
     for line in images.skipped:
         console.print(f"skipped: {line}", highlight=False, soft_wrap=True, markup=False)
-    worth = "" if images.classes is None else f", NMI to the classes {agreement(labels, images.classes)['nmi']:.1f}"
+    worth = "" if images.classes is None else f", NMI to the classes {metrics.nmi(labels, images.classes):.1f}"
     used = len(torch.unique(labels[:, 0]))
     console.print(
         f"{len(images)} images, {used} of {config.k} labels of head 0 in use, mean confidence {confidence.mean():.2f}"
@@ -93,8 +105,10 @@ def run(options: Options, console: Console) -> Path:
     return out
 
 
-def _run(folder: Path) -> tuple[Resolved, dict]:
+def _run(folder: Path) -> tuple[Resolved, dict[str, Any]]:
     """The configuration of a run and its last checkpoint."""
+    from . import checkpoint
+
     last = folder / "checkpoints" / "last.pt"
     for path in (last, folder / "config.yaml"):
         if not path.exists():
@@ -103,7 +117,7 @@ def _run(folder: Path) -> tuple[Resolved, dict]:
     if saved["labels"] is None:
         raise UsageError(f"{folder} never solved for labels (--relabels 0): it has no potentials to label images with.")
     config = Resolved.read(folder / "config.yaml")
-    if config.assigner not in ("sinkhorn", "frozen"):
+    if config.assigner in ("kmeans", "random"):
         raise UsageError(
             f"{folder} has its labels from --assigner {config.assigner}, which labels nothing but its own."
         )

@@ -1,10 +1,9 @@
-"""What a run shows and leaves behind: a line an epoch, labels.csv, the contact sheet, the closing table."""
+"""What a run shows and leaves behind: a line an epoch, sizes, the contact sheet, the closing table."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from rich.table import Table
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from .checkpoint import atomic, write_text
 from .data import Images
+from .files import atomic, write_text
+from .labelfile import share
 
 ROWS, COLUMNS = 24, 16  # of the contact sheet
 
@@ -44,22 +44,6 @@ def epoch_line(record: dict[str, Any], epochs: int) -> str:
     return "  ".join(parts)
 
 
-def write_labels(path: Path, images: Images, labels: Tensor, confidence: Tensor) -> None:
-    """labels.csv: index, path, a column of labels a head, and one of how much of the plan's row each label has."""
-    heads = range(labels.shape[1])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "path", *(f"head_{head}" for head in heads), *(f"confidence_{head}" for head in heads)])
-    for i, (name, row, sure) in enumerate(zip(images.paths, labels.tolist(), confidence.tolist(), strict=True)):
-        writer.writerow([i, name, *row, *map(_share, sure)])
-    write_text(path, text.getvalue())
-
-
-def _share(value: float) -> str:
-    """Of 1; empty where labels come from no plan."""
-    return "" if math.isnan(value) else f"{value:.4f}"
-
-
 def write_sizes(path: Path, labels: Tensor, confidence: Tensor, k: int) -> None:
     """sizes.csv: how many items each label of each head has, and how sure they are on average."""
     text = io.StringIO()
@@ -69,7 +53,7 @@ def write_sizes(path: Path, labels: Tensor, confidence: Tensor, k: int) -> None:
         sizes = torch.bincount(labels[:, head], minlength=k)
         sums = torch.bincount(labels[:, head], weights=confidence[:, head].double(), minlength=k)
         for label, (size, total) in enumerate(zip(sizes.tolist(), sums.tolist(), strict=True)):
-            writer.writerow([head, label, size, _share(total / size) if size else ""])
+            writer.writerow([head, label, size, share(total / size) if size else ""])
     write_text(path, text.getvalue())
 
 
@@ -88,7 +72,7 @@ def write_clusters(path: Path, images: Images, labels: Tensor, confidence: Tenso
         members = torch.nonzero(labels == label).flatten()
         members = members[confidence[members].nan_to_num().argsort(descending=True)]
         row = torch.full((COLUMNS, 3, size, size), 255, dtype=torch.uint8)
-        row[: len(members)] = images.pixels[members[:COLUMNS]]
+        row[: len(members)] = images.take(members[:COLUMNS])
         tiles.append(row)
         captions.append(f"{int(label)} ({len(members)})")
     grid = make_grid(torch.cat(tiles), nrow=COLUMNS, padding=2, pad_value=255)

@@ -1,4 +1,4 @@
-"""torchvision's data sets as arrays in memory: whoever knows their names need not know their files."""
+"""torchvision's data sets: small ones as arrays in memory, ImageNet as a list of files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import numpy as np
 from torchvision import datasets
 
 from .errors import DataError
+from .folders import Listing
 
 NAMES = ("cifar10", "cifar100", "svhn", "stl10", "fashion-mnist")
-WHERE = {name: f"where torchvision keeps {name}; add --download to fetch it there" for name in NAMES}
+WHERE = {name: f"where torchvision keeps {name}; add --download to fetch it there" for name in NAMES} | {
+    "imagenet": "where torchvision keeps ImageNet: its three archives, or train/, val/ and meta.bin made from them"
+}
 
 
 class Part(NamedTuple):
@@ -34,6 +37,21 @@ def read(name: str, root: Path, download: bool) -> tuple[Part, Part]:
     except (RuntimeError, OSError, ValueError) as error:  # torchvision's own words: not found, damaged, no network
         remedy = "Look at the network" if download else "Point --root at them, or add --download"
         raise DataError(f"--data {name} needs its files in --root {root}: {error} {remedy}.") from None
+
+
+def read_imagenet(root: Path) -> tuple[Listing, Listing]:
+    """The training and the validation files; torchvision unpacks its archives on first use, and needs SciPy for
+    that."""
+
+    def part(split: str) -> Listing:
+        data = datasets.ImageNet(root, split=split)
+        names = [synonyms[0] for synonyms in data.classes]
+        return Listing(root / split, [Path(path) for path, _ in data.samples], data.targets, names)
+
+    try:
+        return part("train"), part("val")
+    except (RuntimeError, OSError, ValueError) as error:
+        raise DataError(f"--data imagenet needs its files in --root {root}: {error}") from None
 
 
 def _cifar(kind: Any, name: str, root: Path, download: bool) -> tuple[Part, Part]:

@@ -1,0 +1,35 @@
+"""python -m otlabel_torch.retrain --labels FILE: a new network from random weights on labels that exist."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .config import Config
+from .train import command
+
+PROGRAM = "python -m otlabel_torch.retrain"
+RECIPE = Config(assigner="file", epochs=90, lr=0.05, lr_drops=(30, 60))  # the paper's
+OF_THE_RUN = ("data", "root", "image_size", "augment", "imbalance", "skip_bad_images", "seed")
+HELP = """Train a network from random weights on the labels of a table, which are never updated.
+
+--labels FILE has a column of labels a head, and a column path or index that says whose they are: labels.csv of a run,
+of another network for instance, or any other table. Beside a run's config.yaml, the images are by default those of that
+run. 90 epochs, learning rate 0.05, a tenth of it after 30 and 60: the paper's recipe. --rotation adds SeLa+Rot's second
+task."""
+
+
+def main() -> None:
+    command(PROGRAM, RECIPE, beside_its_run, HELP)
+
+
+def beside_its_run(options: Config) -> Config:
+    """The recipe, on the images of the run whose labels they are."""
+    of = None if options.labels is None else options.labels.parent / "config.yaml"
+    if of is None or not of.is_file():
+        return RECIPE
+    saved = Config.read(of)
+    return dataclasses.replace(RECIPE, **{name: getattr(saved, name) for name in OF_THE_RUN})
+
+
+if __name__ == "__main__":
+    main()
