@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,12 +10,15 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from otlabel_torch import checkpoint, labelling, metrics
+from otlabel_torch import checkpoint, files, labelling, metrics
 from otlabel_torch.augment import Augment, normalise
 from otlabel_torch.config import Config, resolve
-from otlabel_torch.data import load
-from otlabel_torch.models import Architecture, Network
+from otlabel_torch.data import Source, load
+from otlabel_torch.models import RESNETS, Network
+from otlabel_torch.processes import Processes
 from otlabel_torch.report import epoch_line
+
+ALONE = Processes(torch.device("cpu"))
 
 
 def test_weighted_knn_agrees_with_scikit_learn():
@@ -48,20 +50,26 @@ def test_agreement_is_100_for_renamed_labels_and_near_0_for_random_ones():
 
 @pytest.mark.parametrize(
     ("arch", "size"),
-    [(arch, size) for arch in get_args(Architecture) for size in (8, 32, 64, 97) if arch != "alexnet" or size >= 64],
+    [
+        (arch, size)
+        for arch in ("convnet", "alexnet", *RESNETS, "timm/resnet10t")
+        for size in (8, 32, 64, 97)
+        if arch != "alexnet" or size >= 64
+    ],
 )
 def test_networks_make_scores_for_every_head(arch, size):
     network = Network(arch, size, heads=3, k=5).eval()
     images = torch.zeros(2, 3, size, size)
     with torch.no_grad():
-        assert network(images).shape == (2, 3, 5)
+        scores, turns = network(images)
+        assert (scores.shape, turns) == ((2, 3, 5), None)
         assert network.features(images).shape == (2, network.width)
 
 
 def test_collect_keeps_places_and_uses_eval_mode():
-    images, _ = load("digits", None, 8)
+    images, _ = load(Source("digits", None, 8))
     network = Network("convnet", 8, heads=2, k=6)
-    features = labelling.collect(network, images, torch.device("cpu"))
+    features = labelling.collect(network, images, ALONE)
     assert network.training
     network.eval()
     with torch.no_grad():
@@ -72,9 +80,10 @@ def test_collect_keeps_places_and_uses_eval_mode():
 
 
 def test_solve_labels_every_head_with_equal_sizes():
-    images, _ = load("digits", None, 8)
+    images, _ = load(Source("digits", None, 8))
     network = Network("convnet", 8, heads=3, k=7)
-    found = labelling.solve(network, labelling.collect(network, images, torch.device("cpu")), 1 / 25, "balanced")
+    hidden = labelling.collect(network, images, ALONE, layer="hidden")
+    found = labelling.solve(network, hidden, ALONE, 1797, epsilon=1 / 25, rounding="balanced")
     assert found.labels.shape == (1797, 3)
     assert found.converged
     for head in range(3):
@@ -83,10 +92,10 @@ def test_solve_labels_every_head_with_equal_sizes():
 
 
 def test_augmentation_changes_images_and_keeps_their_shape():
-    images, _ = load("digits", None, 16)
+    images, _ = load(Source("digits", None, 16))
     torch.manual_seed(0)
     batch = images.pixels[:30]
-    augment = Augment(16)
+    augment = Augment(16, "small")
     one, two = augment(batch), augment(batch)
     assert one.shape == (30, 3, 16, 16)
     assert one.dtype == torch.float32
@@ -95,7 +104,7 @@ def test_augmentation_changes_images_and_keeps_their_shape():
 
 
 def test_digits_are_the_scans():
-    images, test = load("digits", None, 8)
+    images, test = load(Source("digits", None, 8))
     assert test is None
     digits = load_digits()
     np.testing.assert_array_equal(images.pixels[:, 0], np.rint(digits.images * 255 / 16).astype(np.uint8))
@@ -117,13 +126,13 @@ def test_config_survives_its_file(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
-    checkpoint.write_text(path, "old")
+    files.write_text(path, "old")
 
     class PowerCut(Exception):
         pass
 
     def half_a_write():
-        with checkpoint.atomic(path) as file:
+        with files.atomic(path) as file:
             file.write(b"half")
             raise PowerCut
 

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 import otlabel
 from otlabel_torch import labelling
 from otlabel_torch.models import Network
+from otlabel_torch.processes import Processes
 
 
 def call(command, *options):
@@ -103,13 +104,15 @@ def test_potentials_give_the_labels_of_the_solve():
     torch.manual_seed(0)
     network = Network("convnet", 8, heads=3, k=7).eval()
     hidden = torch.randn(400, network.width)
-    found = labelling.solve(network, hidden, 0.1, "argmax")
+    found = labelling.solve(network, hidden, Processes(torch.device("cpu")), 400, epsilon=0.1, rounding="argmax")
     labels, confidence = labelling.predict(network, hidden, found.potentials, 0.1)
     assert torch.equal(labels, found.labels)
     torch.testing.assert_close(confidence, found.confidence)
-    scores = labelling.collect_scores(network, hidden)
+    scores = torch.stack([labelling.scores_of(network, head, hidden) for head in range(3)])
     result = otlabel.assign(scores, epsilon=0.1)
     assert torch.equal(labelling.predict(network, hidden, result.potentials, 0.1)[0].T, result.predict(scores))
     plan = torch.from_numpy(result.plan(np.arange(400)) * 400)  # (heads, n, k)
     own = plan.gather(2, result.labels[:, :, None])[:, :, 0].T.float()
-    torch.testing.assert_close(labelling.confidence(scores, result.labels.T, result.potentials, 0.1), own)
+    balanced = labelling.solve(network, hidden, Processes(torch.device("cpu")), 400, epsilon=0.1, rounding="balanced")
+    assert torch.equal(balanced.labels.T, result.labels)
+    torch.testing.assert_close(balanced.confidence, own)

@@ -12,7 +12,7 @@ import torch
 from torchvision import datasets
 
 from otlabel_torch import sets
-from otlabel_torch.data import load
+from otlabel_torch.data import Source, load
 from otlabel_torch.errors import DataError
 
 N = 30
@@ -48,12 +48,12 @@ def test_cifar10(tmp_path, pixels, trusting):
         write(folder / f"data_batch_{i + 1}", pickle.dumps({"data": rows(pixels[some]), "labels": [i] * 6}))
     write(folder / "test_batch", pickle.dumps({"data": rows(pixels[:4]), "labels": [9] * 4}))
     write(folder / "batches.meta", pickle.dumps({"label_names": [f"class {i}" for i in range(10)]}))
-    train, test = load("cifar10", tmp_path, None)
+    train, test = load(Source("cifar10", tmp_path, None))
     np.testing.assert_array_equal(train.pixels, pixels.transpose(0, 3, 1, 2))
     assert train.classes.tolist() == [i // 6 for i in range(N)]
     assert train.paths[7] == "cifar10/train/000007"
     assert (len(test), test.classes.tolist(), test.class_names[3]) == (4, [9] * 4, "class 3")
-    small, _ = load("cifar10", tmp_path, 16)
+    small, _ = load(Source("cifar10", tmp_path, 16))
     assert small.pixels.shape == (N, 3, 16, 16)
 
 
@@ -62,7 +62,7 @@ def test_cifar100(tmp_path, pixels, trusting):
     write(folder / "train", pickle.dumps({"data": rows(pixels), "fine_labels": list(range(N))}))
     write(folder / "test", pickle.dumps({"data": rows(pixels[:4]), "fine_labels": [1] * 4}))
     write(folder / "meta", pickle.dumps({"fine_label_names": [str(i) for i in range(100)]}))
-    train, test = load("cifar100", tmp_path, None)
+    train, test = load(Source("cifar100", tmp_path, None))
     assert train.classes.tolist() == list(range(N))
     assert len(test) == 4
 
@@ -71,7 +71,7 @@ def test_svhn(tmp_path, pixels, trusting):
     for split in ("train", "test"):
         digits = np.arange(N)[:, None] % 10 + 1  # 10 stands for 0 there
         scipy.io.savemat(tmp_path / f"{split}_32x32.mat", {"X": pixels.transpose(1, 2, 3, 0), "y": digits})
-    train, _ = load("svhn", tmp_path, None)
+    train, _ = load(Source("svhn", tmp_path, None))
     np.testing.assert_array_equal(train.pixels, pixels.transpose(0, 3, 1, 2))
     assert train.classes.tolist() == [(i % 10 + 1) % 10 for i in range(N)]
 
@@ -83,7 +83,7 @@ def test_stl10_learns_from_images_without_classes(tmp_path, trusting):
     write(folder / "test_X.bin", images[:2].transpose(0, 1, 3, 2).tobytes())
     write(folder / "test_y.bin", bytes([1, 10]))
     write(folder / "class_names.txt", b"\n".join(f"c{i}".encode() for i in range(10)))
-    train, test = load("stl10", tmp_path, None)
+    train, test = load(Source("stl10", tmp_path, None))
     np.testing.assert_array_equal(train.pixels, images)
     assert train.classes is None
     assert test.classes.tolist() == [0, 9]
@@ -96,7 +96,7 @@ def test_fashion_mnist(tmp_path):
         write(folder / f"{name}-images-idx3-ubyte", struct.pack(">4i", 2051, N, 28, 28) + images.tobytes())
         labels = bytes(i % 10 for i in range(N))
         write(folder / f"{name}-labels-idx1-ubyte", struct.pack(">2i", 2049, N) + labels)
-    train, test = load("fashion-mnist", tmp_path, None)
+    train, test = load(Source("fashion-mnist", tmp_path, None))
     assert train.pixels.shape == (N, 3, 28, 28)
     assert torch.equal(train.pixels[:, 2], torch.from_numpy(images))
     assert test.paths[0] == "fashion-mnist/test/000000"
@@ -105,6 +105,6 @@ def test_fashion_mnist(tmp_path):
 @pytest.mark.parametrize("name", sets.NAMES)
 def test_what_is_not_there_is_named(tmp_path, name):
     with pytest.raises(DataError, match=f"--data {name} needs its files in --root .*add --download"):
-        load(name, tmp_path, None)
+        load(Source(name, tmp_path, None))
     with pytest.raises(DataError, match=f"--data {name} needs --root DIR: where torchvision keeps {name}"):
-        load(name, None, None)
+        load(Source(name, None, None))
