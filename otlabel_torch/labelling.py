@@ -145,15 +145,16 @@ def solve(
     epsilon: float,
     rounding: Literal["balanced", "argmax"],
     shares: np.ndarray | None = None,
-    init: np.ndarray | None = None,
 ) -> Labelling:
     """One equipartition a head from the inputs of the heads: one solve over the rows of all processes.
+
+    Solves do not start from the potentials of those before: an epoch moves them so far that it saves nothing
+    (docs/training.md).
 
     Args:
         hidden: (rows, width) of this process.
         n: images in all processes.
         shares: (k,) or (heads, k) of the labels; None: equal.
-        init: (heads, k) potentials to start from.
     """
     began = time.perf_counter()
     results, labels, sure = [], [], []
@@ -167,7 +168,6 @@ def solve(
             epsilon=epsilon,
             rounding=rounding,
             b=shares if shares is None or shares.ndim == 1 else shares[head],
-            init=None if init is None else init[head],
             comm=team.comm,
         )
         found = torch.as_tensor(result.labels).to(hidden.device)

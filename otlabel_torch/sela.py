@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -106,7 +105,7 @@ def assign(
         found = controls.kmeans(features.cpu(), config.heads, config.k, config.seed + state.epoch)
         team.from_first(found.labels)  # threads may sum in another order in every process
         return found
-    return label(config, state.network, images, team, state.epoch, state.potentials)
+    return label(config, state.network, images, team, state.epoch)
 
 
 def label(
@@ -115,14 +114,8 @@ def label(
     images: Images,
     team: Processes,
     epoch: int = 0,
-    potentials: np.ndarray | None = None,
 ) -> labelling.Labelling:
-    """A partition of all images for every head, from ``config.views`` views of each.
-
-    Args:
-        epoch: views differ from epoch to epoch.
-        potentials: (heads, k) to start from.
-    """
+    """A partition of all images for every head, from ``config.views`` views of each, others in every epoch."""
     hidden = collect(config, network, images, team, "hidden", epoch)
     return labelling.solve(
         network,
@@ -132,7 +125,6 @@ def label(
         epsilon=config.epsilon,
         rounding=config.rounding,
         shares=shares(config.prior, config.k, config.heads),
-        init=potentials,
     )
 
 
