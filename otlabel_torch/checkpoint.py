@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from .files import atomic
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Tensors and plain values only: ``load`` refuses anything else."""
+    whole = io.BytesIO()  # torch has words of its own for a full disk, which do not name it
+    torch.save(state, whole)
     with atomic(path) as file:
-        torch.save(state, file)
+        file.write(whole.getbuffer())
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -11,3 +11,7 @@ class UsageError(Exception):
 
 class TrainingError(Exception):
     """Training cannot go on."""
+
+
+class UnwritableError(Exception):
+    """A file cannot be written; what was there before still is."""

@@ -5,24 +5,33 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from .errors import UnwritableError
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A file that replaces ``path`` when the block ends, and leaves it alone when the block raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A file that replaces ``path`` when the block ends, and leaves it alone when the block raises.
+
+    Raises:
+        UnwritableError: the disk is full, the folder is not ours, ...
+    """
     part = path.with_name(f".{path.name}.part")  # one name, so that the next write takes up what a kill left
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UnwritableError(f"{path} cannot be written: {error.strerror or error}") from error
         raise
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import tyro
 
 from .config import DataSet, Flag, Resolved, cores
-from .errors import DataError, UsageError
+from .errors import DataError, UnwritableError, UsageError
 
 PROGRAM = "python -m otlabel_torch.predict"
 
@@ -46,7 +46,7 @@ def main() -> None:
     options = tyro.cli(Options, prog=PROGRAM)
     try:
         run(options)
-    except (UsageError, DataError) as error:
+    except (UsageError, DataError, UnwritableError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: nothing was written")

@@ -11,7 +11,7 @@ import tyro
 import yaml
 
 from .config import PRESETS, Config
-from .errors import DataError, TrainingError, UsageError
+from .errors import DataError, TrainingError, UnwritableError, UsageError
 
 PROGRAM = "python -m otlabel_torch.train"
 ONLY_NOW = ("resume", "overwrite", "out", "device", "workers", "print_config")  # may differ when a run goes on
@@ -45,8 +45,8 @@ def command(program: str, default: Config, refined: Callable[[Config], Config], 
         run(options, Console())
     except (UsageError, DataError, TrainingError) as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error}. Mend that; --resume --out DIR goes on after the last epoch that was saved.")
+    except UnwritableError as error:
+        sys.exit(f"error: {error}. Make room for it; --resume --out DIR goes on after the last epoch that was saved.")
     except KeyboardInterrupt:
         sys.exit("interrupted: --resume --out DIR goes on after the last epoch that was finished")
 
