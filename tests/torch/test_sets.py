@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
+from PIL import Image
 from torchvision import datasets
 
 from otlabel_torch import sets
@@ -108,3 +109,25 @@ def test_what_is_not_there_is_named(tmp_path, name):
         load(Source(name, tmp_path, None))
     with pytest.raises(DataError, match=f"--data {name} needs --root DIR: where torchvision keeps {name}"):
         load(Source(name, None, None))
+
+
+def test_imagenet(tmp_path, pixels):
+    """The folders that torchvision makes of the archives, and its file of names."""
+    names = {"n01440764": ("tench", "Tinca tinca"), "n01443537": ("goldfish", "Carassius auratus")}
+    torch.save((names, ["n01440764", "n01443537"]), tmp_path / "meta.bin")
+    for i, image in enumerate(pixels[:6]):
+        path = tmp_path / ("train" if i < 4 else "val") / sorted(names)[i % 2] / f"{i}.JPEG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    train, val = load(Source("imagenet", tmp_path, 224, keep="files"))
+    assert train.paths == [
+        "train/n01440764/0.JPEG", "train/n01440764/2.JPEG", "train/n01443537/1.JPEG", "train/n01443537/3.JPEG",
+    ]  # fmt: skip
+    assert (train.classes.tolist(), val.classes.tolist()) == ([0, 0, 1, 1], [0, 1])
+    assert (train.class_names, train.size) == (["tench", "goldfish"], 256)
+    assert train.take(torch.tensor([3])).shape == (1, 3, 256, 256)
+    held, _ = load(Source("imagenet", tmp_path, 32, keep="memory"))
+    spread = (held.take(torch.tensor([1]))[0].float() - torch.from_numpy(pixels[2].transpose(2, 0, 1)).float()).abs()
+    assert spread.mean() < 40  # JPEG of noise
+    with pytest.raises(DataError, match="--data imagenet needs its files"):
+        load(Source("imagenet", tmp_path / "train", 32))

@@ -1,0 +1,195 @@
+"""Runs in this process, each with an option that changes what is made."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from rich.console import Console
+
+from otlabel_torch import checkpoint, closing, labelfile, labelling
+from otlabel_torch.config import Config, resolve
+from otlabel_torch.data import Source, load
+from otlabel_torch.errors import DataError, UsageError
+from otlabel_torch.imbalance import imbalanced
+from otlabel_torch.models import Network
+from otlabel_torch.prior import shares
+from otlabel_torch.processes import Processes
+from otlabel_torch.run import run
+from otlabel_torch.state import start
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Without the closing table, which these tests do not look at."""
+    monkeypatch.setattr(closing, "rows", lambda *_: [])
+
+
+def ran(out, **options):
+    run(
+        Config(**{"epochs": 2, "heads": 2, "k": 12, "image_size": 8, "device": "cpu", "out": out} | options),
+        Console(quiet=True),
+    )
+    return checkpoint.load(out / "checkpoints" / "last.pt")
+
+
+def sizes(labels):
+    return [np.bincount(column, minlength=12) for column in labels.T]
+
+
+def test_prior_of_zipf(tmp_path):
+    """Every size is the floor or the ceiling of its share."""
+    expected = 1797 / np.arange(1, 13) / (1 / np.arange(1, 13)).sum()
+    for found in sizes(ran(tmp_path / "run", prior="zipf")["labels"]):
+        assert (np.abs(found - expected) < 1).all()
+
+
+def test_prior_of_a_file_a_column_a_head(tmp_path):
+    counts = np.stack([np.arange(12), np.arange(12)[::-1]], axis=1) * 27.0
+    np.savetxt(tmp_path / "prior.csv", counts, delimiter=",")
+    saved = ran(tmp_path / "run", prior=str(tmp_path / "prior.csv"))
+    for found, wanted in zip(sizes(saved["labels"]), counts.T, strict=True):
+        assert (np.abs(found - 1797 * wanted / wanted.sum()) < 1).all()
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["prior"] == str(tmp_path / "prior.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "--prior must be uniform, zipf or a file of numbers"),
+        ("1\n2\n", "must hold a line for each of the 3 labels and one column, or 2"),
+        ("1\nx\n3\n", "must be uniform, zipf or a file of numbers"),
+        ("1\n-1\n3\n", "must hold finite numbers of 0 or more, not all 0, got -1"),
+        ("0\n0\n0\n", "not all 0"),
+    ],
+)
+def test_bad_priors(tmp_path, text, message):
+    path = tmp_path / "prior.txt"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        shares(str(path), 3, 2)
+
+
+def test_imbalance_is_the_papers(tmp_path):
+    images, _ = load(Source("digits", image_size=8))
+    full = np.bincount(images.classes)
+    light = np.bincount(imbalanced(images, "light", 0).classes)
+    np.testing.assert_array_equal(light[:9], full[:9])
+    assert light[9] == round(full[9] / 2)
+    heavy = imbalanced(images, "heavy", 0)
+    np.testing.assert_array_equal(np.bincount(heavy.classes), np.round(full * (1 - np.arange(10) / 10)))
+    assert heavy.paths == sorted(heavy.paths)
+    places = [images.paths.index(path) for path in heavy.paths]
+    assert torch.equal(heavy.pixels, images.pixels[places])
+    assert torch.equal(heavy.classes, images.classes[places])
+    assert imbalanced(images, "heavy", 1).paths != heavy.paths
+    np.savetxt(tmp_path / "keep.txt", [0, 1] * 5)
+    assert set(imbalanced(images, str(tmp_path / "keep.txt"), 0).classes.tolist()) == {1, 3, 5, 7, 9}
+    np.savetxt(tmp_path / "keep.txt", [0, 2] * 5)
+    with pytest.raises(DataError, match="must hold 10 numbers between 0 and 1"):
+        imbalanced(images, str(tmp_path / "keep.txt"), 0)
+    with pytest.raises(DataError, match="must be light, heavy or a file"):
+        imbalanced(images, "heavier", 0)
+
+
+def test_tables_scalars_and_parts_of_a_batch(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    saved = ran(out, table="parquet", tensorboard=True, accumulate=4, imbalance="light")
+    images, _ = load(Source("digits", image_size=8))
+    kept = imbalanced(images, "light", 0)
+    assert torch.equal(labelfile.read_labels(out / "labels.parquet", kept), saved["labels"])
+    assert not (out / "labels.csv").exists()
+    events = EventAccumulator(str(out / "tensorboard")).Reload()
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    losses = [event.value for event in events.Scalars("SeLa/loss")]
+    np.testing.assert_allclose(losses, [record["loss"] for record in records[:2]], rtol=1e-5)
+    assert [event.step for event in events.Scalars("SeLa/nmi_classes")] == [1, 3]  # the first and the final labels
+    run(
+        Config(out=out, overwrite=True, epochs=1, k=12, heads=1, image_size=8), Console(quiet=True)
+    )  # all of it is ours
+
+
+def test_labels_in_training_mode_use_batch_statistics(tmp_path):
+    """As the paper's code: which moves the running ones."""
+    images, _ = load(Source("digits", image_size=8))
+    alone = Processes(torch.device("cpu"))
+    network = Network("convnet", 8, heads=1, k=3)
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    one = labelling.collect(network, images, alone, layer="hidden")
+    assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+    other = labelling.collect(network, images, alone, layer="hidden", train_mode=True)
+    assert not torch.allclose(one, other)
+    assert not any(torch.equal(value, before[name]) for name, value in network.named_buffers())
+    assert ran(tmp_path / "run", label_mode="train")["labels"] is not None
+
+
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+def test_scores_are_computed_anew_if_they_do_not_fit(monkeypatch, shared):
+    """The same labels, from scores that are held or not."""
+    monkeypatch.setattr(labelling, "SHARE", shared)
+    torch.manual_seed(0)
+    network = Network("convnet", 8, heads=2, k=7)
+    hidden = torch.rand(500, 256)
+    alone = Processes(torch.device("cpu"))
+    found = labelling.solve(network, hidden, alone, 500, epsilon=0.04, rounding="balanced")
+    assert isinstance(labelling.scores_of(network, 0, hidden), torch.Tensor) == bool(shared)
+    monkeypatch.setattr(labelling, "SHARE", 1.0)
+    expected = labelling.solve(network, hidden, alone, 500, epsilon=0.04, rounding="balanced")
+    assert (found.labels == expected.labels).float().mean() > 0.99  # float32 sums in another order
+    torch.testing.assert_close(found.confidence, expected.confidence, rtol=1e-3, atol=1e-3)
+    same, _ = labelling.predict(network, hidden, found.potentials, 0.04)
+    assert same.shape == (500, 2)
+
+
+def test_a_run_of_files_on_call_equals_one_in_memory(tmp_path):
+    """At the size of the files, so that both see the same pixels; and whatever the number of threads."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    root = tmp_path / "images"
+    for i, image in enumerate(load_digits().images[:160]):
+        path = root / str(i % 2) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8)).resize((16, 16)).save(path)
+    from otlabel_torch import folders
+
+    folders_margin, folders.MARGIN = folders.MARGIN, 1
+    try:
+        found = [
+            ran(tmp_path / f"{keep}{workers}", data="folder", root=root, keep=keep, workers=workers, image_size=16)
+            for keep, workers in (("memory", 2), ("files", 1), ("files", 3))
+        ]
+    finally:
+        folders.MARGIN = folders_margin
+    for other in found[1:]:
+        assert torch.equal(found[0]["labels"], other["labels"])
+        assert all(torch.equal(value, other["model"][name]) for name, value in found[0]["model"].items())
+
+
+def test_the_estimate_changes_nothing(tmp_path, monkeypatch):
+    from otlabel_torch import estimate
+
+    one = ran(tmp_path / "one")
+    monkeypatch.setattr(estimate, "estimate", lambda *_: estimate.Estimate(1, 1, 1))
+    other = ran(tmp_path / "other")
+    assert all(torch.equal(value, other["model"][name]) for name, value in one["model"].items())
+    assert torch.equal(one["labels"], other["labels"])
+
+
+def test_the_estimate_of_the_disk_is_enough(tmp_path):
+    from otlabel_torch import estimate
+
+    images, _ = load(Source("digits", image_size=8))
+    alone = Processes(torch.device("cpu"))
+    config = resolve(Config(k=12, heads=2, epochs=2, image_size=8, out=tmp_path / "run"), 1797, 8)
+    found = estimate.estimate(config, start(config, images, alone), images, alone)
+    ran(tmp_path / "run")
+    used = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.suffix != ".png")
+    assert used < found.disk < 4 * used
+    assert found.seconds > 0
