@@ -94,7 +94,8 @@ def collect(
             if layer == "hidden":
                 outputs = (network.hidden(features) for features in outputs)
             mean = torch.stack([output.float() for output in outputs]).mean(dim=0)
-            kept.append(mean if _fits(mean, len(images)) else mean.cpu())
+            stays = _fits(mean, len(images)) if not kept else kept[0].device == mean.device
+            kept.append(mean if stays else mean.cpu())
     return torch.cat(kept)
 
 

@@ -46,8 +46,7 @@ class Processes:
         """
         if self.comm is None:
             return rows
-        place = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        padded = rows.new_zeros((max(sizes), *rows.shape[1:]), device=place)
+        padded = rows.new_zeros((max(sizes), *rows.shape[1:]), device=self._place)
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(parts, padded)
@@ -59,13 +58,21 @@ class Processes:
 
     def from_first(self, *tensors: Tensor) -> None:
         """Give tensors the values that they have in the first process."""
-        if self.comm is not None:
-            for tensor in tensors:
-                dist.broadcast(tensor, 0)
+        if self.comm is None:
+            return
+        for tensor in tensors:
+            sent = tensor.to(self._place)
+            dist.broadcast(sent, 0)
+            tensor.copy_(sent)
 
     def mean(self, value: float) -> float:
         """Over the processes."""
         return value if self.comm is None else float(self.comm.all_reduce(np.array([value]))[0]) / self.size
+
+    @property
+    def _place(self) -> str:
+        """Where tensors must lie to be sent."""
+        return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
     def wait(self) -> None:
         """For all the others."""

@@ -38,6 +38,8 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
     checks.check_labels(options)
     if options.data == "folder" and _is_inside(options.out, options.root):
         raise UsageError(f"--out {options.out} must not lie in --root {options.root}: its pictures are no images.")
+    if not options.resume:
+        _check_out(options.out, options.overwrite)
     with join(options.device) as team:
         return Run(options, team, console).whole()
 
@@ -48,7 +50,11 @@ class Run:
     def __init__(self, options: Config, team: Processes, console: Console):
         self.began, self.team = time.perf_counter(), team
         self.console = console if team.is_first else Console(quiet=True)
+        if options.download and not team.is_first:
+            team.wait()
         self.train, self.test = read(options)
+        if options.download and team.is_first:
+            team.wait()  # what one has fetched the others find
         given: Tensor | None = None
         if options.labels is not None:
             given = read_labels(options.labels, self.train)
@@ -64,12 +70,10 @@ class Run:
         state = start(config, self.train, team)
         if config.resume:
             state.load(self.last)
-        elif team.is_first:
-            _check_out(config)
         self._introduce(state)
         if team.is_first:
             if config.resume:
-                self._save(state)  # a kill may have come between the checkpoint and the files beside it
+                self._save(state, every_file=True)  # a kill may have come between one file and the next
             else:
                 _prepare(config)
         team.wait()
@@ -113,16 +117,15 @@ class Run:
     def _skipped(self) -> list[str]:
         return [*self.train.skipped, *(self.test.skipped if self.test else [])]
 
-    def _save(self, state: State) -> None:
-        """The checkpoint first: what lies beside it can be made from it."""
+    def _save(self, state: State, every_file: bool = False) -> None:
+        """The checkpoint first: what lies beside it can be made from it. Labels are written when they are new."""
         if not self.team.is_first:
             return
         config = self.config
         state.save(self.last)
         files.write_lines(config.out / "metrics.jsonl", state.records)
         table = config.out / f"labels.{config.table}"
-        is_new = not state.records or "sweeps" in state.records[-1] or config.resume or not table.exists()
-        if state.labels is not None and is_new:
+        if state.labels is not None and (every_file or "sweeps" in state.records[-1]):
             assert state.confidence is not None
             write_labels(table, self.train, state.labels, state.confidence)
             report.write_sizes(config.out / "sizes.csv", state.labels, state.confidence, config.k)
@@ -201,12 +204,11 @@ def _say(line: str) -> None:
     sys.stdout.flush()  # for those who follow a log file
 
 
-def _check_out(config: Resolved) -> None:
+def _check_out(out: Path | None, overwrite: bool) -> None:
     """The output folder is empty, or holds a run that may be overwritten; only files of a run are ever removed."""
-    out = config.out
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if out is None or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not config.overwrite or not out.is_dir():
+    if not overwrite or not out.is_dir():
         raise UsageError(f"--out {out} is not empty. Choose another folder, or add --overwrite or --resume.")
     made = MADE | {f".{name}.part" for name in MADE}  # a kill may have left the latter
     others = sorted({entry.name for entry in out.iterdir()} - made)
