@@ -45,18 +45,19 @@ class Labelling:
 
 @dataclass(frozen=True)
 class Views:
-    """Augmented views of an image, which its scores are averaged over.
+    """Augmented views of an image, which its scores are averaged over: the same changes for every image.
 
-    What a batch of images draws follows from its number and the seed: it does not matter who looks at it, or when.
+    So the views of two images differ by the images alone, which makes better labels than draws of their own
+    (docs/reproduce.md), and what is seen of an image depends on no other, nor on who looks, or when.
     """
 
-    augment: Augment
+    augment: Augment  # of alike changes
     count: int
     seed: int
 
-    def of(self, pixels: Tensor, batch: int) -> Iterator[Tensor]:
+    def of(self, pixels: Tensor) -> Iterator[Tensor]:
         """``count`` views of the images of a batch."""
-        torch.manual_seed(self.seed if self.augment.alike else (self.seed * 1_000_003 + batch) % 2**63)
+        torch.manual_seed(self.seed)
         return (self.augment(pixels) for _ in range(self.count))
 
 
@@ -87,9 +88,9 @@ def collect(
     bar = tqdm(pixels, total=len(own), desc=layer, unit="batch", leave=False, disable=None if team.is_first else True)
     kept: list[Tensor] = []
     with in_mode(network, train_mode), autocast(team.device, precision):
-        for number, batch in zip(own, bar, strict=True):
+        for batch in bar:
             batch = batch.to(team.device, non_blocking=True)
-            inputs = iter((normalise(batch, network.size),)) if views is None else views.of(batch, number)
+            inputs = iter((normalise(batch, network.size),)) if views is None else views.of(batch)
             outputs = (network.features(view) for view in inputs)
             if layer == "hidden":
                 outputs = (network.hidden(features) for features in outputs)

@@ -134,7 +134,7 @@ def collect(config: Resolved, network: Network, images: Images, team: Processes,
     team.from_first(*network.buffers())  # running statistics, of which each process has its own
     views = None
     if layer == "hidden" and config.views:
-        augment = Augment(config.image_size, config.augment)
+        augment = Augment(config.image_size, config.augment, alike=True)
         views = labelling.Views(augment, config.views, config.seed * 100_003 + epoch)
     train_mode = layer == "hidden" and config.label_mode == "train"
     return labelling.collect(
