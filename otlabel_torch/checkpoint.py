@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from .errors import DataError
 from .files import atomic
 
 
@@ -21,4 +22,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 def load(path: Path) -> dict[str, Any]:
     """What ``save`` wrote, in host memory."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from None

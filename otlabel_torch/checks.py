@@ -5,11 +5,23 @@ from __future__ import annotations
 from . import models
 from .config import NEVER_UPDATED, Config, Resolved
 from .errors import UsageError
+from .labelfile import pyarrow_parquet
 from .prior import shares
+from .scalars import summary_writer
 
 
-def check_labels(options: Config) -> None:
-    """Before the images are read."""
+def check_early(options: Config) -> None:
+    """What needs no images to be seen."""
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers must be at least 1, got {options.workers}.")
+    if options.table == "parquet":
+        pyarrow_parquet()
+    if options.tensorboard:
+        summary_writer()
+    if options.prior != "uniform" and options.rounding == "argmax":
+        raise UsageError(
+            f"--prior {options.prior} needs --rounding balanced: the largest entry of a row is the common label's."
+        )
     if (options.assigner == "file") != (options.labels is not None):
         raise UsageError(
             f"--labels FILE belongs to --assigner file, got --assigner {options.assigner} and "
@@ -23,7 +35,7 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
     Args:
         labels: heads and k of the labels of a file.
     """
-    for name in ("k", "heads", "epochs", "accumulate", "workers"):
+    for name in ("k", "heads", "epochs", "accumulate"):
         if getattr(config, name) < 1:
             raise UsageError(f"--{_typed(name)} must be at least 1, got {getattr(config, name)}.")
     for name in ("relabels", "views", "seed", "weight_decay"):

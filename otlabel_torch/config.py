@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import tyro
 import yaml
 
+from .errors import UsageError
 from .files import write_text
 
 Preset = Literal["digits", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
@@ -155,6 +156,9 @@ class Config:
     def read(cls, path: Path) -> Self:
         """The configuration that ``save`` wrote, or a preset; what is not named there has its default."""
         fields = yaml.safe_load(path.read_text())
+        known = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(fields, dict) or not set(fields) <= known:
+            raise UsageError(f"{path} must be the configuration of a run, but it is something else.")
         for name in ("root", "out", "labels"):
             if fields.get(name) is not None:
                 fields[name] = Path(fields[name])
@@ -198,10 +202,14 @@ def resolve(config: Config, n: int, size: int, labels: tuple[int, int] | None = 
     fields |= {name: value for name, value in default.items() if fields[name] is None}
     for name in ("out", "root", "labels"):
         fields[name] = None if fields[name] is None else fields[name].absolute()
-    for name in ("init", "prior", "imbalance"):  # words, or files
-        if fields[name] is not None and Path(fields[name]).is_file():
-            fields[name] = str(Path(fields[name]).absolute())
+    for name in ("init", "prior", "imbalance"):
+        fields[name] = fields[name] and absolute(fields[name])
     return Resolved(**fields)
+
+
+def absolute(word: str) -> str:
+    """A word, or the absolute path of the file that it names."""
+    return str(Path(word).absolute()) if Path(word).is_file() else word
 
 
 def cores() -> int:

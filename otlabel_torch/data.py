@@ -153,7 +153,9 @@ def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
     train = _listed(folders.listing(root / "train"), source, root)
     if "val" not in names:
         return train, None
-    val = _listed(folders.listing(root / "val"), dataclasses.replace(source, image_size=train.view_size), root)
+    val = _listed(
+        folders.listing(root / "val"), dataclasses.replace(source, image_size=train.view_size, keep=_kept(train)), root
+    )
     return train, _renumbered(val, train, root)
 
 
@@ -173,6 +175,10 @@ def _listed(listing: folders.Listing, source: Source, base: Path) -> Images:
             f"Add --image-size {MIN_SIZE}."
         )
     return images
+
+
+def _kept(images: Images) -> str:
+    return "files" if isinstance(images.pixels, Files) else "memory"
 
 
 def _renumbered(val: Images, train: Images, root: Path) -> Images:

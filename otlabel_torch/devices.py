@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
+
+from otlabel._memory import available
 
 from .errors import UsageError
 
@@ -17,3 +21,11 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {name} cannot be used here: {reason} Use --device cpu, or auto.") from None
     return torch.device(name)
+
+
+def free_memory(device: torch.device | None = None) -> float:
+    """Bytes that this process may still take of a CUDA device, or of the host, which the processes there share."""
+    if device is not None and device.type == "cuda":
+        free, _total = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return available() / int(os.environ.get("LOCAL_WORLD_SIZE", 1))

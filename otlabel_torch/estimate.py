@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 
-from otlabel._memory import available
-
 from . import labelling, sela
 from .config import Resolved
 from .data import Images
+from .devices import free_memory
 from .errors import UsageError
 from .processes import Processes
 from .schedule import relabel_epochs
@@ -53,7 +52,7 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
         scaler=torch.amp.GradScaler(team.device.type, enabled=state.scaler.is_enabled()),
         labels=torch.zeros(size, config.heads, dtype=torch.int64),
     )
-    alone, step = Processes(team.device), dataclasses.replace(config, batch_size=size)
+    alone, step = Processes(team.device), dataclasses.replace(config, batch_size=size, lr=0.0)
     batch = images.of(torch.arange(size))
     step_seconds = min(train_epoch(step, trial, batch, alone, "estimate")["train_seconds"] for _ in range(TRIALS))
     looked = images.of(torch.arange(min(n, labelling.BATCH)))
@@ -67,7 +66,7 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
     transport = TRANSPORT * rows * config.k * config.heads if config.assigner in ("sinkhorn", "frozen") else 0.0
     looks = rows * look_seconds + transport if config.assigner not in ("random", "file") else 0.0
     labels = 12 * n * config.heads
-    scores = min(4 * rows * config.k, labelling.SHARE * available())
+    scores = min(4 * rows * config.k, labelling.SHARE * free_memory())
     now, most = _resident()
     checkpoint = 8 * sum(parameter.numel() for parameter in network.parameters()) + labels
     return Estimate(
@@ -87,9 +86,9 @@ def check(found: Estimate, out: Path) -> None:
             "another."
         )
     now, _most = _resident()
-    if found.memory - now > available():
+    if found.memory - now > free_memory():
         raise UsageError(
-            f"the run needs {_size(found.memory)} of memory, but {_size(now + available())} are there. "
+            f"the run needs {_size(found.memory)} of memory, but {_size(now + free_memory())} are there. "
             "Lower --k or --batch-size, add --accumulate or --keep files, or start more machines with torchrun."
         )
 

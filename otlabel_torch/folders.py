@@ -12,9 +12,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm import tqdm
 
-from otlabel._memory import available
-
 from .decoding import Files, decode, read
+from .devices import free_memory
 from .errors import DataError
 
 MAX_SIZE = 224
@@ -69,7 +68,7 @@ def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_ba
     """
     paths = listing.paths
     side = _first_size(paths, skip_bad) if size is None else size
-    needed, free = 3 * side**2 * len(paths), available()
+    needed, free = 3 * side**2 * len(paths), free_memory()
     in_memory = keep == "memory" or (keep == "auto" and needed <= SHARE * free)
     if in_memory and needed > free:
         raise DataError(
@@ -78,8 +77,9 @@ def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_ba
         )
     if not in_memory and not skip_bad:
         return Squares(Files(paths, round(side * MARGIN), workers), list(range(len(paths))), [])
-    images: list[Tensor] = []
-    kept, skipped = [], []
+    images = torch.empty((len(paths) if in_memory else 0, 3, side, side), dtype=torch.uint8)
+    kept: list[int] = []
+    skipped: list[str] = []
     title = f"{'decode' if in_memory else 'check'} {listing.root.name}"
     for i, image in enumerate(
         tqdm(decode(paths, side, workers), total=len(paths), desc=title, unit="img", leave=False, disable=None)
@@ -89,13 +89,13 @@ def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_ba
                 raise image
             skipped.append(str(image))
             continue
-        kept.append(i)
         if in_memory:
-            images.append(image)
+            images[len(kept)] = image
+        kept.append(i)
     if not kept:
         raise DataError(f"{listing.root} must hold images, but none of its {len(paths)} files can be read.")
     if in_memory:
-        return Squares(torch.stack(images), kept, skipped)
+        return Squares(images[: len(kept)], kept, skipped)
     return Squares(Files([paths[i] for i in kept], round(side * MARGIN), workers), kept, skipped)
 
 

@@ -16,13 +16,15 @@ from .data import Images
 from .errors import DataError, UsageError
 from .files import atomic, write_text
 
+HEADS = ("head", "label", "cluster")  # how columns of labels begin, of ours and of others
+
 
 def write_labels(path: Path, images: Images, labels: Tensor, confidence: Tensor) -> None:
     """index, path, a column of labels a head, and one of how much of the plan's row each label has; CSV or parquet."""
     heads = range(labels.shape[1])
     names = ["index", "path", *(f"head_{head}" for head in heads), *(f"confidence_{head}" for head in heads)]
     if path.suffix == ".parquet":
-        arrow, parquet = _pyarrow()
+        arrow, parquet = pyarrow_parquet()
         columns = [np.arange(len(images)), images.paths, *labels.T.numpy(), *confidence.T.numpy()]
         with atomic(path) as file:
             parquet.write_table(arrow.table(dict(zip(names, columns, strict=True))), file)
@@ -44,14 +46,18 @@ def read_labels(path: Path, images: Images) -> Tensor:
     """(n, heads) int64 labels of the images, from 0.
 
     Args:
-        path: CSV or parquet, a column of labels a head beside ``path``, by which images are found, or ``index``; or
-        without
+        path: CSV or parquet, a column of labels a head, called as in ``HEADS``, beside ``path``, by which images are
+        found, or ``index``; or without
             both, also as .npy or as CSV without names of columns, a line an image in the order of the images.
     """
     names, columns = _columns(path)
-    heads = [i for i, name in enumerate(names) if name not in ("index", "path") and not name.startswith("confidence")]
+    keyed = "index" in names or "path" in names
+    heads = [i for i, name in enumerate(names) if name.startswith(HEADS) or (not keyed and name.isdigit())]
     if not heads:
-        raise DataError(f"--labels {path} must have a column of labels, got only {', '.join(names)}.")
+        raise DataError(
+            f"--labels {path} must have columns of labels, called {', '.join(f'{name}...' for name in HEADS)}, "
+            f"got {', '.join(map(repr, names))}."
+        )
     try:
         table = np.stack([_integers(columns[i]) for i in heads], axis=1)
     except (ValueError, TypeError) as error:
@@ -103,13 +109,13 @@ def _columns(path: Path) -> tuple[list[str], list[np.ndarray]]:
     """Names and values of the columns; without names they are called by their number."""
     try:
         if path.suffix == ".parquet":
-            table = _pyarrow()[1].read_table(path)
+            table = pyarrow_parquet()[1].read_table(path)
             return list(table.column_names), [column.to_numpy() for column in table.columns]
         if path.suffix == ".npy":
             array = np.load(path, allow_pickle=False)
             array = array.reshape(len(array), -1)
             return [str(i) for i in range(array.shape[1])], list(array.T)
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             lines = [line for line in csv.reader(file) if line]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"--labels {path} cannot be read as a table: {error}") from None
@@ -123,7 +129,8 @@ def _columns(path: Path) -> tuple[list[str], list[np.ndarray]]:
     return names, [np.array(column) for column in zip(*rows, strict=True)]
 
 
-def _pyarrow():
+def pyarrow_parquet():
+    """pyarrow and its module of parquet, if they are there."""
     try:
         import pyarrow
         import pyarrow.parquet

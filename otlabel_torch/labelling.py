@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 import otlabel
-from otlabel._memory import available
 
 from .augment import Augment, normalise
 from .data import Images
+from .devices import free_memory
 from .models import Network
 from .processes import Processes
 
@@ -55,10 +55,12 @@ class Views:
     count: int
     seed: int
 
-    def of(self, pixels: Tensor) -> Iterator[Tensor]:
+    def of(self, pixels: Tensor, batch: int) -> Iterator[Tensor]:
         """``count`` views of the images of a batch."""
         torch.manual_seed(self.seed)
-        return (self.augment(pixels) for _ in range(self.count))
+        changed = [self.augment(pixels) for _ in range(self.count)]
+        torch.manual_seed(self.seed + batch + 1)  # dropout, in training mode, must differ from batch to batch
+        return iter(changed)
 
 
 @torch.no_grad()
@@ -86,18 +88,25 @@ def collect(
     own = range(len(batches))[team.share(len(batches))]
     pixels = images.batches(batches[i] for i in own)
     bar = tqdm(pixels, total=len(own), desc=layer, unit="batch", leave=False, disable=None if team.is_first else True)
-    kept: list[Tensor] = []
-    with in_mode(network, train_mode), autocast(team.device, precision):
-        for batch in bar:
+    rows = sum(len(batches[i]) for i in own)
+    kept, done = torch.empty(0), 0
+    with in_mode(network, train_mode):
+        for number, batch in zip(own, bar, strict=True):
             batch = batch.to(team.device, non_blocking=True)
-            inputs = iter((normalise(batch, network.size),)) if views is None else views.of(batch)
-            outputs = (network.features(view) for view in inputs)
-            if layer == "hidden":
-                outputs = (network.hidden(features) for features in outputs)
-            mean = torch.stack([output.float() for output in outputs]).mean(dim=0)
-            stays = _fits(mean, len(images)) if not kept else kept[0].device == mean.device
-            kept.append(mean if stays else mean.cpu())
-    return torch.cat(kept)
+            inputs = iter((normalise(batch, network.size),)) if views is None else views.of(batch, number)
+            mean = torch.stack([_output(network, view, layer, precision) for view in inputs]).mean(dim=0)
+            if not done:
+                kept = torch.empty(rows, mean.shape[1], device=mean.device if _fits(mean, rows) else "cpu")
+            kept[done : done + len(mean)] = mean
+            done += len(mean)
+    return kept
+
+
+def _output(network: Network, images: Tensor, layer: str, precision: Precision) -> Tensor:
+    """What a layer makes of images, (n, width) float32."""
+    with autocast(images.device, precision):
+        features = network.features(images)
+        return (features if layer == "features" else network.hidden(features)).float()
 
 
 def rows_of(team: Processes, n: int) -> list[int]:
@@ -118,8 +127,7 @@ def _fits(mean: Tensor, n: int) -> bool:
     """Whether such rows of n images may stay on their device: a CUDA device with room for them and for scores."""
     if mean.device.type != "cuda":
         return False
-    free, _total = torch.cuda.mem_get_info(mean.device)
-    return 4 * mean.shape[1] * n < SHARE * free
+    return 4 * mean.shape[1] * n < SHARE * free_memory(mean.device)
 
 
 @contextmanager
@@ -190,8 +198,7 @@ def solve(
 def scores_of(network: Network, head: int, hidden: Tensor) -> Tensor | otlabel.LinearScores:
     """Scores (rows, k) of one head, where its inputs (rows, width) are; computed anew each time if they do not fit."""
     weight, bias = (part.to(hidden.device, torch.float32) for part in network.linear(head))
-    free = torch.cuda.mem_get_info(hidden.device)[0] if hidden.device.type == "cuda" else available()
-    if 4 * len(hidden) * network.k > SHARE * free:
+    if 4 * len(hidden) * network.k > SHARE * free_memory(hidden.device):
         return otlabel.LinearScores(hidden, weight, bias)
     return F.linear(hidden, weight, bias)
 

@@ -28,7 +28,9 @@ class Network(nn.Module):
         self.trunk, self.width = _trunk(arch, size)
         self.size, self.heads, self.k = size, heads, k
         self.hidden: nn.Module = nn.Identity()
-        if hidden:
+        if hidden and arch == "alexnet":
+            self.hidden = nn.Sequential(nn.Linear(self.width, self.width), nn.ReLU(inplace=True))
+        elif hidden:
             self.hidden = nn.Sequential(
                 nn.Linear(self.width, self.width, bias=False), nn.BatchNorm1d(self.width), nn.ReLU(inplace=True)
             )
@@ -77,7 +79,8 @@ class AlexNet(nn.Module):
                 side = (side - 3) // 2 + 1
             channels = width
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Linear(channels * side * side, 4096), nn.ReLU(inplace=True), nn.Dropout(0.5))
+        first = nn.Linear(channels * side * side, 4096)
+        self.classifier = nn.Sequential(nn.Dropout(0.5), first, nn.ReLU(inplace=True), nn.Dropout(0.5))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.features(images).flatten(1))

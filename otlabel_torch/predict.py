@@ -54,10 +54,11 @@ def main() -> None:
 
 def run(options: Options) -> Path:
     """Write the table; returns where it is."""
+    import numpy as np
     import torch
     from rich.console import Console
 
-    from . import labelling, metrics
+    from . import labelling, metrics, sela
     from .augment import Augment
     from .data import Source, load
     from .devices import pick_device
@@ -84,12 +85,14 @@ def run(options: Options) -> Path:
     load_network(network, saved)
     views = None
     if config.views:
-        views = labelling.Views(Augment(config.image_size, config.augment, alike=True), config.views, config.seed)
+        last = [record for record in saved["records"] if "sweeps" in record][-1]  # the views of the last solve
+        seed = sela.view_seed(config, last["epoch"] - (not last.get("final")))
+        views = labelling.Views(Augment(config.image_size, config.augment, alike=True), config.views, seed)
     hidden = labelling.collect(network, images, alone, layer="hidden", views=views, precision=config.precision)
     # The potentials of labels that were never updated belong to the untrained network's scores.
     potentials = saved["potentials"].numpy()
     if config.relabels <= 1:
-        potentials = potentials * 0
+        potentials = np.where(np.isneginf(potentials), potentials, 0.0)  # a label without a share stays so
     labels, confidence = labelling.predict(network, hidden, potentials, config.epsilon)
     write_labels(out, images, labels, confidence)
     for line in images.skipped:

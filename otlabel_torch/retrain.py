@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 
 from .config import Config
+from .errors import UsageError
 from .train import command
 
 PROGRAM = "python -m otlabel_torch.retrain"
-RECIPE = Config(assigner="file", epochs=90, lr=0.05, lr_drops=(30, 60))  # the paper's
+RECIPE = Config(assigner="file", epochs=90, lr=0.05, lr_drops=(30, 60, 80))  # the paper's
 OF_THE_RUN = ("data", "root", "image_size", "augment", "imbalance", "skip_bad_images", "seed")
 HELP = """Train a network from random weights on the labels of a table, which are never updated.
 
 --labels FILE has a column of labels a head, and a column path or index that says whose they are: labels.csv of a run,
 of another network for instance, or any other table. Beside a run's config.yaml, the images are by default those of that
-run. 90 epochs, learning rate 0.05, a tenth of it after 30 and 60: the paper's recipe. --rotation adds SeLa+Rot's second
-task."""
+run. 90 epochs, learning rate 0.05, a tenth of it after 30, 60 and 80: the paper's recipe. --rotation adds SeLa+Rot's
+second task."""
 
 
 def main() -> None:
@@ -24,6 +25,8 @@ def main() -> None:
 
 def beside_its_run(options: Config) -> Config:
     """The recipe, on the images of the run whose labels they are."""
+    if options.preset is not None:
+        raise UsageError(f"--preset {options.preset} is for training with labels of its own. Leave it out.")
     of = None if options.labels is None else options.labels.parent / "config.yaml"
     if of is None or not of.is_file():
         return RECIPE

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torchvision
@@ -35,7 +36,7 @@ MADE = {
 
 def run(options: Config, console: Console) -> list[dict[str, Any]]:
     """The whole job; returns the rows of the closing table."""
-    checks.check_labels(options)
+    checks.check_early(options)
     if options.data == "folder" and _is_inside(options.out, options.root):
         raise UsageError(f"--out {options.out} must not lie in --root {options.root}: its pictures are no images.")
     if not options.resume:
@@ -50,17 +51,22 @@ class Run:
     def __init__(self, options: Config, team: Processes, console: Console):
         self.began, self.team = time.perf_counter(), team
         self.console = console if team.is_first else Console(quiet=True)
-        if options.download and not team.is_first:
+        first_here = int(os.environ.get("LOCAL_RANK", 0)) == 0
+        if not first_here:
             team.wait()
         self.train, self.test = read(options)
-        if options.download and team.is_first:
-            team.wait()  # what one has fetched the others find
+        if first_here:
+            team.wait()  # what one has fetched or unpacked the others of its machine find
+        keep: Literal["memory", "files"] = "memory" if isinstance(self.train.pixels, Tensor) else "files"
+        if team.mean(keep == "memory") not in (0, 1):
+            raise UsageError("the processes do not all have room for the images: add --keep files, or --keep memory.")
         given: Tensor | None = None
         if options.labels is not None:
             given = read_labels(options.labels, self.train)
         self.given, known = given, None if given is None else (given.shape[1], int(given.max()) + 1)
         config = resolve(options, len(self.train), self.train.view_size, known)
         checks.check(config, len(self.train), team.size, known)
+        config = dataclasses.replace(config, keep=keep)  # decided once: what is kept differs in size
         self.config: Resolved = config
         self.last = config.out / "checkpoints" / "last.pt"
 
@@ -71,6 +77,7 @@ class Run:
         if config.resume:
             state.load(self.last)
         self._introduce(state)
+        team.wait()  # nothing is removed before all agree
         if team.is_first:
             if config.resume:
                 self._save(state, every_file=True)  # a kill may have come between one file and the next
@@ -218,5 +225,6 @@ def _check_out(out: Path | None, overwrite: bool) -> None:
 
 def _prepare(config: Resolved) -> None:
     if config.out.exists():
-        shutil.rmtree(config.out)
+        for entry in config.out.iterdir():  # not the folder itself, which may be a link or a mount
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     config.save(config.out / "config.yaml")

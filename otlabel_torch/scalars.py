@@ -16,13 +16,7 @@ class Scalars:
         self.writer: Any = None
         if not (enabled and config.tensorboard):
             return
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UsageError(
-                "--tensorboard needs tensorboard, which is not installed. Run: pip install tensorboard"
-            ) from None
-        self.writer = SummaryWriter(str(config.out / "tensorboard"), purge_step=epoch + 1)
+        self.writer = summary_writer()(str(config.out / "tensorboard"), purge_step=epoch + 1)
 
     def add(self, record: dict[str, Any]) -> None:
         """The record of an epoch."""
@@ -40,3 +34,14 @@ class Scalars:
     def __exit__(self, *_error: object) -> None:
         if self.writer is not None:
             self.writer.close()
+
+
+def summary_writer() -> type:
+    """torch's writer of TensorBoard's files, if that is there."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError(
+            "--tensorboard needs tensorboard, which is not installed. Run: pip install tensorboard"
+        ) from None
+    return SummaryWriter

@@ -46,12 +46,10 @@ def fit(
     epochs = config.epochs if config.relabels else 0
     while state.epoch < epochs:
         # One seed an epoch: a resumed run draws what the uninterrupted one would have drawn.
-        seed = config.seed * 100_003 + state.epoch
-        torch.manual_seed(seed)
         record: dict[str, Any] = {"run": name, "epoch": state.epoch + 1}
         if state.epoch in solves:
             record |= _relabel(config, state, images, team, given)
-            torch.manual_seed(seed)
+        torch.manual_seed(config.seed * 100_003 + state.epoch)
         record |= train_epoch(config, state, images, team, name)
         _finish(state, record, after_epoch, report)
     if epochs in solves and len(state.records) == epochs:
@@ -68,6 +66,7 @@ def _finish(state: State, record: dict[str, Any], after_epoch: Callable[[State],
 
 def _relabel(config: Resolved, state: State, images: Images, team: Processes, given: Tensor | None) -> dict[str, Any]:
     began = time.perf_counter()
+    torch.manual_seed(config.seed * 100_003 + state.epoch)
     found = assign(config, state, images, team, given)
     record: dict[str, Any] = {
         "sweeps": found.sweeps,
@@ -128,6 +127,11 @@ def label(
     )
 
 
+def view_seed(config: Resolved, epoch: int) -> int:
+    """Of the views that labels were found from after so many epochs."""
+    return config.seed * 100_003 + epoch
+
+
 def collect(config: Resolved, network: Network, images: Images, team: Processes, layer: Any, epoch: int = 0) -> Tensor:
     """This process's share of what a layer makes of the images: features of the image itself, inputs of heads of its
     views."""
@@ -135,7 +139,7 @@ def collect(config: Resolved, network: Network, images: Images, team: Processes,
     views = None
     if layer == "hidden" and config.views:
         augment = Augment(config.image_size, config.augment, alike=True)
-        views = labelling.Views(augment, config.views, config.seed * 100_003 + epoch)
+        views = labelling.Views(augment, config.views, view_seed(config, epoch))
     train_mode = layer == "hidden" and config.label_mode == "train"
     return labelling.collect(
         network, images, team, layer=layer, views=views, precision=config.precision, train_mode=train_mode

@@ -52,9 +52,11 @@ def train_epoch(config: Resolved, state: State, images: Images, team: Processes,
         state.scaler.step(state.optimiser)
         state.scaler.update()
     mean = team.mean(total.item()) / steps  # .item() waits for the device: once an epoch
-    if not mean < float("inf"):
+    whole = all(bool(parameter.isfinite().all()) for parameter in state.network.parameters())
+    if not (mean < float("inf") and whole):
         raise TrainingError(
-            f"the loss became {mean} in epoch {state.epoch + 1}. Start anew with a smaller --lr than {config.lr}"
+            f"{'the weights' if mean < float('inf') else 'the loss'} became no finite numbers in epoch "
+            f"{state.epoch + 1}. Start anew with a smaller --lr than {config.lr}"
             f"{' or --precision bf16' if config.precision == 'fp16' else ''}; the epochs before are kept."
         )
     state.epoch += 1

@@ -10,11 +10,11 @@ from typing import Any
 import tyro
 import yaml
 
-from .config import PRESETS, Config
+from .config import PRESETS, Config, absolute
 from .errors import DataError, TrainingError, UnwritableError, UsageError
 
 PROGRAM = "python -m otlabel_torch.train"
-ONLY_NOW = ("resume", "overwrite", "out", "device", "workers", "print_config")  # may differ when a run goes on
+ONLY_NOW = ("resume", "overwrite", "out", "device", "workers", "table", "print_config")  # may differ when a run goes on
 
 
 def main() -> None:
@@ -47,6 +47,8 @@ def command(program: str, default: Config, refined: Callable[[Config], Config], 
         sys.exit(f"error: {error}")
     except UnwritableError as error:
         sys.exit(f"error: {error}. Make room for it; --resume --out DIR goes on after the last epoch that was saved.")
+    except MemoryError as error:
+        sys.exit(f"error: out of memory: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: --resume --out DIR goes on after the last epoch that was finished")
 
@@ -61,8 +63,9 @@ def resumed(options: Config, parse: Callable[[Config], Config]) -> Config:
     if options.out is None:
         raise UsageError("--resume needs --out DIR, the folder of the run to go on with.")
     last = options.out / "checkpoints" / "last.pt"
-    if not last.exists():
-        raise UsageError(f"--resume needs {last}, which is not there. Start without --resume.")
+    for path in (last, options.out / "config.yaml"):
+        if not path.exists():
+            raise UsageError(f"--resume needs {path}, which is not there. Start without --resume.")
     saved = dataclasses.replace(Config.read(options.out / "config.yaml"), out=options.out.absolute())
     # What differs from its defaults now was typed. Flags are off in them, or they could not be typed again.
     flags = [field.name for field in dataclasses.fields(Config) if getattr(saved, field.name) is True]
@@ -72,6 +75,9 @@ def resumed(options: Config, parse: Callable[[Config], Config]) -> Config:
         again,
         root=again.root and again.root.absolute(),
         labels=again.labels and again.labels.absolute(),
+        init=absolute(again.init),
+        prior=absolute(again.prior),
+        imbalance=again.imbalance and absolute(again.imbalance),
     )
     for name in (field.name for field in dataclasses.fields(Config)):
         typed, kept = getattr(again, name), getattr(saved, name)
@@ -86,6 +92,7 @@ def resumed(options: Config, parse: Callable[[Config], Config]) -> Config:
         overwrite=False,
         device=again.device,
         workers=again.workers,
+        table=again.table,
         print_config=again.print_config,
     )
 

@@ -15,6 +15,7 @@ from .models import RESNETS, TIMM, Network
 
 HOLDERS = ("model", "state_dict", "network", "teacher", "net")  # keys under which checkpoints keep their weights
 PREFIXES = ("module.", "_orig_mod.", "trunk.", "backbone.", "encoder.")
+OF_A_SIZE = ("conv1.weight", "pos_embed", "patch_embed")  # weights whose shape follows from that of the images
 HEADS = ("fc.", "head.", "top_layer", "hidden.", "rotation.", "classifier.6.", "projection", "predictor")
 
 
@@ -33,12 +34,14 @@ def initialise(network: Network, arch: str, init: str) -> list[str]:
     own = network.trunk.state_dict()
     unknown = [name for name in given if name not in own and not name.startswith(HEADS)]
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
-    if missing:
-        raise UsageError(
-            f"--init {init} must hold the weights of --arch {arch}, but {len(missing)} of {len(own)} are missing "
-            f"({', '.join(missing[:3])}, ...), and {len(unknown)} are of something else ({', '.join(unknown[:3])})."
-        )
     other = [name for name, tensor in own.items() if name in given and given[name].shape != tensor.shape]
+    wrong = [name for name in other if not any(part in name for part in OF_A_SIZE)]
+    if missing or unknown or wrong:
+        raise UsageError(
+            f"--init {init} must hold the weights of --arch {arch}, but of {len(own)} {len(missing)} are missing "
+            f"({', '.join(missing[:3])}), {len(wrong)} have another shape ({', '.join(wrong[:3])}), and {len(unknown)} "
+            f"are of something else ({', '.join(unknown[:3])})."
+        )
     network.trunk.load_state_dict(
         {name: given[name] for name in own if name in given and name not in other}, strict=False
     )
@@ -78,7 +81,9 @@ def _plain(saved: Any) -> dict[str, Tensor]:
         holder := next((key for key in HOLDERS if isinstance(saved.get(key), dict)), None)
     ):
         saved = saved[holder]
-    tensors = {str(name): value for name, value in dict(saved).items() if isinstance(value, Tensor)}
+    if not isinstance(saved, dict):
+        return {}
+    tensors = {str(name): value for name, value in saved.items() if isinstance(value, Tensor)}
     plain = {}
     for name, value in tensors.items():
         while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):

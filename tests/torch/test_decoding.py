@@ -47,10 +47,10 @@ def test_memory_holds_what_files_give(root):
 def test_memory_is_chosen_if_it_has_room(root, monkeypatch):
     needed = 60 * 3 * 32 * 32
     for free, held in ((2 * needed, True), (2 * needed - 2, False)):
-        monkeypatch.setattr(folders, "available", lambda free=free: free)
+        monkeypatch.setattr(folders, "free_memory", lambda free=free: free)
         images, _ = load(Source("folder", root, 32))
         assert isinstance(images.pixels, torch.Tensor) == held
-    monkeypatch.setattr(folders, "available", lambda: needed - 1)
+    monkeypatch.setattr(folders, "free_memory", lambda: needed - 1)
     with pytest.raises(DataError, match="Add --keep files"):
         load(Source("folder", root, 32, keep="memory"))
 

@@ -52,7 +52,7 @@ def test_tables_of_others(images, labels, tmp_path):
     path.write_text("".join(f"{one},{other}\n" for one, other in labels))
     assert torch.equal(read_labels(path, images), labels)
     lines = [f"{i},{labels[i, 1]}\n" for i in np.random.default_rng().permutation(N)]
-    path.write_text("index,mine\n" + "".join(lines))
+    path.write_text("index,label_mine\n" + "".join(lines))
     assert torch.equal(read_labels(path, images), labels[:, 1:])
     np.save(tmp_path / "theirs.npy", labels.numpy())
     assert torch.equal(read_labels(tmp_path / "theirs.npy", images), labels)
@@ -62,7 +62,12 @@ def test_tables_of_others(images, labels, tmp_path):
     ("text", "message"),
     [
         ("", "must be a table"),
-        ("path\n" + "x\n" * N, "must have a column of labels, got only path"),
+        ("path\n" + "x\n" * N, "must have columns of labels, called head..., label..., cluster..., got"),
+        (",index,head_x\n" + "0,1,2\n" * N, "must name every image once"),
+        (
+            ",theirs\n" + "0,1\n" * N,
+            "must have columns of labels, called head..., label..., cluster..., got '', 'theirs'",
+        ),
         ("a,b\n1,2\n3\n", "every line with as many columns"),
         ("label\n" + "cat\n" * N, "must hold whole numbers from 0 as labels"),
         ("label\n" + "1.5\n" * N, "must hold whole numbers from 0 as labels: got [1.5"),

@@ -10,7 +10,8 @@ import torch
 import yaml
 from rich.console import Console
 
-from otlabel_torch import checkpoint, closing, labelfile, labelling
+from otlabel_torch import checkpoint, closing, labelfile, labelling, sela
+from otlabel_torch.augment import Augment
 from otlabel_torch.config import Config, resolve
 from otlabel_torch.data import Source, load
 from otlabel_torch.errors import DataError, UsageError
@@ -193,3 +194,57 @@ def test_the_estimate_of_the_disk_is_enough(tmp_path):
     used = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.suffix != ".png")
     assert used < found.disk < 4 * used
     assert found.seconds > 0
+
+
+def test_dropout_in_training_mode_differs_from_batch_to_batch():
+    """Views change every image alike; dropout must not, or labels would follow an image's place in its batch."""
+    from otlabel_torch.data import Images
+
+    same = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8).expand(256, -1, -1, -1)
+    images = Images(same, [str(i) for i in range(256)], None, [])
+    network = Network("alexnet", 64, heads=1, k=3)
+    views = labelling.Views(Augment(64, "cifar", alike=True), 2, seed=5)
+    alone = Processes(torch.device("cpu"))
+    trained = labelling.collect(network, images, alone, layer="hidden", views=views, train_mode=True)
+    assert not torch.allclose(trained[:128], trained[128:])
+    calm = labelling.collect(network, images, alone, layer="hidden", views=views)
+    torch.testing.assert_close(calm, calm[:1].expand(256, -1), rtol=1e-3, atol=1e-4)
+
+
+def test_final_labels_do_not_depend_on_where_a_run_was_left(tmp_path):
+    """In training mode without views, where dropout is the only chance."""
+    images = load(Source("digits", image_size=8))[0].of(torch.arange(64))
+    options = {"arch": "alexnet", "image_size": 64, "k": 4, "heads": 1, "epochs": 1, "relabels": 2, "batch_size": 32}
+    config, alone = resolve(Config(**options, label_mode="train", views=0), 64, 8), Processes(torch.device("cpu"))
+    whole, left = (start(config, images, alone) for _ in range(2))
+
+    def stop(state):
+        state.save(tmp_path / "last.pt")
+        raise KeyboardInterrupt
+
+    sela.fit(config, images, alone, state=whole)
+    with pytest.raises(KeyboardInterrupt):
+        sela.fit(config, images, alone, state=left, after_epoch=stop)
+    again = start(config, images, alone)
+    again.load(tmp_path / "last.pt")
+    sela.fit(config, images, alone, state=again)
+    assert torch.equal(again.labels, whole.labels)
+    assert torch.equal(again.confidence, whole.confidence)
+
+
+def test_labels_without_a_share_are_never_predicted(tmp_path):
+    from otlabel_torch import predict
+
+    (tmp_path / "prior.txt").write_text("0\n" + "1\n" * 11)
+    saved = ran(tmp_path / "run", prior=str(tmp_path / "prior.txt"), relabels=1)
+    assert (saved["labels"] > 0).all()
+    predict.run(predict.Options(tmp_path / "run", out=tmp_path / "new.csv"))
+    images, _ = load(Source("digits", image_size=8))
+    assert (labelfile.read_labels(tmp_path / "new.csv", images) > 0).all()
+
+
+def test_the_output_folder_may_be_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    ran(tmp_path / "link", epochs=1)
+    assert (tmp_path / "real" / "labels.csv").exists()

@@ -35,7 +35,7 @@ def test_label_transfer_is_one_command(run, tmp_path):
     assert "2 heads of 9 labels" in done.stdout
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert (config["assigner"], config["image_size"], config["imbalance"], config["lr_drops"]) == (
-        "file", 8, "light", [30, 60],
+        "file", 8, "light", [30, 60, 80],
     )  # fmt: skip
     assert (config["k"], config["heads"], config["relabels"]) == (9, 2, 1)
     old, new = (checkpoint.load(path / "checkpoints" / "last.pt") for path in (run, out))
@@ -53,6 +53,7 @@ def test_label_transfer_is_one_command(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--preset", "cifar10"], "--preset cifar10 is for training with labels of its own"),
         ([], "--labels FILE belongs to --assigner file"),
         (["--labels", "{run}/labels.csv", "--k", "4"], "has 2 heads and labels below 9"),
         (["--labels", "{run}/nothing.csv"], "cannot be read as a table"),

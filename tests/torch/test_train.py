@@ -247,6 +247,8 @@ def test_images_of_any_depth_are_read_as_they_look(folder):
         (["--accumulate", "64"], "--batch-size must be at least 128, 2 images for each part's batch normalisation"),
         (["--labels", "x.csv"], "--labels FILE belongs to --assigner file"),
         (["--prior", "zipf", "--assigner", "kmeans"], "--prior zipf binds transport only"),
+        (["--prior", "zipf", "--rounding", "argmax"], "--prior zipf needs --rounding balanced"),
+        (["--workers", "-1"], "--workers must be at least 1, got -1"),
         (["--prior", "normal"], "--prior must be uniform, zipf or a file"),
         (["--imbalance", "some"], "--imbalance must be light, heavy or a file"),
         (["--rotation", "--relabels", "0"], "--rotation is learned in training"),

@@ -89,7 +89,7 @@ def test_what_is_refused(peer, tmp_path):
     with pytest.raises(UsageError, match="must be a file of tensors"):
         initialise(network, "resnet18", str(tmp_path / "evil.pt"))
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), tmp_path / "other.pt")
-    with pytest.raises(UsageError, match=r"must hold the weights of --arch resnet18, but .* are missing"):
+    with pytest.raises(UsageError, match=r"must hold the weights of --arch resnet18, but of .* are missing"):
         initialise(network, "resnet18", str(tmp_path / "other.pt"))
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
