@@ -6,6 +6,7 @@ from . import models
 from .config import NEVER_UPDATED, Config, Resolved
 from .errors import UsageError
 from .labelfile import pyarrow_parquet
+from .labelling import BATCH
 from .prior import shares
 from .scalars import summary_writer
 
@@ -85,9 +86,10 @@ def _check_batches(config: Resolved, n: int, processes: int) -> None:
             f"--batch-size must be at least {2 * parts}, 2 images for each part's batch normalisation, "
             f"got {config.batch_size}."
         )
-    if n < 2 * 128 * processes and processes > 1:
+    least = 2 * BATCH * processes
+    if processes > 1 and n < least:
         raise UsageError(
-            f"{processes} processes need at least {256 * processes} images to deal out, got {n}. Start fewer processes."
+            f"{processes} processes need at least {least} images to deal out, got {n}. Start fewer processes."
         )
 
 

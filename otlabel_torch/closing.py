@@ -73,8 +73,7 @@ def _judge(
     features = _features(config, network, train, team)
     other = None if test is None else (_features(config, network, test, team), test.truth)
     if labels is None:
-        rule = dataclasses.replace(config, assigner="sinkhorn")
-        labels = sela.label(rule, network, train, team).labels
+        labels = sela.label(config, network, train, team).labels
     if not team.is_first:
         return {}
     row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.truth, other)}

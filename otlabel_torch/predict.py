@@ -86,7 +86,7 @@ def run(options: Options) -> Path:
     views = None
     if config.views:
         last = [record for record in saved["records"] if "sweeps" in record][-1]  # the views of the last solve
-        seed = sela.view_seed(config, last["epoch"] - (not last.get("final")))
+        seed = sela.epoch_seed(config, last["epoch"] - (not last.get("final")))
         views = labelling.Views(Augment(config.image_size, config.augment, alike=True), config.views, seed)
     hidden = labelling.collect(network, images, alone, layer="hidden", views=views, precision=config.precision)
     # The potentials of labels that were never updated belong to the untrained network's scores.

@@ -45,11 +45,10 @@ def fit(
     solves = set(relabel_epochs(config.relabels, config.epochs, config.schedule))
     epochs = config.epochs if config.relabels else 0
     while state.epoch < epochs:
-        # One seed an epoch: a resumed run draws what the uninterrupted one would have drawn.
         record: dict[str, Any] = {"run": name, "epoch": state.epoch + 1}
         if state.epoch in solves:
             record |= _relabel(config, state, images, team, given)
-        torch.manual_seed(config.seed * 100_003 + state.epoch)
+        torch.manual_seed(epoch_seed(config, state.epoch))
         record |= train_epoch(config, state, images, team, name)
         _finish(state, record, after_epoch, report)
     if epochs in solves and len(state.records) == epochs:
@@ -66,7 +65,7 @@ def _finish(state: State, record: dict[str, Any], after_epoch: Callable[[State],
 
 def _relabel(config: Resolved, state: State, images: Images, team: Processes, given: Tensor | None) -> dict[str, Any]:
     began = time.perf_counter()
-    torch.manual_seed(config.seed * 100_003 + state.epoch)
+    torch.manual_seed(epoch_seed(config, state.epoch))
     found = assign(config, state, images, team, given)
     record: dict[str, Any] = {
         "sweeps": found.sweeps,
@@ -97,7 +96,6 @@ def assign(
         features = collect(config, state.network, images, team, "features")
         features = team.gather(features, labelling.rows_of(team, len(images)))
         if 0 < state.epoch < config.epochs:  # clusters have other numbers each time: what the heads know is void
-            torch.manual_seed(config.seed * 100_003 + state.epoch)
             state.network.head.reset_parameters()
             for parameter in state.network.head.parameters():
                 state.optimiser.state.pop(parameter, None)
@@ -127,8 +125,8 @@ def label(
     )
 
 
-def view_seed(config: Resolved, epoch: int) -> int:
-    """Of the views that labels were found from after so many epochs."""
+def epoch_seed(config: Resolved, epoch: int) -> int:
+    """Of all that is drawn after so many epochs: a resumed run draws what the uninterrupted one would have drawn."""
     return config.seed * 100_003 + epoch
 
 
@@ -139,7 +137,7 @@ def collect(config: Resolved, network: Network, images: Images, team: Processes,
     views = None
     if layer == "hidden" and config.views:
         augment = Augment(config.image_size, config.augment, alike=True)
-        views = labelling.Views(augment, config.views, view_seed(config, epoch))
+        views = labelling.Views(augment, config.views, epoch_seed(config, epoch))
     train_mode = layer == "hidden" and config.label_mode == "train"
     return labelling.collect(
         network, images, team, layer=layer, views=views, precision=config.precision, train_mode=train_mode

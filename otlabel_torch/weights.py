@@ -24,9 +24,11 @@ def initialise(network: Network, arch: str, init: str) -> list[str]:
 
     Args:
         init: "random", "imagenet" (torchvision's or timm's, fetched if they are not in their cache), or a file of
-        weights
-            with the trunk's own names: a plain state dict of torchvision's, a checkpoint that holds one, or
+            weights with the trunk's own names: a plain state dict of torchvision's, a checkpoint that holds one, or
             ``last.pt``.
+
+    Raises:
+        UsageError: the weights cannot be read, or are another network's.
     """
     if init == "random":
         return []
