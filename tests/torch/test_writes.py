@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -26,6 +25,13 @@ for i in range(10_000):
     checkpoint.save(out / "last.pt", {"number": torch.full((3_000_000,), float(i))})
     files.write_text(out / "labels.csv", f"{i}\\n" * 1_000_000)
     print(i, flush=True)
+"""
+
+# Python ignores SIGXFSZ, so that a write past the limit is an OSError
+LITTLE_ROOM = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
@@ -57,12 +63,8 @@ def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_was_saved(tmp_path):
     assert whole.returncode == 0, whole.stderr
     before = (out / "checkpoints" / "last.pt").read_bytes()
 
-    def little_room():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-
-    again = [*words, "--resume"]
-    failed = subprocess.run(again, capture_output=True, text=True, timeout=300, preexec_fn=little_room)
+    little_room = [sys.executable, "-c", LITTLE_ROOM]
+    failed = subprocess.run([*little_room, *words, "--resume"], capture_output=True, text=True, timeout=300)
     assert failed.returncode == 1
     assert "cannot be written" in failed.stderr
     assert "--resume" in failed.stderr
