@@ -45,6 +45,7 @@ RECIPES: dict[Augmentation, Recipe] = {
         0.2, jitter=(0.4, 0.4, 0.4, 0.1)
     ),  # 3 points of kNN on 10,000 images of CIFAR-10: docs/reproduce.md
     "moco": Recipe(0.2, jitter=(0.4, 0.4, 0.4, 0.1), jittered=0.8, blurred=0.5),  # MoCo-v2's, "aug++" in SeLa's README
+    "crops": Recipe(0.77, jitter=(0, 0, 0, 0), jittered=0.0, gray=0.0),  # of linear probes: 224 of 256 px and mirroring
     # Mirrored or half cut away, a digit is another digit or none.
     "scans": Recipe(0.6, jitter=(0.4, 0.4, 0.4, 0.1), flip=0.0, turn=15.0, shear=7.5),
 }

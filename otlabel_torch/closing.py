@@ -12,7 +12,8 @@ from torchvision.transforms.v2 import functional as F
 from . import labelling, sela
 from .config import Resolved
 from .data import Images
-from .metrics import agreement, weighted_knn
+from .knn import weighted_knn
+from .metrics import agreement
 from .models import Network
 from .processes import Processes
 from .state import State, start
@@ -57,7 +58,7 @@ def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[st
     other = None if test is None else (flat(test), test.truth)
     means = MiniBatchKMeans(config.k, random_state=config.seed, n_init=1).fit_predict(pixels.numpy())
     labels = torch.from_numpy(means).long()[:, None]
-    return {"name": "raw pixels", "knn": weighted_knn(pixels, train.truth, other)} | agreement(labels, train.truth)
+    return {"name": "raw pixels", "knn": weighted_knn(pixels, train.truth, other)[0]} | agreement(labels, train.truth)
 
 
 def _judge(
@@ -76,7 +77,7 @@ def _judge(
         labels = sela.label(config, network, train, team).labels
     if not team.is_first:
         return {}
-    row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.truth, other)}
+    row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.truth, other)[0]}
     return row | agreement(labels, train.truth)
 
 

@@ -18,7 +18,7 @@ from .files import write_text
 Preset = Literal["digits", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
 PRESETS = Path(__file__).parent / "presets"
 DataSet = Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet"]
-Augmentation = Literal["imagenet", "cifar", "small", "moco", "scans"]
+Augmentation = Literal["imagenet", "cifar", "small", "moco", "scans", "crops"]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 MIN_LABELS, MAX_LABELS = 10, 3000  # the latter is SeLa's best k on ImageNet
 ITEMS_PER_LABEL = 100  # where there are fewer than 300,000 images k is lowered to keep this many a label
@@ -66,7 +66,8 @@ class Config:
     Default: 16 for digits; for a folder the shorter side of its first image, at most 224."""
     augment: Augmentation | None = None
     """How images are changed for training: imagenet and cifar are SeLa's, small is cifar with less hue, moco is
-    MoCo-v2's (SeLa's "aug++"), scans turns and slants instead of mirroring. Default: scans for digits, imagenet for
+    MoCo-v2's (SeLa's "aug++"), scans turns and slants instead of mirroring, crops are those of linear probes (no
+    colours). Default: scans for digits, imagenet for
     images of 128 px or more, else small."""
 
     out: Path | None = None

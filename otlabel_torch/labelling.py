@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,6 +28,7 @@ BLOCK = 1 << 14  # rows of scores in float64 at a time
 SHARE = 0.5  # of the free memory that the scores of one head may take; else they are computed anew in every sweep
 
 Precision = Literal["float32", "bf16", "fp16"]
+Layer = Literal["features", "hidden"] | Callable[[Tensor], Tensor]  # or a function of normalised images (n, 3, s, s)
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -69,7 +70,7 @@ def collect(
     images: Images,
     team: Processes,
     *,
-    layer: Literal["features", "hidden"] = "features",
+    layer: Layer = "features",
     views: Views | None = None,
     precision: Precision = "float32",
     train_mode: bool = False,
@@ -87,7 +88,8 @@ def collect(
     batches = _batches(len(images))
     own = range(len(batches))[team.share(len(batches))]
     pixels = images.batches(batches[i] for i in own)
-    bar = tqdm(pixels, total=len(own), desc=layer, unit="batch", leave=False, disable=None if team.is_first else True)
+    name = layer if isinstance(layer, str) else "layer"
+    bar = tqdm(pixels, total=len(own), desc=name, unit="batch", leave=False, disable=None if team.is_first else True)
     rows = sum(len(batches[i]) for i in own)
     kept, done = torch.empty(0), 0
     with in_mode(network, train_mode):
@@ -102,9 +104,11 @@ def collect(
     return kept
 
 
-def _output(network: Network, images: Tensor, layer: str, precision: Precision) -> Tensor:
+def _output(network: Network, images: Tensor, layer: Layer, precision: Precision) -> Tensor:
     """What a layer makes of images, (n, width) float32."""
     with autocast(images.device, precision):
+        if callable(layer):
+            return layer(images).float()
         features = network.features(images)
         return (features if layer == "features" else network.hidden(features)).float()
 

@@ -1,4 +1,4 @@
-"""What the labels and features are worth, where ground truth exists: scikit-learn's scores by their full names.
+"""What labels are worth, where ground truth exists: scikit-learn's scores, in percent.
 
 scikit-learn is imported where it is needed: that takes a second, which --help should not.
 """
@@ -9,27 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 from torch import Tensor
-
-NEIGHBOURS, TEMPERATURE = 10, 0.1  # the paper's weighted kNN: cosine, weight exp(similarity / 0.1)
-
-
-def weighted_knn(features: Tensor, classes: Tensor, test: tuple[Tensor, Tensor] | None) -> float:
-    """Accuracy in percent of a weighted vote of the 10 nearest training images by cosine similarity.
-
-    Args:
-        features: (n, width) of the training images, with their classes (n,).
-        test: features and classes to classify, or None: each training image by the others (leave one out).
-    """
-    from sklearn.neighbors import NearestNeighbors
-
-    neighbours = min(NEIGHBOURS, len(features) - (test is None))
-    search = NearestNeighbors(n_neighbors=neighbours, metric="cosine").fit(features.numpy())
-    queries, truth = (None, classes) if test is None else (test[0].numpy(), test[1])
-    distance, neighbour = search.kneighbors(queries)
-    weight = np.exp((1 - distance) / TEMPERATURE)
-    known = classes.numpy()[neighbour]
-    votes = np.stack([(weight * (known == c)).sum(axis=1) for c in range(int(classes.max()) + 1)], axis=1)
-    return float(100 * np.mean(votes.argmax(axis=1) == truth.numpy()))
 
 
 def agreement(labels: Tensor, other: Tensor) -> dict[str, float]:
@@ -54,3 +33,35 @@ def nmi(labels: Tensor, other: Tensor) -> float:
 def _mean(score: Callable[[np.ndarray, np.ndarray], float], labels: Tensor, other: Tensor) -> float:
     columns = other.T if other.ndim == 2 else [other] * labels.shape[1]
     return float(100 * np.mean([score(a.numpy(), b.numpy()) for a, b in zip(labels.T, columns, strict=True)]))
+
+
+def clustering(labels: Tensor, classes: Tensor, test: tuple[Tensor, Tensor] | None = None) -> dict[str, float]:
+    """Every score of one labelling by its full name, in percent.
+
+    Purity is the share of images whose class is the most frequent one of their label. Majority-label accuracy is the
+    same of images that had no say in which class that is. Hungarian accuracy, only where there are no more labels than
+    classes: the best one-to-one match.
+
+    Args:
+        labels: (n,) of one head, with the classes (n,).
+        test: labels and classes of other images.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from sklearn import metrics
+
+    found, truth = labels.numpy(), classes.numpy()
+    table = np.zeros((int(max(labels.max(), 0 if test is None else test[0].max())) + 1, int(classes.max()) + 1))
+    np.add.at(table, (found, truth), 1)
+    scores = {
+        "normalised mutual information (NMI)": metrics.normalized_mutual_info_score(truth, found),
+        "adjusted mutual information (AMI)": metrics.adjusted_mutual_info_score(truth, found),
+        "adjusted Rand index (ARI)": metrics.adjusted_rand_score(truth, found),
+        "purity": table.max(axis=1).sum() / len(found),
+    }
+    if test is not None:
+        majority = table.argmax(axis=1)
+        scores["majority-label accuracy, test images"] = np.mean(majority[test[0].numpy()] == test[1].numpy())
+    if table.shape[0] <= table.shape[1]:
+        rows, columns = linear_sum_assignment(table, maximize=True)
+        scores["Hungarian accuracy"] = table[rows, columns].sum() / len(found)
+    return {name: float(100 * value) for name, value in scores.items()}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
-from .config import DataSet, Flag, Resolved, cores
+from .config import DataSet, Flag, cores
 from .errors import DataError, UnwritableError, UsageError
 
 PROGRAM = "python -m otlabel_torch.predict"
@@ -54,20 +54,22 @@ def main() -> None:
 
 def run(options: Options) -> Path:
     """Write the table; returns where it is."""
-    import numpy as np
     import torch
     from rich.console import Console
 
-    from . import labelling, metrics, sela
-    from .augment import Augment
+    from . import metrics
     from .data import Source, load
     from .devices import pick_device
+    from .finished import Finished
     from .labelfile import write_labels
     from .processes import Processes
-    from .state import build, load_network
 
     console = Console()
-    config, saved = _run(options.run)
+    alone = Processes(pick_device(options.device))
+    finished = Finished.read(options.run, alone.device)
+    if finished.why_no_labels:
+        raise UsageError(f"{options.run} cannot label images: {finished.why_no_labels}")
+    config = finished.config
     out = options.out or options.run / "predicted.csv"
     if out.exists() and not options.overwrite:
         raise UsageError(f"--out {out} is there already. Choose another name, or add --overwrite.")
@@ -80,20 +82,7 @@ def run(options: Options) -> Path:
     images = train if options.part == "train" or val is None else val
     if options.part == "val" and val is None:
         raise UsageError(f"--part val: {options.root or data} has no validation images. Leave the option out.")
-    alone = Processes(pick_device(options.device))
-    network = build(config).to(alone.device)
-    load_network(network, saved)
-    views = None
-    if config.views:
-        last = [record for record in saved["records"] if "sweeps" in record][-1]  # the views of the last solve
-        seed = sela.epoch_seed(config, last["epoch"] - (not last.get("final")))
-        views = labelling.Views(Augment(config.image_size, config.augment, alike=True), config.views, seed)
-    hidden = labelling.collect(network, images, alone, layer="hidden", views=views, precision=config.precision)
-    # The potentials of labels that were never updated belong to the untrained network's scores.
-    potentials = saved["potentials"].numpy()
-    if config.relabels <= 1:
-        potentials = np.where(np.isneginf(potentials), potentials, 0.0)  # a label without a share stays so
-    labels, confidence = labelling.predict(network, hidden, potentials, config.epsilon)
+    labels, confidence = finished.labels_of(images, alone)
     write_labels(out, images, labels, confidence)
     for line in images.skipped:
         console.print(f"skipped: {line}", highlight=False, soft_wrap=True, markup=False)
@@ -106,25 +95,6 @@ def run(options: Options) -> Path:
         soft_wrap=True,
     )
     return out
-
-
-def _run(folder: Path) -> tuple[Resolved, dict[str, Any]]:
-    """The configuration of a run and its last checkpoint."""
-    from . import checkpoint
-
-    last = folder / "checkpoints" / "last.pt"
-    for path in (last, folder / "config.yaml"):
-        if not path.exists():
-            raise UsageError(f"RUN must be the --out of a training run, but {path} is not there.")
-    saved = checkpoint.load(last)
-    if saved["labels"] is None:
-        raise UsageError(f"{folder} never solved for labels (--relabels 0): it has no potentials to label images with.")
-    config = Resolved.read(folder / "config.yaml")
-    if config.assigner in ("kmeans", "random"):
-        raise UsageError(
-            f"{folder} has its labels from --assigner {config.assigner}, which labels nothing but its own."
-        )
-    return config, saved
 
 
 if __name__ == "__main__":

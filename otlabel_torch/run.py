@@ -30,7 +30,7 @@ from .state import State, start
 
 MADE = {
     "config.yaml", "metrics.jsonl", "labels.csv", "labels.parquet", "sizes.csv", "predicted.csv", "report.json",
-    "clusters.png", "tensorboard", "checkpoints",
+    "clusters.png", "tensorboard", "checkpoints", "evaluation",
 }  # fmt: skip  # what a run writes
 
 
