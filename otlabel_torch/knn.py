@@ -47,4 +47,4 @@ def weighted_knn(
             votes = torch.zeros(len(rows), kinds, device=bank.device)
             votes.scatter_add_(1, known[:, :count], weight[:, :count])
             right[i] += (votes.argmax(dim=1) == truth[rows]).sum().cpu()
-    return [float(100 * number / len(queries)) for number in right]
+    return [100 * number / len(queries) for number in right.tolist()]

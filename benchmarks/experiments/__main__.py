@@ -1,0 +1,77 @@
+"""SeLa's experiments at CPU size: declared in grids.py, resumable, each with its own table and picture.
+
+    python benchmarks/unpack_cifar10.py cifar10_jpeg.npz data/cifar10_test --val 10000
+    python -m benchmarks.experiments run --root data/cifar10_test     # hours; goes on where it was stopped
+    python -m benchmarks.experiments draw                             # docs/reproduce.md and its pictures
+
+From the root of the repository. Runs that two experiments share are made once; their numbers are in
+benchmarks/results/experiments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from . import cells, draw
+from .grids import GRIDS, Cell
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.experiments",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="make the runs that are missing")
+    running.add_argument("grids", nargs="*", help=f"of {', '.join(GRIDS)} (default: all)")
+    running.add_argument("--root", type=Path, required=True, help="train/ and val/ with a folder for each class")
+    running.add_argument("--jobs", type=int, default=2, help="runs at a time (default: %(default)s)")
+    running.add_argument("--threads", type=int, default=1, help="of each run (default: %(default)s)")
+    running.add_argument("--seeds", type=int, nargs="*", help="only these (default: those of the experiment)")
+    commands.add_parser("draw", help="write tables and pictures of what is there")
+    arguments = parser.parse_args()
+    if arguments.command == "draw":
+        draw.draw()
+        return
+    unknown = set(arguments.grids) - set(GRIDS)
+    if unknown:
+        parser.error(f"experiments are {', '.join(GRIDS)}, got {', '.join(sorted(unknown))}")
+    run(arguments.grids or list(GRIDS), arguments.root, arguments.jobs, arguments.threads, arguments.seeds)
+
+
+def run(names: list[str], root: Path, jobs: int, threads: int, seeds: list[int] | None) -> None:
+    """All cells of the grids that are not done: first those that need no other's labels."""
+    needed: dict[str, Cell] = {}
+    for name in names:
+        chosen = tuple(seed for seed in GRIDS[name].seeds if seeds is None or seed in seeds)
+        for row in GRIDS[name].rows:
+            for cell in row.cells(chosen):
+                if cell.teacher is not None:
+                    teacher = Cell(cell.teacher, cell.seed)
+                    needed.setdefault(teacher.key, teacher)
+                needed.setdefault(cell.key, cell)
+    for stage in (False, True):
+        missing = [c for c in needed.values() if (c.teacher is not None) is stage and cells.result(c) is None]
+        bar = tqdm(total=len(missing), desc="runs", unit="run")
+
+        def one(cell: Cell, bar: tqdm = bar) -> None:
+            try:
+                found = cells.work(cell, root, threads)
+                bar.write(f"{cell.key}: {draw.line(found)}")
+            except subprocess.CalledProcessError as error:
+                bar.write(f"{cell.key} failed ({error.returncode}): see {cells.RUNS / cell.key}.log")
+            bar.update()
+
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(one, missing))
+        bar.close()
+
+
+if __name__ == "__main__":
+    main()

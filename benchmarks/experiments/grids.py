@@ -1,0 +1,125 @@
+"""The experiments, declared: which runs each needs, and what the paper found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# 10,000 images of CIFAR-10 and a small network: minutes a run on one core. Options of otlabel_torch.train.
+BASE: dict[str, Any] = {"data": "folder", "k": 64, "heads": 4, "epochs": 16, "views": 2}
+LONG = {"epochs": 40}
+OTHER = {"arch": "timm/resnet10t"}
+
+PRIOR = "the classes'"  # stands for a file with the shares of the classes, spread over their labels
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: BASE, with some options changed."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    teacher: dict[str, Any] | None = None  # options of the run whose labels this one is trained on
+
+    @property
+    def key(self) -> str:
+        """A name for files, the same for the same run in whatever experiment."""
+        return (
+            _word(self.options, "base")
+            + (f"--of-{_word(self.teacher, 'base')}" if self.teacher is not None else "")
+            + (f"--seed-{self.seed}")
+        )
+
+
+def _word(options: dict[str, Any], none: str) -> str:
+    words = [f"{name}-{value}" for name, value in sorted(options.items())]
+    return "_".join(words).replace("/", "-").replace("'", "").replace(" ", "-") or none
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    teacher: dict[str, Any] | None = None
+
+    def cells(self, seeds: tuple[int, ...]) -> list[Cell]:
+        return [Cell(self.options, seed, self.teacher) for seed in seeds]
+
+
+@dataclass(frozen=True)
+class Grid:
+    title: str
+    rows: tuple[Row, ...]
+    paper: str  # what is to be seen, and where the paper shows it
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+GRIDS = {
+    "assigners": Grid(
+        "Where the labels come from",
+        (
+            Row("untrained network", {"relabels": 0}),
+            Row("labels dealt at random", {"assigner": "random"}),
+            Row("k-means before every epoch, new heads", {"assigner": "kmeans"}),
+            Row("first labels, never updated", {"assigner": "frozen"}),
+            Row("SeLa"),
+        ),
+        "Paper (AlexNet, all of CIFAR-10, one head of 128): k-means 64.7 kNN, SeLa 72.9, supervised 92.1. On ImageNet "
+        "a linear probe of conv3 has 20.8 with no solve and 43.0 with 80.",
+    ),
+    "relabels": Grid(
+        "How often the labels are solved for, in 40 epochs",
+        tuple(Row(f"{n} solves", LONG | {"relabels": n}) for n in (0, 1, 5, 10, 20, 40)),
+        "Paper (ImageNet, linear probe of conv3): 0 solves 20.8, 40: 42.7, 80: 43.0, 160: 42.4.",
+        (0,),
+    ),
+    "heads": Grid(
+        "Heads",
+        (Row("1 head", {"heads": 1}), Row("4 heads"), Row("10 heads", {"heads": 10})),
+        "Paper (ImageNet, k = 3,000, linear probe of its best layer): one head 44.7, ten heads 46.7.",
+    ),
+    "k": Grid(
+        "Labels of a head",
+        (Row("k = 16", {"k": 16}), Row("k = 64"), Row("k = 256", {"k": 256})),
+        "Paper (ImageNet, linear probe of conv3): 1,000: 40.1, 3,000: 43.0, 5,000: 42.5, 10,000: 42.2.",
+    ),
+    "rounding": Grid(
+        "From the plan to labels",
+        (
+            Row("balanced"),
+            Row("argmax, epsilon 1/25", {"rounding": "argmax"}),
+            Row("argmax, epsilon 1/10", {"rounding": "argmax", "epsilon": 0.1}),
+        ),
+        "The paper's code takes the argmax, with 1/25 on ImageNet and 1/10 on CIFAR. Balanced labels do not depend on "
+        "epsilon.",
+    ),
+    "imbalance": Grid(
+        "Unequal classes",
+        (
+            Row("all images, SeLa"),
+            Row("light, SeLa", {"imbalance": "light"}),
+            Row("heavy, SeLa", {"imbalance": "heavy"}),
+            Row("heavy, SeLa with the classes' shares", {"imbalance": "heavy", "prior": PRIOR}),
+            Row("all images, k-means", {"assigner": "kmeans"}),
+            Row("light, k-means", {"assigner": "kmeans", "imbalance": "light"}),
+            Row("heavy, k-means", {"assigner": "kmeans", "imbalance": "heavy"}),
+        ),
+        "Paper (kNN, all, light, heavy): SeLa 72.9, 71.7, 67.6; k-means 64.7, 64.2, 60.7; supervised 92.1, 92.0, 86.7. "
+        "Features are judged with all 10,000 training images, labels on the images that they were solved for.",
+        (0,),
+    ),
+    "transfer": Grid(
+        "Labels of one network for another, and SeLa+Rot",
+        (
+            Row("SeLa, convnet"),
+            Row("its labels, convnet anew", {"assigner": "file"}, {}),
+            Row("its labels, convnet anew, and rotation", {"assigner": "file", "rotation": True}, {}),
+            Row("its labels, ResNet-10", OTHER | {"assigner": "file"}, {}),
+            Row("SeLa, ResNet-10", OTHER),
+            Row("its labels, convnet", {"assigner": "file"}, OTHER),
+        ),
+        "Paper (ImageNet, linear probe): AlexNet 46.7, its labels on a new AlexNet 46.5; ResNet-50 61.5, its labels on "
+        "AlexNet 48.4.",
+        (0,),
+    ),
+}
