@@ -7,9 +7,8 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-import tyro
 import yaml
 
 from .errors import UsageError
@@ -19,7 +18,6 @@ Preset = Literal["digits", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "i
 PRESETS = Path(__file__).parent / "presets"
 DataSet = Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet"]
 Augmentation = Literal["imagenet", "cifar", "small", "moco", "scans", "crops"]
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 MIN_LABELS, MAX_LABELS = 10, 3000  # the latter is SeLa's best k on ImageNet
 ITEMS_PER_LABEL = 100  # where there are fewer than 300,000 images k is lowered to keep this many a label
 HEADS = 10
@@ -40,7 +38,7 @@ class Config:
 
     preset: Preset | None = None
     """Start from a set-up of the paper's (or of this project's, for digits); what else is given here has precedence."""
-    print_config: Flag = False
+    print_config: bool = False
     """Print the configuration as YAML and end: with --preset, what that stands for."""
 
     data: DataSet = "digits"
@@ -49,9 +47,9 @@ class Config:
     root: Path | None = None
     """For --data folder: images, or CLASS/IMAGE, or train/ and val/ with such inside. Classes are used for evaluation
     only. For a data set: where torchvision keeps it."""
-    download: Flag = False
+    download: bool = False
     """Let torchvision fetch the data set into --root if it is not there."""
-    skip_bad_images: Flag = False
+    skip_bad_images: bool = False
     """Leave files out that cannot be read as images, and list them in report.json, instead of stopping."""
     keep: Literal["auto", "memory", "files"] = "auto"
     """Where the pixels of a folder stay: decoded in memory, or in their files, to be decoded each time. auto: in
@@ -72,13 +70,13 @@ class Config:
 
     out: Path | None = None
     """Folder for everything the run makes. Default: runs/DATA-DATE-TIME."""
-    overwrite: Flag = False
+    overwrite: bool = False
     """Empty --out first if it holds a run."""
-    resume: Flag = False
+    resume: bool = False
     """Go on from the last checkpoint in --out, with the configuration it was started with."""
     table: Literal["csv", "parquet"] = "csv"
     """Format of the table of labels. parquet needs pyarrow."""
-    tensorboard: Flag = False
+    tensorboard: bool = False
     """Also write every metric to --out/tensorboard. Needs tensorboard."""
 
     arch: str = "convnet"
@@ -130,17 +128,17 @@ class Config:
     """Epochs at which the learning rate falls to a tenth, as in the paper, in the place of the cosine."""
     weight_decay: float = 1e-5
     """L2 penalty of the weights."""
-    rotation: Flag = False
+    rotation: bool = False
     """Also learn by which right angle an image is turned (SeLa+Rot). A step takes four times as long."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     """Of the network's products; transport is never in less than float32."""
-    compile: Flag = False
+    compile: bool = False
     """Let torch.compile fuse the network's operations: minutes at the start, faster steps on GPUs."""
     seed: int = 0
     """Of the network's first weights, the order of the images and the augmentation."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto: the best there is."""
-    controls: Flag = False
+    controls: bool = False
     """Also train a network on its first labels, never updated, and show it beside raw pixels and the untrained one."""
 
     def save(self, path: Path) -> None:

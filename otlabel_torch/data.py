@@ -67,6 +67,15 @@ class Images:
         """Pixels (m, 3, size, size) of m images."""
         return next(self.batches([rows])).cpu()
 
+    def near(self, device: torch.device) -> Images:
+        """With pixels on the GPU if they take a small part of its memory: nothing is copied in training then."""
+        if not isinstance(self.pixels, Tensor) or device.type != "cuda":
+            return self
+        free, _total = torch.cuda.mem_get_info(device)
+        if self.pixels.nbytes > free / 4:
+            return self
+        return dataclasses.replace(self, pixels=self.pixels.to(device))
+
     def of(self, rows: Tensor) -> Images:
         """Only these images, in this order."""
         chosen = rows.tolist()

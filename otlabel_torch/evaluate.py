@@ -9,8 +9,9 @@ from typing import Literal
 
 import tyro
 
-from .config import DataSet, Flag
+from .config import DataSet
 from .errors import DataError, UnwritableError, UsageError
+from .train import FLAGS
 
 PROGRAM = "python -m otlabel_torch.evaluate"
 
@@ -42,9 +43,9 @@ class Options:
     """Linear probes: quick (logistic regression), paper (36 epochs of SGD on crops)."""
     out: Path | None = None
     """Folder for report.json and row.csv. Default: RUN/evaluation, or beside the file NAME-evaluation."""
-    overwrite: Flag = False
+    overwrite: bool = False
     """Replace what is in --out."""
-    skip_bad_images: Flag = False
+    skip_bad_images: bool = False
     """Leave files out that cannot be read as images."""
     seed: int = 0
     """Of k-means and the probes."""
@@ -53,7 +54,7 @@ class Options:
 
 
 def main() -> None:
-    options = tyro.cli(Options, prog=PROGRAM)
+    options = tyro.cli(Options, prog=PROGRAM, config=FLAGS)
     try:
         from .evaluation import run
 

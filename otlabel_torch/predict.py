@@ -9,8 +9,9 @@ from typing import Literal
 
 import tyro
 
-from .config import DataSet, Flag, cores
+from .config import DataSet, cores
 from .errors import DataError, UnwritableError, UsageError
+from .train import FLAGS
 
 PROGRAM = "python -m otlabel_torch.predict"
 
@@ -34,16 +35,16 @@ class Options:
     """Of data that has both. Default: val if it is there."""
     out: Path | None = None
     """The table to write. Default: RUN/predicted.csv."""
-    overwrite: Flag = False
+    overwrite: bool = False
     """Replace --out if it is there."""
-    skip_bad_images: Flag = False
+    skip_bad_images: bool = False
     """Leave files out that cannot be read as images."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto: the best there is."""
 
 
 def main() -> None:
-    options = tyro.cli(Options, prog=PROGRAM)
+    options = tyro.cli(Options, prog=PROGRAM, config=FLAGS)
     try:
         run(options)
     except (UsageError, DataError, UnwritableError) as error:

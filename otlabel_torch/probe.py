@@ -17,7 +17,7 @@ from .data import Images
 from .labelling import BATCH, in_mode
 from .models import Network
 
-PENALTIES = (1e-4, 1e-3, 1e-2)  # C of scikit-learn's LogisticRegression, on standardised values
+PENALTIES = (1e-3, 1e-2, 1e-1)  # C of scikit-learn's LogisticRegression, on standardised values
 HELD_BACK = 10  # one of so many training images chooses among them
 ITERATIONS = 200
 

@@ -84,7 +84,7 @@ class Run:
             else:
                 _prepare(config)
         team.wait()
-        self.train = _near(self.train, team)
+        self.train = self.train.near(team.device)
         with Scalars(config, state.epoch, enabled=team.is_first) as scalars:
 
             def tell(record: dict[str, Any]) -> None:
@@ -190,16 +190,6 @@ def read(options: Config) -> tuple[Images, Images | None]:
     if options.imbalance is not None:
         train = imbalanced(train, options.imbalance, options.seed)
     return train, test
-
-
-def _near(images: Images, team: Processes) -> Images:
-    """With pixels on the GPU if they take a small part of its memory: nothing is copied in training then."""
-    if not isinstance(images.pixels, Tensor) or team.device.type != "cuda":
-        return images
-    free, _total = torch.cuda.mem_get_info(team.device)
-    if images.pixels.nbytes > free / 4:
-        return images
-    return dataclasses.replace(images, pixels=images.pixels.to(team.device))
 
 
 def _is_inside(path: Path | None, folder: Path | None) -> bool:

@@ -14,6 +14,7 @@ from .config import PRESETS, Config, absolute
 from .errors import DataError, TrainingError, UnwritableError, UsageError
 
 PROGRAM = "python -m otlabel_torch.train"
+FLAGS = (tyro.conf.FlagCreatePairsOff,)  # a switch has one name: --resume, --no-hidden
 ONLY_NOW = ("resume", "overwrite", "out", "device", "workers", "table", "print_config")  # may differ when a run goes on
 
 
@@ -30,7 +31,7 @@ def command(program: str, default: Config, refined: Callable[[Config], Config], 
     """
 
     def parse(default: Config) -> Config:
-        return tyro.cli(Config, prog=program, default=default, description=description)
+        return tyro.cli(Config, prog=program, default=default, description=description, config=FLAGS)
 
     options = parse(default)
     try:

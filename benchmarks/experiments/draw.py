@@ -33,9 +33,14 @@ def line(found: dict[str, Any]) -> str:
 
 def draw() -> None:
     """Fill the blocks of docs/reproduce.md and write a picture of each experiment."""
-    PAGE.write_text(BLOCK.sub(lambda block: f"{block[1]}{table(block[2])}\n{block[3]}", PAGE.read_text()))
+    PAGE.write_text(page(PAGE.read_text()))
     for name, grid in GRIDS.items():
         picture(name, grid)
+
+
+def page(text: str) -> str:
+    """The document with all its tables made anew."""
+    return BLOCK.sub(lambda block: f"{block[1]}{table(block[2])}\n{block[3]}", text)
 
 
 def measured(row: Row, grid: Grid) -> list[dict[str, float | None]]:

@@ -1,0 +1,154 @@
+"""SeLa with a ResNet-18 on all of CIFAR-10 on one GPU, in commands of minutes: each goes on where the last one stopped.
+
+    python benchmarks/cifar10_h100.py cifar10_jpeg.npz --out runs/cifar10_h100 --minutes 8.5
+
+From the root of a checkout, with torch, torchvision, scikit-learn, Pillow and what otlabel itself needs; nothing has to
+be installed. The file is the one that unpack_cifar10.py describes. The last command evaluates and writes
+OUT/cifar10_h100.json: weighted kNN and linear probes on the test images, which choose nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # nothing needs to be installed
+
+import numpy as np
+import torch
+from PIL import Image
+
+from otlabel_torch import labelling, layers, probe, sela
+from otlabel_torch.config import Config, resolve
+from otlabel_torch.data import Images
+from otlabel_torch.devices import pick_device
+from otlabel_torch.files import write_json
+from otlabel_torch.knn import weighted_knn
+from otlabel_torch.processes import Processes
+from otlabel_torch.state import State, start
+
+GATES = {"weighted kNN accuracy": 77.6, "linear probe accuracy": 83.4}  # the paper's, with AlexNet
+RECIPE: dict[str, Any] = {
+    "data": "cifar10",
+    "arch": "resnet18",
+    "k": 128,
+    "heads": 10,
+    "relabels": 100,
+    "views": 2,
+    "batch_size": 256,
+    "lr": 0.1,
+    "weight_decay": 5e-4,
+}
+SAVED = 10  # epochs between checkpoints of 90 MB
+RESERVE = 30.0  # seconds for a checkpoint and an epoch that is slower than those before
+JUDGED = 150.0  # seconds for the evaluation: if less are left it is the next command's
+
+
+class Pause(Exception):
+    """The command's time is up; the checkpoint is written."""
+
+
+def main() -> None:
+    began = time.perf_counter()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="the .npz file")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint and the numbers")
+    parser.add_argument("--minutes", type=float, default=8.5, help="of this command (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=200, help="in all (default: %(default)s)")
+    parser.add_argument("--images", type=int, help="for a dry run: only so many of each split")
+    parser.add_argument("--probe-epochs", type=int, default=probe.EPOCHS, help="(default: %(default)s)")
+    parser.add_argument("--precision", default="bf16", choices=labelling.DTYPES, help="(default: %(default)s)")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+
+    torch.backends.cudnn.benchmark = True  # all batches have one shape
+    alone = Processes(pick_device("auto"))
+    train, test = (read(given.source, split, given.images).near(alone.device) for split in ("train", "test"))
+    chosen = {name: getattr(given, name) for name in ("out", "epochs", "precision", "compile", "seed")}
+    for name, most in (("relabels", given.epochs), ("batch_size", len(train) // 2), ("k", len(train))):
+        chosen[name] = min(RECIPE[name], most)  # for a dry run
+    options = Config(**(RECIPE | chosen | {"root": given.source}))
+    config = resolve(options, len(train), train.size)
+    state, last = start(config, train, alone), config.out / "checkpoints" / "last.pt"
+    if last.exists():
+        state.load(last)
+    else:
+        config.save(config.out / "config.yaml")
+    print(f"{len(train)} images, {alone.device}, epoch {state.epoch} of {config.epochs}", flush=True)
+    done_before = len(state.records)
+    longest, before = 0.0, time.perf_counter()
+
+    def keep(state: State) -> None:
+        nonlocal longest, before
+        now = time.perf_counter()
+        longest, before = max(longest, now - before), now
+        ends = now - began + longest + RESERVE > 60 * given.minutes
+        if ends or state.epoch % SAVED == 0:
+            state.save(last)
+        if ends:
+            raise Pause
+
+    try:
+        sela.fit(config, train, alone, state=state, after_epoch=keep, report=tell)
+    except Pause:
+        print(f"time is up after epoch {state.epoch} of {config.epochs}: the same command goes on", flush=True)
+        return
+    state.save(last)
+    if len(state.records) > done_before and time.perf_counter() - began + JUDGED > 60 * given.minutes:
+        print("trained; the same command evaluates", flush=True)
+        return
+    found = evaluate(state, train, test, alone, given.probe_epochs) | facts(state, config.plain(), alone)
+    write_json(config.out / "cifar10_h100.json", found)
+    for name, value in found["accuracy"].items():
+        print(f"{name}: {value:.2f} percent")
+    print(f"the paper's, with AlexNet: {GATES}")
+
+
+def read(source: Path, split: str, count: int | None) -> Images:
+    """The images of one split, decoded."""
+    with np.load(source, allow_pickle=False) as file:
+        names = [str(name) for name in file["classes"]]
+        offsets, classes = file[f"{split}_offset"], file[f"{split}_label"][:count]
+        stream = file[f"{split}_jpeg"].tobytes()
+    pictures = [Image.open(io.BytesIO(stream[offsets[i] : offsets[i + 1]])) for i in range(len(classes))]
+    pixels = torch.from_numpy(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
+    paths = [f"{split}/{i:05d}" for i in range(len(classes))]
+    return Images(pixels.permute(0, 3, 1, 2).contiguous(), paths, torch.from_numpy(classes.astype(np.int64)), names)
+
+
+def tell(record: dict[str, Any]) -> None:
+    shown = {name: round(value, 3) if isinstance(value, float) else value for name, value in record.items()}
+    print(shown, flush=True)
+
+
+def evaluate(state: State, train: Images, test: Images, alone: Processes, probe_epochs: int) -> dict[str, Any]:
+    """Accuracies in percent by their full names."""
+    network, accuracy = state.network, {}
+    x, queries = (labelling.collect(network, images, alone) for images in (train, test))
+    for count, value in zip((10, 200), weighted_knn(x, train.truth, (queries, test.truth), (10, 200)), strict=True):
+        accuracy[f"weighted kNN accuracy, {count} neighbours"] = value
+    for name in (layers.FEATURES, layers.MAPS):
+        called, reading = layers.reader(network, name, alone.device)
+        accuracy[f"linear probe accuracy (the paper's recipe), {called}"] = probe.paper(
+            network, reading, train, test, alone.device, epochs=probe_epochs
+        )
+    return {"accuracy": accuracy, "gates": GATES}
+
+
+def facts(state: State, config: dict[str, Any], alone: Processes) -> dict[str, Any]:
+    """What the numbers were made with."""
+    seconds = {
+        name: round(sum(r.get(name, 0) for r in state.records), 1) for name in ("train_seconds", "label_seconds")
+    }
+    device = torch.cuda.get_device_name(alone.device) if alone.device.type == "cuda" else alone.device.type
+    left = {name: value for name, value in config.items() if name not in ("root", "out")}
+    return seconds | {"device": device, "torch": torch.__version__, "epochs": state.epoch, "config": left}
+
+
+if __name__ == "__main__":
+    main()
