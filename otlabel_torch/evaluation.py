@@ -245,7 +245,7 @@ def _kmeans(subject: Subject, k: int, features: np.ndarray, queries: np.ndarray 
 
 
 def _print(console: Console, features: Scores, labels: Scores, protocol: str) -> None:
-    console.print(protocol, highlight=False)
+    console.print(protocol, highlight=False, soft_wrap=True)
     console.print(_table("What the features are worth, in percent", features))
     heads = {called: scores for called, scores in labels.items() if called.startswith(HEAD)}
     console.print(_table("What the labels are worth, in percent", _others(labels)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -26,7 +27,8 @@ CPU = torch.device("cpu")
 
 def call(command, *options):
     words = [sys.executable, "-m", f"otlabel_torch.{command}", *map(str, options)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+    wide = os.environ | {"COLUMNS": "200"}  # tables with every name on one line
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, env=wide)
 
 
 def ran(command, *options):
