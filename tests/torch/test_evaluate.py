@@ -145,6 +145,12 @@ def test_a_run_is_evaluated(tmp_path):
     assert "is not empty" in again.stderr
 
 
+def test_help_says_what_is_measured():
+    shown = ran("evaluate", "--help")
+    for word in ("kNN", "--layers", "--linear", "row.csv"):
+        assert word in shown
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """train/ and val/ of digits, four classes."""
