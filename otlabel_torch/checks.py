@@ -36,7 +36,7 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
     Args:
         labels: heads and k of the labels of a file.
     """
-    for name in ("k", "heads", "epochs", "accumulate"):
+    for name in ("k", "heads", "epochs", "accumulate", "train_size"):
         if getattr(config, name) < 1:
             raise UsageError(f"--{_typed(name)} must be at least 1, got {getattr(config, name)}.")
     for name in ("relabels", "views", "seed", "weight_decay"):
@@ -45,7 +45,7 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
     for name in ("epsilon", "lr"):
         if not getattr(config, name) > 0:
             raise UsageError(f"--{name} must be positive, got {getattr(config, name)}.")
-    models.check(config.arch, config.image_size)
+    models.check(config.arch, config.image_size, config.train_size)
     _check_rules(config, labels)
     _check_batches(config, n, processes)
     if config.seed + config.epochs + config.heads >= 2**32:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ ITEMS_PER_LABEL = 100  # where there are fewer than 300,000 images k is lowered 
 HEADS = 10
 BATCH = 64
 LARGE = 128  # pixels: images of at least that size are augmented as in the paper on ImageNet
+ANY_SIZE = ("convnet", "resnet18", "resnet34", "resnet50")  # networks that are not made for one size of images
 NEVER_UPDATED = ("frozen", "random", "file")  # assigners whose first labels stay
 
 
@@ -62,11 +64,15 @@ class Config:
     image_size: int | None = None
     """Side of the square images the network sees: the shorter side is resized to it, then the centre is cropped.
     Default: 16 for digits; for a folder the shorter side of its first image, at most 224."""
+    train_size: int | None = None
+    """Side of the augmented images that the network is trained on; labels and features are taken at --image-size.
+    Cropping enlarges what is in an image, so smaller ones show it at the size it has in the whole image (Touvron et
+    al., 2019), and cost less. Default: with --augment small and a network that takes any size, three quarters of
+    --image-size, up to a multiple of 8; else all of it."""
     augment: Augmentation | None = None
     """How images are changed for training: imagenet and cifar are SeLa's, small is cifar with less hue, moco is
     MoCo-v2's (SeLa's "aug++"), scans turns and slants instead of mirroring, crops are those of linear probes (no
-    colours). Default: scans for digits, imagenet for
-    images of 128 px or more, else small."""
+    colours). Default: scans for digits, imagenet for images of 128 px or more, else small."""
 
     out: Path | None = None
     """Folder for everything the run makes. Default: runs/DATA-DATE-TIME."""
@@ -171,6 +177,7 @@ class Resolved(Config):
 
     workers: int = 1
     image_size: int = 0
+    train_size: int = 0
     augment: Augmentation = "small"
     out: Path = Path()
     k: int = 0
@@ -186,11 +193,13 @@ def resolve(config: Config, n: int, size: int, labels: tuple[int, int] | None = 
         labels: heads and k of the labels of a file.
     """
     shown = size if config.image_size is None else config.image_size
+    augment = config.augment or ("scans" if config.data == "digits" else "imagenet" if shown >= LARGE else "small")
     heads, k = labels or (HEADS, min(MAX_LABELS, max(MIN_LABELS, n // ITEMS_PER_LABEL), n))
     default = {
         "workers": cores(),
         "image_size": shown,
-        "augment": "scans" if config.data == "digits" else "imagenet" if shown >= LARGE else "small",
+        "train_size": smaller(shown) if augment == "small" and config.arch in ANY_SIZE else shown,
+        "augment": augment,
         "out": Path("runs") / f"{config.data}-{time.strftime('%Y%m%d-%H%M%S')}",
         "k": k,
         "heads": heads,
@@ -204,6 +213,11 @@ def resolve(config: Config, n: int, size: int, labels: tuple[int, int] | None = 
     for name in ("init", "prior", "imbalance"):
         fields[name] = fields[name] and absolute(fields[name])
     return Resolved(**fields)
+
+
+def smaller(size: int) -> int:
+    """Three quarters of a side, up to a multiple of 8, so that halving it three times loses no pixels."""
+    return min(size, 8 * math.ceil(size * 3 / 32))
 
 
 def absolute(word: str) -> str:

@@ -10,7 +10,7 @@ from .train import command
 
 PROGRAM = "python -m otlabel_torch.retrain"
 RECIPE = Config(assigner="file", epochs=90, lr=0.05, lr_drops=(30, 60, 80))  # the paper's
-OF_THE_RUN = ("data", "root", "image_size", "augment", "imbalance", "skip_bad_images", "seed")
+OF_THE_RUN = ("data", "root", "image_size", "train_size", "augment", "imbalance", "skip_bad_images", "seed")
 HELP = """Train a network from random weights on the labels of a table, which are never updated.
 
 --labels FILE has a column of labels a head, and a column path or index that says whose they are: labels.csv of a run,

@@ -102,9 +102,10 @@ class Run:
         solves = len(relabel_epochs(config.relabels, config.epochs, config.schedule))
         where = f"{team.size} processes on {team.device.type}" if team.size > 1 else str(team.device)
         more = f", {len(self.test)} more for evaluation" if self.test else ""
+        trained = f" (trained on at {config.train_size})" if config.train_size != config.image_size else ""
         labels = f"labels of {config.labels}" if config.assigner == "file" else f"{solves} solves ({config.schedule})"
         self._print(
-            f"{len(train)} images of {config.image_size} px{more}; {config.arch} on {where}; "
+            f"{len(train)} images of {config.image_size} px{trained}{more}; {config.arch} on {where}; "
             f"{config.heads} heads of {config.k} labels; {labels} in {config.epochs} epochs; output in {config.out}"
         )
         for line in self._skipped():

@@ -27,7 +27,7 @@ def train_epoch(config: Resolved, state: State, images: Images, team: Processes,
     assert state.labels is not None, "labels come before the first step"
     began = time.perf_counter()
     state.network.train()
-    augment = Augment(config.image_size, config.augment)
+    augment = Augment(config.train_size, config.augment)
     steps = max(1, len(images) // config.batch_size)
     order = torch.randperm(len(images))[: steps * config.batch_size]
     # (steps, parts, images): the parts of a step are passed one after the other, their gradients add up.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # 10,000 images of CIFAR-10 and a small network: minutes a run on one core. Options of otlabel_torch.train.
-BASE: dict[str, Any] = {"data": "folder", "k": 64, "heads": 4, "epochs": 16, "views": 2}
+BASE: dict[str, Any] = {"data": "folder", "k": 64, "heads": 4, "epochs": 20, "views": 2}
 LONG = {"epochs": 40}
 OTHER = {"arch": "timm/resnet10t"}
 
