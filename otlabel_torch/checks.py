@@ -45,7 +45,9 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
     for name in ("epsilon", "lr"):
         if not getattr(config, name) > 0:
             raise UsageError(f"--{name} must be positive, got {getattr(config, name)}.")
-    models.check(config.arch, config.image_size, config.train_size)
+    models.check(config.arch, config.image_size)
+    if config.train_size != config.image_size:
+        models.check_trained(config.arch, config.image_size, config.train_size)
     _check_rules(config, labels)
     _check_batches(config, n, processes)
     if config.seed + config.epochs + config.heads >= 2**32:

@@ -86,8 +86,8 @@ class AlexNet(nn.Module):
         return self.classifier(self.features(images).flatten(1))
 
 
-def check(arch: str, size: int, train_size: int) -> None:
-    """Raise UsageError if there is no such network for images of this size, trained on images of another."""
+def check(arch: str, size: int) -> None:
+    """Raise UsageError if there is no such network for images of this size."""
     if arch == "alexnet" and size < LEAST_ALEXNET:
         raise UsageError(
             f"--arch alexnet needs images of {LEAST_ALEXNET} px or more, got {size}. Add --image-size 224."
@@ -98,11 +98,10 @@ def check(arch: str, size: int, train_size: int) -> None:
         raise UsageError(
             f"--arch must be convnet, alexnet, {', '.join(RESNETS)}, or {TIMM}NAME with a name of timm's, got {arch}."
         )
-    if train_size != size:
-        _check_smaller(arch, size, train_size)
 
 
-def _check_smaller(arch: str, size: int, train_size: int) -> None:
+def check_trained(arch: str, size: int, train_size: int) -> None:
+    """Raise UsageError if the network for images of this size takes none of the size it is to be trained on."""
     trunk, _ = _trunk(arch, size)
     try:
         with torch.no_grad():

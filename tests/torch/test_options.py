@@ -41,6 +41,35 @@ def sizes(labels):
     return [np.bincount(column, minlength=12) for column in labels.T]
 
 
+@pytest.mark.parametrize(("shown", "trained"), [(8, 8), (16, 16), (28, 24), (32, 24), (64, 48), (96, 72), (224, 168)])
+def test_small_images_are_trained_on_at_three_quarters(shown, trained):
+    assert resolve(Config(data="folder", augment="small"), 1000, shown).train_size == trained
+    for kept in ({"augment": "cifar"}, {"augment": "small", "arch": "alexnet"}, {"data": "digits"}):
+        assert resolve(Config(**({"data": "folder"} | kept)), 1000, shown).train_size == shown
+
+
+def test_the_network_is_trained_at_one_size_and_labelled_at_another(tmp_path, monkeypatch):
+    seen = {True: set(), False: set()}
+    features = Network.features
+
+    def watched(self, images):
+        seen[self.training].add(images.shape[-1])
+        return features(self, images)
+
+    monkeypatch.setattr(Network, "features", watched)
+    ran(tmp_path / "run", image_size=16, train_size=8)
+    assert seen == {True: {8}, False: {16}}
+
+
+@pytest.mark.parametrize(
+    ("arch", "size"), [("alexnet", 96), ("convnet", 4), ("timm/vit_tiny_patch16_224", 64), ("convnet", 0)]
+)
+def test_a_network_that_does_not_take_the_smaller_images_is_named(arch, size, tmp_path):
+    with pytest.raises(UsageError, match=f"--train-size.* {size}" if size == 0 else f"--train-size {size}: {arch}"):
+        ran(tmp_path / "run", arch=arch, image_size=128, train_size=size)
+    assert not (tmp_path / "run").exists()
+
+
 def test_prior_of_zipf(tmp_path):
     """Every size is the floor or the ceiling of its share."""
     expected = 1797 / np.arange(1, 13) / (1 / np.arange(1, 13)).sum()
