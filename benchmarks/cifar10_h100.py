@@ -35,7 +35,7 @@ GATES = {"weighted kNN accuracy": 77.6, "linear probe accuracy": 83.4}  # the pa
 RECIPE: dict[str, Any] = {
     "data": "cifar10",
     "arch": "resnet18",
-    "k": 128,
+    "k": 512,
     "heads": 10,
     "relabels": 100,
     "views": 2,

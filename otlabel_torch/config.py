@@ -15,7 +15,7 @@ import yaml
 from .errors import UsageError
 from .files import write_text
 
-Preset = Literal["digits", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
+Preset = Literal["digits", "modern", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
 PRESETS = Path(__file__).parent / "presets"
 DataSet = Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet"]
 Augmentation = Literal["imagenet", "cifar", "small", "moco", "scans", "crops"]
@@ -39,7 +39,8 @@ class Config:
     """
 
     preset: Preset | None = None
-    """Start from a set-up of the paper's (or of this project's, for digits); what else is given here has precedence."""
+    """Start from a set-up: the paper's for a data set, or this project's for digits or (modern) for small images of any
+    source; what else is given here has precedence."""
     print_config: bool = False
     """Print the configuration as YAML and end: with --preset, what that stands for."""
 

@@ -81,7 +81,9 @@ def options(cell: Cell, root: Path, out: Path) -> list[str]:
         chosen["prior"] = _class_shares(chosen["imbalance"], chosen["k"])
     words: list[str] = []
     for name, value in chosen.items():
-        words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+        flag = f"{'no-' if value is False else ''}{name.replace('_', '-')}"
+        values = value if isinstance(value, tuple) else () if isinstance(value, bool) else (value,)
+        words += [f"--{flag}", *map(str, values)]
     return words
 
 

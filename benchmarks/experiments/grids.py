@@ -9,6 +9,7 @@ from typing import Any
 BASE: dict[str, Any] = {"data": "folder", "k": 64, "heads": 4, "epochs": 20, "views": 2}
 LONG = {"epochs": 40}
 OTHER = {"arch": "timm/resnet10t"}
+MODERN = {"k": 256, "heads": 10}  # what --preset modern changes, but for the epochs
 
 PRIOR = "the classes'"  # stands for a file with the shares of the classes, spread over their labels
 
@@ -120,6 +121,23 @@ GRIDS = {
         ),
         "Paper (ImageNet, linear probe): AlexNet 46.7, its labels on a new AlexNet 46.5; ResNet-50 61.5, its labels on "
         "AlexNet 48.4.",
+        (0,),
+    ),
+    "modern": Grid(
+        "What --preset modern is made of",
+        (
+            Row("all of it", MODERN),
+            Row("64 labels a head instead of 256", {"heads": 10}),
+            Row("4 heads instead of 10", {"k": 256}),
+            Row("trained at 32 px instead of 24", MODERN | {"train_size": 32}),
+            Row("labels of the plain image instead of 2 views", MODERN | {"views": 0}),
+            Row("no hidden layer", MODERN | {"hidden": False}),
+            Row("hue 0.4 instead of 0.1", MODERN | {"augment": "cifar", "train_size": 24}),
+            Row("MoCo-v2's augmentation", MODERN | {"augment": "moco", "train_size": 24}),
+            Row("learning rate in steps instead of a cosine", MODERN | {"lr_drops": (15, 18)}),
+        ),
+        "The paper's recipe has no hidden layer with ResNets, labels of the plain or of one changed image, hue 0.4, a "
+        "learning rate in steps and, on CIFAR, 10 heads of 128.",
         (0,),
     ),
 }
