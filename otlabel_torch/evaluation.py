@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ class Subject:
     def values(self, images: Images, layer: labelling.Layer) -> Tensor:
         precision = "float32" if self.finished is None else self.finished.config.precision
         return labelling.collect(self.network, images, self.team, layer=layer, precision=precision)
+
+    @cached_property
+    def features(self) -> tuple[Tensor, Tensor | None]:
+        """Of the training and of the validation images: for kNN and for k-means."""
+        return self.values(self.train, "features"), None if self.test is None else self.values(self.test, "features")
 
     def parts(self) -> tuple[Tensor, Tensor]:
         """Indices of the training images to learn from and to measure on, where there are no validation images."""
@@ -156,9 +162,11 @@ def _layer(subject: Subject, name: str, linear: str) -> tuple[str, dict[str, flo
             f"--layers {name} of all images takes {needed / 2**30:.1f} GiB, more than half of the free memory. "
             "Choose a narrower layer."
         )
-    layer: labelling.Layer = read
-    x, y = subject.values(train, layer), train.truth
-    other = None if test is None else (subject.values(test, layer), test.truth)
+    if name == layers.FEATURES:
+        x, asked_of = subject.features
+    else:
+        x, asked_of = subject.values(train, read), None if test is None else subject.values(test, read)
+    y, other = train.truth, None if test is None or asked_of is None else (asked_of, test.truth)
     if name == layers.FEATURES:
         for count, accuracy in zip(NEIGHBOURS, weighted_knn(x, y, other, NEIGHBOURS), strict=True):
             scores[f"weighted kNN accuracy, {count} neighbours"] = accuracy
@@ -218,8 +226,9 @@ def _labels(subject: Subject) -> Scores:
             scores[f"{HEAD}{head}"] = clustering(labels[:, head], own.truth, given)
         names = list(scores[f"{HEAD}0"])
         scores["mean over heads"] = {n: float(np.mean([row[n] for row in scores.values()])) for n in names}
-    features = F.normalize(subject.values(train, "features"), dim=1).cpu().numpy()
-    queries = None if test is None else F.normalize(subject.values(test, "features"), dim=1).cpu().numpy()
+    learned, asked = subject.features
+    features = F.normalize(learned, dim=1).cpu().numpy()
+    queries = None if asked is None else F.normalize(asked, dim=1).cpu().numpy()
     for count in sorted(counts):
         scores[f"k-means of the features, {count} clusters"] = _kmeans(subject, count, features, queries)
     return scores
