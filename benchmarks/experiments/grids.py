@@ -135,6 +135,7 @@ GRIDS = {
             Row("hue 0.4 instead of 0.1", MODERN | {"augment": "cifar", "train_size": 24}),
             Row("MoCo-v2's augmentation", MODERN | {"augment": "moco", "train_size": 24}),
             Row("learning rate in steps instead of a cosine", MODERN | {"lr_drops": (15, 18)}),
+            Row("labels solved for before every other epoch", MODERN | {"relabels": 10}),
         ),
         "The paper's recipe has no hidden layer with ResNets, labels of the plain or of one changed image, hue 0.4, a "
         "learning rate in steps and, on CIFAR, 10 heads of 128.",

@@ -294,6 +294,7 @@ def test_a_truncated_image_is_named(folder, tmp_path):
     ("preset", "typed", "expected"),
     [
         ("digits", [], {"arch": "convnet", "image_size": 16, "k": 17, "heads": 10}),
+        ("modern", ["--data", "cifar10", "--k", "128"], {"data": "cifar10", "k": 128, "heads": 10, "views": 2}),
         (
             "cifar10",
             [],
