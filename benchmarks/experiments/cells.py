@@ -36,7 +36,7 @@ def work(cell: Cell, root: Path, threads: int) -> dict[str, Any]:
     if found is not None:
         return found
     out, began = RUNS / cell.key, time.perf_counter()
-    log = out.with_suffix(".log")
+    log = out.parent / f"{cell.key}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     train = [sys.executable, "-m", "otlabel_torch.train"]
     words = [*train, *options(cell, root, out)]
