@@ -79,6 +79,18 @@ class Augment:
         return _standardised(images)
 
 
+def mixed(images: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Every image (n, 3, s, s) blended with a partner out of the same images (mixup; Zhang et al., 2018).
+
+    Returns:
+        The blends, what share (n,) each image has in its own, at least half, and the partners' indices (n,).
+    """
+    share = torch.distributions.Beta(alpha, alpha).sample((len(images),))
+    share = torch.maximum(share, 1 - share).to(images.device)
+    partner = torch.randperm(len(images)).to(images.device)
+    return torch.lerp(images[partner], images, share[:, None, None, None]), share, partner
+
+
 def normalise(pixels: Tensor, size: int) -> Tensor:
     """uint8 images -> float32 images of that size with ImageNet's mean and spread, channels last in memory."""
     if pixels.shape[-1] != size:

@@ -39,7 +39,7 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
     for name in ("k", "heads", "epochs", "accumulate", "train_size"):
         if getattr(config, name) < 1:
             raise UsageError(f"--{_typed(name)} must be at least 1, got {getattr(config, name)}.")
-    for name in ("relabels", "views", "seed", "weight_decay"):
+    for name in ("relabels", "views", "seed", "weight_decay", "mixup"):
         if getattr(config, name) < 0:
             raise UsageError(f"--{_typed(name)} must be at least 0, got {getattr(config, name)}.")
     for name in ("epsilon", "lr"):

@@ -131,10 +131,14 @@ class Config:
     normalisation."""
     lr: float = 0.05
     """Learning rate of SGD with momentum 0.9; falls to 0 along a cosine, or see --lr-drops."""
-    lr_drops: tuple[int, ...] = ()
-    """Epochs at which the learning rate falls to a tenth, as in the paper, in the place of the cosine."""
+    lr_drops: tuple[float, ...] = ()
+    """Epochs at which the learning rate falls to a tenth, as in the paper, in the place of the cosine. Numbers below 1
+    are shares of all epochs."""
     weight_decay: float = 1e-5
     """L2 penalty of the weights."""
+    mixup: float = 0.0
+    """Blend every training image with another one, and the loss of its labels with that of the other's, in shares drawn
+    from Beta(MIXUP, MIXUP), of which the image itself has the larger (Zhang et al., 2018). 0: off."""
     rotation: bool = False
     """Also learn by which right angle an image is turned (SeLa+Rot). A step takes four times as long."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"

@@ -25,7 +25,7 @@ from .imbalance import imbalanced
 from .labelfile import read_labels, write_labels
 from .processes import Processes, join
 from .scalars import Scalars
-from .schedule import relabel_epochs
+from .schedule import drop_epoch, relabel_epochs
 from .state import State, start
 
 MADE = {
@@ -110,7 +110,7 @@ class Run:
         )
         for line in self._skipped():
             self._print(f"skipped: {line}")
-        if config.lr_drops and max(config.lr_drops) >= config.epochs:
+        if any(drop_epoch(drop, config.epochs) >= config.epochs for drop in config.lr_drops):
             self._print(f"note: --lr-drops {config.lr_drops} are not all reached in {config.epochs} epochs")
         if config.resume:
             self._print(f"resumed after epoch {state.epoch}")

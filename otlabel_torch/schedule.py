@@ -18,12 +18,18 @@ def relabel_epochs(relabels: int, epochs: int, schedule: str) -> list[int]:
     return sorted({int(time + 1e-9) for time in times})
 
 
-def learning_rate(first: float, epoch: float, epochs: int, drops: tuple[int, ...]) -> float:
+def learning_rate(first: float, epoch: float, epochs: int, drops: tuple[float, ...]) -> float:
     """A tenth at each of the epochs in ``drops``, as in the paper; without them along a cosine to 0.
 
     Args:
         epoch: so far, with its fraction.
+        drops: those below 1 are shares of ``epochs``.
     """
     if drops:
-        return first * 0.1 ** sum(epoch >= drop for drop in drops)
+        return first * 0.1 ** sum(epoch >= drop_epoch(drop, epochs) for drop in drops)
     return first * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+
+
+def drop_epoch(drop: float, epochs: int) -> float:
+    """The epoch that an entry of ``--lr-drops`` stands for."""
+    return drop * epochs if drop < 1 else drop

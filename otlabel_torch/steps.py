@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from .augment import Augment
+from .augment import Augment, mixed
 from .config import Resolved
 from .data import Images
 from .errors import TrainingError
@@ -67,16 +67,26 @@ def train_epoch(config: Resolved, state: State, images: Images, team: Processes,
 def loss(config: Resolved, state: State, batch: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy to labels (n, heads), averaged over images and heads: the paper's loss for several labellings.
 
-    With ``rotation`` every image is shown in four turns; the labels are asked of the upright one, the turn of all
-    (SeLa+Rot: the sum of both losses).
+    With ``mixup`` images are blended, and so are the losses of their labels. With ``rotation`` every image is shown in
+    four turns; the labels are asked of the upright one, the turn of all (SeLa+Rot: the sum of both losses).
     """
+    if config.mixup:
+        batch, share, partner = mixed(batch, config.mixup)
     if config.rotation:
         batch = torch.cat([batch.rot90(turn, (2, 3)) for turn in range(4)])
         batch = batch.contiguous(memory_format=torch.channels_last)
     with autocast(batch.device, config.precision):
         scores, turns = state.forward(batch)
-    value = F.cross_entropy(scores.float().flatten(0, 1), labels.flatten())
+    value = _entropies(scores, labels)
+    if config.mixup:
+        value = share * value + (1 - share) * _entropies(scores, labels[partner])
+    value = value.mean()
     if turns is None:
         return value
     truth = torch.arange(4, device=batch.device).repeat_interleave(len(labels))
     return value + F.cross_entropy(turns.float(), truth)
+
+
+def _entropies(scores: Tensor, labels: Tensor) -> Tensor:
+    """(n,): cross-entropy of scores (n, heads, k) to labels (n, heads), averaged over the heads."""
+    return F.cross_entropy(scores.float().flatten(0, 1), labels.flatten(), reduction="none").view_as(labels).mean(dim=1)

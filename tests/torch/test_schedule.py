@@ -37,3 +37,5 @@ def test_learning_rate_falls_along_a_cosine_or_in_steps():
     assert learning_rate(0.1, 10, 10, ()) == pytest.approx(0, abs=1e-12)
     steps = [learning_rate(0.03, epoch, 400, (240, 320)) for epoch in (0, 239.9, 240, 319.9, 320, 399)]
     assert steps == pytest.approx([0.03, 0.03, 0.003, 0.003, 0.0003, 0.0003])
+    shares = [learning_rate(0.03, epoch, 400, (0.6, 0.8)) for epoch in (0, 239.9, 240, 319.9, 320, 399)]
+    assert shares == pytest.approx(steps)

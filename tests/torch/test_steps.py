@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from otlabel_torch import sela, steps
+from otlabel_torch.augment import mixed
 from otlabel_torch.config import Config, resolve
 from otlabel_torch.data import Images
 from otlabel_torch.errors import TrainingError
@@ -106,6 +107,28 @@ def test_rotation_asks_the_turn_of_all_and_the_label_of_the_upright(images):
             scores = state.network.head(hidden).view(-1, 12).double()
             expected += torch.nn.functional.cross_entropy(scores, labels.flatten())
     torch.testing.assert_close(steps.loss(config, state, batch, labels).double(), expected, rtol=1e-5, atol=0)
+
+
+def test_mixup_blends_images_and_the_losses_of_their_labels(images):
+    config, state = begun(images, mixup=0.7)
+    state.network.eval()
+    batch, labels = torch.rand(6, 3, 8, 8), state.labels[:6]
+    torch.manual_seed(5)
+    found = steps.loss(config, state, batch, labels).double()
+    torch.manual_seed(5)
+    blends, share, partner = mixed(batch, 0.7)
+    assert share.min() >= 0.5
+    assert share.unique().numel() == 6  # draws of their own
+    assert sorted(partner.tolist()) == list(range(6))
+    expected = 0.0
+    for i in range(6):
+        own, other = share[i].double(), partner[i]
+        blend = own * batch[i].double() + (1 - own) * batch[other].double()
+        torch.testing.assert_close(blends[i].double(), blend, rtol=1e-6, atol=1e-6)
+        scores = state.network(blend.float()[None])[0][0].double().log_softmax(dim=1)
+        for head in range(2):
+            expected -= (own * scores[head, labels[i, head]] + (1 - own) * scores[head, labels[other, head]]) / 12
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
