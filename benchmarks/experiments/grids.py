@@ -9,7 +9,9 @@ from typing import Any
 BASE: dict[str, Any] = {"data": "folder", "k": 64, "heads": 4, "epochs": 20, "views": 2}
 LONG = {"epochs": 40}
 OTHER = {"arch": "timm/resnet10t"}
-MODERN = {"k": 256, "heads": 10}  # what --preset modern changes, but for the epochs
+FIRST = {"k": 256, "heads": 10}  # what --preset modern began with
+STEPS = {"lr_drops": (15, 18)}  # of 20 epochs
+MODERN = FIRST | {"epochs": 96, "relabels": 48, "lr": 0.1, "lr_drops": (0.75, 0.9), "mixup": 1.0}  # --preset modern
 
 PRIOR = "the classes'"  # stands for a file with the shares of the classes, spread over their labels
 
@@ -123,22 +125,40 @@ GRIDS = {
         "AlexNet 48.4.",
         (0,),
     ),
-    "modern": Grid(
-        "What --preset modern is made of",
+    "parts": Grid(
+        "Parts of a better recipe",
         (
-            Row("all of it", MODERN),
+            Row("256 labels, 10 heads", FIRST),
             Row("64 labels a head instead of 256", {"heads": 10}),
             Row("4 heads instead of 10", {"k": 256}),
-            Row("trained at 32 px instead of 24", MODERN | {"train_size": 32}),
-            Row("labels of the plain image instead of 2 views", MODERN | {"views": 0}),
-            Row("no hidden layer", MODERN | {"hidden": False}),
-            Row("hue 0.4 instead of 0.1", MODERN | {"augment": "cifar", "train_size": 24}),
-            Row("MoCo-v2's augmentation", MODERN | {"augment": "moco", "train_size": 24}),
-            Row("learning rate in steps instead of a cosine", MODERN | {"lr_drops": (15, 18)}),
-            Row("labels solved for before every other epoch", MODERN | {"relabels": 10}),
+            Row("trained at 32 px instead of 24", FIRST | {"train_size": 32}),
+            Row("labels of the plain image instead of 2 views", FIRST | {"views": 0}),
+            Row("no hidden layer", FIRST | {"hidden": False}),
+            Row("hue 0.4 instead of 0.1", FIRST | {"augment": "cifar", "train_size": 24}),
+            Row("MoCo-v2's augmentation", FIRST | {"augment": "moco", "train_size": 24}),
+            Row("labels solved for before every other epoch", FIRST | {"relabels": 10}),
         ),
         "The paper's recipe has no hidden layer with ResNets, labels of the plain or of one changed image, hue 0.4, a "
         "learning rate in steps and, on CIFAR, 10 heads of 128.",
         (0,),
+    ),
+    "mixup": Grid(
+        "Learning rate and mixup",
+        (
+            Row("256 labels, 10 heads: 0.05, falling along a cosine", FIRST),
+            Row("in steps, after 15 and 18 of 20 epochs", FIRST | STEPS),
+            Row("and 0.1 instead of 0.05", FIRST | STEPS | {"lr": 0.1}),
+            Row("and mixup", FIRST | STEPS | {"lr": 0.1, "mixup": 1.0}),
+        ),
+        "The paper's recipe has steps of the learning rate, as most of its time, and no mixup.",
+    ),
+    "modern": Grid(
+        "--preset modern, 96 epochs",
+        (
+            Row("untrained network", {"relabels": 0}),
+            Row("its first labels, never updated", MODERN | {"assigner": "frozen", "relabels": 1}),
+            Row("--preset modern", MODERN),
+        ),
+        "Paper (AlexNet, all of CIFAR-10, 400 epochs, ten heads): 77.6 kNN, 83.4 linear on conv5.",
     ),
 }

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from benchmarks.experiments import cells, draw, grids
-from otlabel_torch.config import Config
+from otlabel_torch.config import PRESETS, Config
 from otlabel_torch.train import FLAGS
 
 HERE = Path(__file__).parent.parent.parent
@@ -30,6 +31,12 @@ def test_every_run_is_a_command_that_train_understands(tmp_path, monkeypatch):
         config = tyro.cli(Config, args=cells.options(cell, Path("data"), Path("out")), config=FLAGS)
         assert seen.setdefault(cell.key, config) == config  # one key, one run
     assert len(set(map(str, seen.values()))) == len(seen)
+
+
+def test_the_grid_of_the_preset_is_the_preset():
+    preset = yaml.safe_load((PRESETS / "modern.yaml").read_text())
+    whole = {name: value for name, value in (grids.BASE | grids.MODERN).items() if name != "data"}
+    assert {name: list(value) if isinstance(value, tuple) else value for name, value in whole.items()} == preset
 
 
 def test_shares_of_the_classes_sum_to_one_class_by_class(tmp_path, monkeypatch):
