@@ -41,6 +41,8 @@ RECIPE: dict[str, Any] = {
     "views": 2,
     "batch_size": 256,
     "lr": 0.1,
+    "lr_drops": (0.75, 0.9),
+    "mixup": 1.0,
     "weight_decay": 5e-4,
 }
 SAVED = 10  # epochs between checkpoints of 90 MB

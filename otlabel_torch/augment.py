@@ -43,7 +43,7 @@ RECIPES: dict[Augmentation, Recipe] = {
     "cifar": Recipe(0.2),  # SeLa's on CIFAR
     "small": Recipe(
         0.2, jitter=(0.4, 0.4, 0.4, 0.1)
-    ),  # 3 points of kNN on 10,000 images of CIFAR-10: docs/reproduce.md
+    ),  # 2 points of kNN on 10,000 images of CIFAR-10: docs/reproduce.md
     "moco": Recipe(0.2, jitter=(0.4, 0.4, 0.4, 0.1), jittered=0.8, blurred=0.5),  # MoCo-v2's, "aug++" in SeLa's README
     "crops": Recipe(0.77, jitter=(0, 0, 0, 0), jittered=0.0, gray=0.0),  # of linear probes: 224 of 256 px and mirroring
     # Mirrored or half cut away, a digit is another digit or none.

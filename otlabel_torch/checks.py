@@ -45,6 +45,8 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
     for name in ("epsilon", "lr"):
         if not getattr(config, name) > 0:
             raise UsageError(f"--{name} must be positive, got {getattr(config, name)}.")
+    if any(not drop > 0 for drop in config.lr_drops):
+        raise UsageError(f"--lr-drops must be positive, got {' '.join(f'{drop:g}' for drop in config.lr_drops)}.")
     models.check(config.arch, config.image_size)
     if config.train_size != config.image_size:
         models.check_trained(config.arch, config.image_size, config.train_size)

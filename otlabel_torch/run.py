@@ -111,7 +111,8 @@ class Run:
         for line in self._skipped():
             self._print(f"skipped: {line}")
         if any(drop_epoch(drop, config.epochs) >= config.epochs for drop in config.lr_drops):
-            self._print(f"note: --lr-drops {config.lr_drops} are not all reached in {config.epochs} epochs")
+            drops = " ".join(f"{drop:g}" for drop in config.lr_drops)
+            self._print(f"note: --lr-drops {drops} are not all reached in {config.epochs} epochs")
         if config.resume:
             self._print(f"resumed after epoch {state.epoch}")
             return

@@ -237,6 +237,8 @@ def test_images_of_any_depth_are_read_as_they_look(folder):
         (["--epsilon", "0"], "--epsilon must be positive, got 0"),
         (["--image-size", "4"], "--image-size must be at least 8, got 4"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--mixup", "-1"], "--mixup must be at least 0, got -1.0"),
+        (["--lr-drops", "0.5", "-2"], "--lr-drops must be positive, got 0.5 -2"),
         (["--resume"], "--resume needs --out DIR"),
         (["--arch", "alexnet"], "--arch alexnet needs images of 64 px or more, got 16. Add --image-size 224"),
         (["--data", "cifar10"], "--data cifar10 needs --root DIR"),
@@ -294,7 +296,11 @@ def test_a_truncated_image_is_named(folder, tmp_path):
     ("preset", "typed", "expected"),
     [
         ("digits", [], {"arch": "convnet", "image_size": 16, "k": 17, "heads": 10}),
-        ("modern", ["--data", "cifar10", "--k", "128"], {"data": "cifar10", "k": 128, "heads": 10, "views": 2}),
+        (
+            "modern",
+            ["--data", "cifar10", "--k", "128"],
+            {"data": "cifar10", "k": 128, "heads": 10, "views": 2, "mixup": 1, "lr_drops": [0.75, 0.9]},
+        ),
         (
             "cifar10",
             [],
