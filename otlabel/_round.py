@@ -15,7 +15,7 @@ from ._result import Status
 from ._solve import solve
 from .backends import Kernels, Shortlist
 
-DENSE = 1 << 22  # n*k up to which the shortlist is the whole matrix, 36 bytes an entry
+DENSE = 1 << 18  # n*k up to which the shortlist is the whole matrix, 36 bytes an entry
 WIDTH = 2.0  # nats: the first shortlist of a larger problem; widened when it proves too narrow
 WIDEST = 1e4  # nats: a shortlist this wide that is still too narrow gives way to the whole matrix
 FEW = 100  # items: as many that found no way on a shortlist are moved by a search of the whole matrix
