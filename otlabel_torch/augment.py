@@ -2,7 +2,7 @@
 
 What an image undergoes is one affine map of its coordinates (crop, flip, turn) and one of its colours (gray, jitter).
 torchvision draws one set of numbers a call, so that images of a batch would share them, or each need a call: 80 ms for
-64 images of 32 px on 2 cores and 12 to 17 ms in groups of 8, where this takes 4 (docs/reproduce.md).
+64 images of 32 px on 2 cores and 12 to 17 ms in groups of 8, where this takes 1.8 (docs/training.md).
 """
 
 from __future__ import annotations

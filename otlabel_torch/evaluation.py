@@ -59,9 +59,9 @@ class Subject:
         """Of the training and of the validation images: for kNN and for k-means."""
         return self.values(self.train, "features"), None if self.test is None else self.values(self.test, "features")
 
-    def parts(self) -> tuple[Tensor, Tensor]:
-        """Indices of the training images to learn from and to measure on, where there are no validation images."""
-        mixed = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.seed))
+    def parts(self, n: int) -> tuple[Tensor, Tensor]:
+        """Indices of n training images to learn from and to measure on, where there are no validation images."""
+        mixed = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
         held = max(1, len(mixed) // HELD_OUT)
         return mixed[held:].sort().values, mixed[:held].sort().values
 
@@ -175,7 +175,7 @@ def _layer(subject: Subject, name: str, linear: str) -> tuple[str, dict[str, flo
             for count, accuracy in zip(NEIGHBOURS, weighted_knn(x_few, y, other_few, NEIGHBOURS), strict=True):
                 scores[f"weighted kNN accuracy, {count} neighbours, {COMPONENTS} principal components"] = accuracy
     if other is None or test is None:
-        learned, held = subject.parts()
+        learned, held = subject.parts(len(train))
         fit, asked = (x[learned], y[learned]), (x[held], y[held])
         train, test = train.of(learned), train.of(held)
     else:
@@ -222,8 +222,9 @@ def _labels(subject: Subject) -> Scores:
         if test is not None and finished.why_no_labels is None:
             other = finished.labels_of(test, subject.team)[0]
         for head in range(labels.shape[1]):
-            given = None if other is None or test is None else (other[:, head], test.truth)
-            scores[f"{HEAD}{head}"] = clustering(labels[:, head], own.truth, given)
+            scores[f"{HEAD}{head}"] = _clustering(
+                subject, labels[:, head], own.truth, finished.config.k, None if other is None else other[:, head]
+            )
         names = list(scores[f"{HEAD}0"])
         scores["mean over heads"] = {n: float(np.mean([row[n] for row in scores.values()])) for n in names}
     learned, asked = subject.features
@@ -247,10 +248,24 @@ def _kmeans(subject: Subject, k: int, features: np.ndarray, queries: np.ndarray 
     from sklearn.cluster import KMeans
 
     means = KMeans(min(k, len(features)), n_init=STARTS, random_state=subject.seed).fit(features)
-    other = None
-    if queries is not None and subject.test is not None:
-        other = (torch.from_numpy(means.predict(queries)).long(), subject.test.truth)
-    return clustering(torch.from_numpy(means.labels_).long(), subject.train.truth, other)
+    other = None if queries is None else torch.from_numpy(means.predict(queries)).long()
+    return _clustering(subject, torch.from_numpy(means.labels_).long(), subject.train.truth, k, other)
+
+
+def _clustering(subject: Subject, labels: Tensor, truth: Tensor, k: int, other: Tensor | None) -> dict[str, float]:
+    """Every score of labels (n,) of images of classes (n,); majority classes are tried on the validation images.
+
+    Args:
+        other: labels of the validation images, None where the network gives them none. Where there are no validation
+            images, a fifth of the labelled ones is held out from the majorities, and from nothing else.
+    """
+    if subject.test is not None:
+        return clustering(labels, truth, k, None if other is None else (other, subject.test.truth))
+    scores = clustering(labels, truth, k)
+    learned, held = subject.parts(len(labels))
+    name = "majority-label accuracy, other images"
+    scores[name] = clustering(labels[learned], truth[learned], k, (labels[held], truth[held]))[name]
+    return scores
 
 
 def _print(console: Console, features: Scores, labels: Scores, protocol: str) -> None:

@@ -48,7 +48,7 @@ class Labelling:
 class Views:
     """Augmented views of an image, which its scores are averaged over: the same changes for every image.
 
-    So the views of two images differ by the images alone, which makes better labels than draws of their own
+    So the views of two images differ by the images alone, which may make better labels than draws of their own
     (docs/reproduce.md), and what is seen of an image depends on no other, nor on who looks, or when.
     """
 

@@ -35,22 +35,22 @@ def _mean(score: Callable[[np.ndarray, np.ndarray], float], labels: Tensor, othe
     return float(100 * np.mean([score(a.numpy(), b.numpy()) for a, b in zip(labels.T, columns, strict=True)]))
 
 
-def clustering(labels: Tensor, classes: Tensor, test: tuple[Tensor, Tensor] | None = None) -> dict[str, float]:
+def clustering(labels: Tensor, classes: Tensor, k: int, test: tuple[Tensor, Tensor] | None = None) -> dict[str, float]:
     """Every score of one labelling by its full name, in percent.
 
     Purity is the share of images whose class is the most frequent one of their label. Majority-label accuracy is the
-    same of images that had no say in which class that is. Hungarian accuracy, only where there are no more labels than
-    classes: the best one-to-one match.
+    same of other images, which had no say in which class that is; a label that no image has is wrong. Hungarian
+    accuracy, only where k is at most the number of classes: the best one-to-one match.
 
     Args:
-        labels: (n,) of one head, with the classes (n,).
+        labels: (n,) of one head, below k, with the classes (n,).
         test: labels and classes of other images.
     """
     from scipy.optimize import linear_sum_assignment
     from sklearn import metrics
 
     found, truth = labels.numpy(), classes.numpy()
-    table = np.zeros((int(max(labels.max(), 0 if test is None else test[0].max())) + 1, int(classes.max()) + 1))
+    table = np.zeros((k, int(classes.max()) + 1))
     np.add.at(table, (found, truth), 1)
     scores = {
         "normalised mutual information (NMI)": metrics.normalized_mutual_info_score(truth, found),
@@ -59,9 +59,9 @@ def clustering(labels: Tensor, classes: Tensor, test: tuple[Tensor, Tensor] | No
         "purity": table.max(axis=1).sum() / len(found),
     }
     if test is not None:
-        majority = table.argmax(axis=1)
-        scores["majority-label accuracy, test images"] = np.mean(majority[test[0].numpy()] == test[1].numpy())
-    if table.shape[0] <= table.shape[1]:
+        majority = np.where(table.any(axis=1), table.argmax(axis=1), -1)
+        scores["majority-label accuracy, other images"] = np.mean(majority[test[0].numpy()] == test[1].numpy())
+    if k <= table.shape[1]:
         rows, columns = linear_sum_assignment(table, maximize=True)
         scores["Hungarian accuracy"] = table[rows, columns].sum() / len(found)
     return {name: float(100 * value) for name, value in scores.items()}

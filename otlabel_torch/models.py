@@ -18,7 +18,7 @@ class Network(nn.Module):
     """Trunk, hidden layer, heads; one pass through the trunk serves every head.
 
     The hidden layer stands for the second fully connected layer of SeLa's AlexNet: without it the features must
-    themselves be linearly separable into the labels, which costs a small network 4 points of kNN accuracy
+    themselves be linearly separable into the labels, which costs a small network 3 points of kNN accuracy
     (docs/reproduce.md). ``rotation`` adds a head that tells by which of four right angles an image is turned
     (SeLa+Rot).
     """

@@ -31,7 +31,10 @@ def beside_its_run(options: Config) -> Config:
     if of is None or not of.is_file():
         return RECIPE
     saved = Config.read(of)
-    return dataclasses.replace(RECIPE, **{name: getattr(saved, name) for name in OF_THE_RUN})
+    recipe = dataclasses.replace(RECIPE, **{name: getattr(saved, name) for name in OF_THE_RUN})
+    # The size of training images follows from network and image size, where those are others than the run's.
+    same = options.arch == saved.arch and options.image_size in (None, saved.image_size)
+    return recipe if same else dataclasses.replace(recipe, train_size=None)
 
 
 if __name__ == "__main__":

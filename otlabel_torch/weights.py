@@ -16,7 +16,7 @@ from .models import RESNETS, TIMM, Network
 HOLDERS = ("model", "state_dict", "network", "teacher", "net")  # keys under which checkpoints keep their weights
 PREFIXES = ("module.", "_orig_mod.", "trunk.", "backbone.", "encoder.")
 OF_A_SIZE = ("conv1.weight", "pos_embed", "patch_embed")  # weights whose shape follows from that of the images
-HEADS = ("fc.", "head.", "top_layer", "hidden.", "rotation.", "classifier.6.", "projection", "predictor")
+HEADS = ("fc.", "head.", "top_layer", "hidden.", "rotation.", "classifier.6.", "projection", "predictor", "prototypes")
 
 
 def initialise(network: Network, arch: str, init: str) -> list[str]:

@@ -150,7 +150,7 @@ GRIDS = {
             Row("and 0.1 instead of 0.05", FIRST | STEPS | {"lr": 0.1}),
             Row("and mixup", FIRST | STEPS | {"lr": 0.1, "mixup": 1.0}),
         ),
-        "The paper's recipe has steps of the learning rate, as most of its time, and no mixup.",
+        "The paper's recipe has steps of the learning rate, as was usual then, and no mixup.",
     ),
     "modern": Grid(
         "--preset modern, 96 epochs",

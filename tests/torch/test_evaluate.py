@@ -60,20 +60,29 @@ def test_scores_of_labellings_that_are_known():
     generator = torch.Generator().manual_seed(1)
     classes = torch.randint(0, 5, (3000,), generator=generator)
     renamed = (classes + 2) % 5
-    perfect = metrics.clustering(renamed, classes, (renamed[:100], classes[:100]))
+    perfect = metrics.clustering(renamed, classes, 5, (renamed[:100], classes[:100]))
     assert list(perfect.values()) == pytest.approx([100] * 6)
     assert "Hungarian accuracy" in perfect
     split = 3 * classes + torch.randint(0, 3, (3000,), generator=generator)  # three labels a class
-    halves = metrics.clustering(split, classes, (split, (classes + 1) % 5))
+    halves = metrics.clustering(split, classes, 15, (split, (classes + 1) % 5))
     assert halves["purity"] == pytest.approx(100)
-    assert halves["majority-label accuracy, test images"] == 0
+    assert halves["majority-label accuracy, other images"] == 0
     assert "Hungarian accuracy" not in halves
     ceiling = 100 * 2 * np.log(5) / (np.log(5) + np.log(15))  # of balanced labels
     assert halves["normalised mutual information (NMI)"] == pytest.approx(ceiling, abs=0.1)
-    chance = metrics.clustering(torch.randint(0, 15, (3000,), generator=generator), classes)
+    chance = metrics.clustering(torch.randint(0, 15, (3000,), generator=generator), classes, 15)
     assert abs(chance["adjusted mutual information (AMI)"]) < 1
     assert abs(chance["adjusted Rand index (ARI)"]) < 1
     assert 20 < chance["purity"] < 30
+
+
+def test_labels_that_no_image_has_count_as_labels():
+    classes = torch.arange(40) % 4
+    empty = metrics.clustering(classes, classes, 5)  # label 4 has no image
+    assert "Hungarian accuracy" not in empty  # five labels, four classes
+    unseen = metrics.clustering(classes, classes, 5, (torch.tensor([0, 4]), torch.tensor([0, 0])))
+    assert unseen["majority-label accuracy, other images"] == 50
+    assert "Hungarian accuracy" in metrics.clustering(classes % 3, classes, 4)
 
 
 @pytest.mark.parametrize(("channels", "values"), [(96, 9600), (256, 9216), (384, 9600), (2048, 8192)])
@@ -133,6 +142,7 @@ def test_a_run_is_evaluated(tmp_path):
     assert labels["mean over heads"][name] == pytest.approx(closing["nmi"])
     assert labels["mean over heads"][name] == pytest.approx((labels["head 0"][name] + labels["head 1"][name]) / 2)
     assert "Hungarian accuracy" in labels["k-means of the features, 10 clusters"]
+    assert all(scores["majority-label accuracy, other images"] > 30 for scores in labels.values())  # of a held-out fifth
     assert "held out" in report["protocol"]
     with (run / "evaluation" / "row.csv").open() as file:
         header, row = csv.reader(file)
@@ -178,7 +188,7 @@ def test_a_file_of_weights_with_torchvisions_names_is_evaluated(folders, tmp_pat
     report = json.loads((tmp_path / "weights-evaluation" / "report.json").read_text())
     assert report["features"]["features"]["linear probe accuracy (logistic regression)"] > 80
     assert set(report["labels"]) == {"k-means of the features, 4 clusters"}
-    assert "validation images" in report["protocol"]
+    assert report["protocol"].endswith(f"measured on {report['validation_images']} validation images")
 
 
 def test_features_of_an_imbalanced_run_are_judged_with_all_images_and_its_labels_with_its_own(folders, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from otlabel_torch import checkpoint, retrain
+from otlabel_torch.config import Config
 
 
 def call(command, *options):
@@ -48,6 +50,15 @@ def test_label_transfer_is_one_command(run, tmp_path):
     assert predicted.returncode == 0, predicted.stderr
     with (out / "predicted.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 1797
+
+
+def test_another_network_or_size_is_trained_at_a_size_of_its_own(tmp_path):
+    of = Config(data="folder", root=tmp_path, image_size=32, train_size=24)
+    of.save(tmp_path / "config.yaml")
+    asked = dataclasses.replace(retrain.RECIPE, labels=tmp_path / "labels.csv")
+    assert retrain.beside_its_run(asked).train_size == 24
+    for other in ({"arch": "alexnet", "image_size": 224}, {"arch": "resnet18"}, {"image_size": 64}):
+        assert retrain.beside_its_run(dataclasses.replace(asked, **other)).train_size is None
 
 
 @pytest.mark.parametrize(
