@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
 
-    torch.backends.cudnn.benchmark = True  # all batches have one shape
+    torch.backends.cudnn.benchmark = True  # batches have few shapes
     alone = Processes(pick_device("auto"))
     train, test = (read(given.source, split, given.images).near(alone.device) for split in ("train", "test"))
     chosen = {name: getattr(given, name) for name in ("out", "epochs", "precision", "compile", "seed")}
@@ -78,6 +78,12 @@ def main() -> None:
     config = resolve(options, len(train), train.size)
     state, last = start(config, train, alone), config.out / "checkpoints" / "last.pt"
     if last.exists():
+        kept, now = Config.read(config.out / "config.yaml").plain(), config.plain()
+        changed = [f"{name} {kept[name]!r}, not {now[name]!r}" for name in now if kept[name] != now[name]]
+        if changed:
+            sys.exit(
+                f"error: {config.out} was begun with {'; '.join(changed)}. Go on with that, or choose another --out."
+            )
         state.load(last)
     else:
         config.save(config.out / "config.yaml")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,19 +59,22 @@ def run(names: list[str], root: Path, jobs: int, threads: int, seeds: list[int] 
                 needed.setdefault(cell.key, cell)
     for stage in (False, True):
         missing = [c for c in needed.values() if (c.teacher is not None) is stage and cells.result(c) is None]
-        bar = tqdm(total=len(missing), desc="runs", unit="run")
+        bar, failed = tqdm(total=len(missing), desc="runs", unit="run"), []
 
-        def one(cell: Cell, bar: tqdm = bar) -> None:
+        def one(cell: Cell, bar: tqdm = bar, failed: list[str] = failed) -> None:
             try:
                 found = cells.work(cell, root, threads)
                 bar.write(f"{cell.key}: {draw.line(found)}")
             except subprocess.CalledProcessError as error:
+                failed.append(cell.key)
                 bar.write(f"{cell.key} failed ({error.returncode}): see {cells.RUNS / cell.key}.log")
             bar.update()
 
         with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(one, missing))
         bar.close()
+        if failed:
+            sys.exit(f"{len(failed)} of {len(missing)} runs failed: the same command tries them again")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The script for a GPU, two steps of it on the CPU: paused, taken up again, evaluated."""
+"""The script for a GPU, two steps an epoch of it on the CPU: paused, taken up again, evaluated."""
 
 from __future__ import annotations
 
@@ -31,16 +31,19 @@ def test_two_steps_in_two_commands(tmp_path):
         arrays[f"{split}_label"] = digits.target[rows].astype(np.uint8)
     np.savez(tmp_path / "images.npz", classes=np.array([str(i) for i in range(10)]), **arrays)
     words = [sys.executable, str(SCRIPT), str(tmp_path / "images.npz"), "--out", str(tmp_path / "run")]
-    words += ["--images", "32", "--epochs", "1", "--probe-epochs", "1", "--precision", "float32"]
+    words += ["--images", "32", "--epochs", "2", "--probe-epochs", "1", "--precision", "float32"]
     paused = subprocess.run([*words, "--minutes", "0"], capture_output=True, text=True, timeout=300)
     assert paused.returncode == 0, paused.stderr
-    assert "time is up after epoch 1 of 1" in paused.stdout
+    assert "time is up after epoch 1 of 2" in paused.stdout
     assert not (tmp_path / "run" / "cifar10_h100.json").exists()
+    other = subprocess.run([*words, "--seed", "1"], capture_output=True, text=True, timeout=300)
+    assert other.returncode == 1
+    assert "run has seed 0, not 1" in other.stderr
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "epoch 1 of 1" in done.stdout
+    assert "epoch 1 of 2" in done.stdout
     found = json.loads((tmp_path / "run" / "cifar10_h100.json").read_text())
-    assert found["epochs"] == 1
+    assert found["epochs"] == 2
     assert found["config"]["batch_size"] == 16  # of 32 images: two steps
     assert set(found["accuracy"]) == {
         "weighted kNN accuracy, 10 neighbours",

@@ -142,7 +142,8 @@ def test_a_run_is_evaluated(tmp_path):
     assert labels["mean over heads"][name] == pytest.approx(closing["nmi"])
     assert labels["mean over heads"][name] == pytest.approx((labels["head 0"][name] + labels["head 1"][name]) / 2)
     assert "Hungarian accuracy" in labels["k-means of the features, 10 clusters"]
-    assert all(scores["majority-label accuracy, other images"] > 30 for scores in labels.values())  # of a held-out fifth
+    held_out = [scores["majority-label accuracy, other images"] for scores in labels.values()]
+    assert min(held_out) > 30
     assert "held out" in report["protocol"]
     with (run / "evaluation" / "row.csv").open() as file:
         header, row = csv.reader(file)
