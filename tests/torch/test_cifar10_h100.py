@@ -38,7 +38,7 @@ def test_two_steps_in_two_commands(tmp_path):
     assert not (tmp_path / "run" / "cifar10_h100.json").exists()
     other = subprocess.run([*words, "--seed", "1"], capture_output=True, text=True, timeout=300)
     assert other.returncode == 1
-    assert "run has seed 0, not 1" in other.stderr
+    assert "was begun with seed 0, not 1" in other.stderr
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "epoch 1 of 2" in done.stdout
