@@ -141,9 +141,9 @@ def evaluate(state: State, train: Images, test: Images, alone: Processes, probe_
     for count, value in zip((10, 200), weighted_knn(x, train.truth, (queries, test.truth), (10, 200)), strict=True):
         accuracy[f"weighted kNN accuracy, {count} neighbours"] = value
     for name in (layers.FEATURES, layers.MAPS):
-        called, reading = layers.reader(network, name, alone.device)
+        called, reading, channels = layers.reader(network, name, alone.device)
         accuracy[f"linear probe accuracy (the paper's recipe), {called}"] = probe.paper(
-            network, reading, train, test, alone.device, epochs=probe_epochs
+            network, reading, channels, train, test, alone.device, epochs=probe_epochs
         )
     return {"accuracy": accuracy, "gates": GATES}
 

@@ -154,7 +154,7 @@ def _source(options: Options, config: Resolved | None) -> Source:
 def _layer(subject: Subject, name: str, linear: str) -> tuple[str, dict[str, float]]:
     """The layer's full name, and what its values are worth."""
     train, test = subject.train, subject.test
-    called, read = layers.reader(subject.network, name, subject.team.device)
+    called, read, channels = layers.reader(subject.network, name, subject.team.device)
     needed = 4 * _width(subject, read) * (len(train) + len(test or []))
     scores: dict[str, float] = {}
     if needed > free_memory() / 2:  # standardised they are there twice
@@ -184,7 +184,7 @@ def _layer(subject: Subject, name: str, linear: str) -> tuple[str, dict[str, flo
         scores["linear probe accuracy (logistic regression)"] = probe.quick(fit, asked, subject.seed)
     if linear in ("paper", "both"):
         scores["linear probe accuracy (the paper's recipe)"] = probe.paper(
-            subject.network, read, train, test, subject.team.device, seed=subject.seed
+            subject.network, read, channels, train, test, subject.team.device, seed=subject.seed
         )
     return called, scores
 

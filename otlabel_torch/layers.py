@@ -16,8 +16,9 @@ FEATURES, MAPS = "features", "maps"  # what the heads are fed with; the last map
 LARGEST = 9600  # values that maps are pooled to, as in the paper (Zhang et al., 2017)
 
 
-def reader(network: Network, name: str, device: torch.device) -> tuple[str, Callable[[Tensor], Tensor]]:
-    """The name of a layer in full, and the function of images (n, 3, s, s) that makes its values (n, width).
+def reader(network: Network, name: str, device: torch.device) -> tuple[str, Callable[[Tensor], Tensor], int]:
+    """The name of a layer in full, the function of images (n, 3, s, s) that makes its values (n, width), and how many
+    channels these are of, one channel's after the other's.
 
     Maps (n, channels, h, w) are max-pooled to the largest squares with at most 9,600 values. The rest of the network is
     computed as well and thrown away.
@@ -29,7 +30,7 @@ def reader(network: Network, name: str, device: torch.device) -> tuple[str, Call
         UsageError: there is no such layer, or it makes no vectors and no maps.
     """
     if name == FEATURES:
-        return FEATURES, network.features
+        return FEATURES, network.features, network.width
     modules = {own: module for own, module in network.trunk.named_modules() if own}
     shapes = _shapes(network, modules, device)
     if name == MAPS:
@@ -52,7 +53,7 @@ def reader(network: Network, name: str, device: torch.device) -> tuple[str, Call
             hook.remove()
         return kept[0]
 
-    return called, read
+    return called, read, shapes[name][1]
 
 
 def pooled(values: Tensor) -> Tensor:

@@ -98,8 +98,9 @@ def test_layers_are_those_that_torchvision_extracts():
     peer = create_feature_extractor(network.trunk, {"layer2": "layer2", "layer4": "layer4"})(images)
     with torch.no_grad():
         for name, own in (("layer2", "layer2"), ("maps", "layer4")):
-            called, read = layers.reader(network, name, CPU)
+            called, read, channels = layers.reader(network, name, CPU)
             assert own in called
+            assert channels == peer[own].shape[1]
             torch.testing.assert_close(read(images), layers.pooled(peer[own]))
     with pytest.raises(UsageError, match=r"must be features, maps or one of conv1, .* got layer9"):
         layers.reader(network, "layer9", CPU)
@@ -114,16 +115,19 @@ def test_quick_probe_finds_a_linear_rule_and_none_in_noise():
     assert 12 < probe.quick((x[:900], noise[:900]), (x[900:], noise[900:])) < 38
 
 
-def test_the_papers_probe_learns_and_leaves_the_network_alone():
+def test_the_papers_probe_learns_and_leaves_the_network_alone(monkeypatch):
     digits, _ = load(Source("digits"))
     train, test = digits.of(torch.arange(1400)), digits.of(torch.arange(1400, 1797))
     torch.manual_seed(0)
     network = Network("convnet", 16, heads=1, k=10)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    _, read = layers.reader(network, "maps", CPU)
-    found = [probe.paper(network, read, train, test, CPU, epochs=3) for _ in range(2)]
+    _, read, channels = layers.reader(network, "maps", CPU)
+    normalised, layer = [], torch.nn.BatchNorm1d
+    monkeypatch.setattr(probe.nn, "BatchNorm1d", lambda count, **rest: normalised.append(count) or layer(count, **rest))
+    found = [probe.paper(network, read, channels, train, test, CPU, epochs=6) for _ in range(2)]
+    assert normalised == [256, 256]  # a statistic a channel, as published, not one a value
     assert found[0] == found[1]
-    assert found[0] > 60
+    assert found[0] > 65
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training
 
