@@ -22,14 +22,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from otlabel_torch import labelling, layers, probe, sela
-from otlabel_torch.config import Config, resolve
-from otlabel_torch.data import Images
-from otlabel_torch.devices import pick_device
-from otlabel_torch.files import write_json
-from otlabel_torch.knn import weighted_knn
-from otlabel_torch.processes import Processes
-from otlabel_torch.state import State, start
+from otlabel_torch.evaluation import probe
+from otlabel_torch.evaluation.knn import weighted_knn
+from otlabel_torch.images.images import Images
+from otlabel_torch.labels import transport as labelling
+from otlabel_torch.network import layers
+from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.system.devices import pick_device
+from otlabel_torch.system.files import write_json
+from otlabel_torch.system.processes import Processes
+from otlabel_torch.training import loop as sela
+from otlabel_torch.training.state import State, start
 
 GATES = {"weighted kNN accuracy": 77.6, "linear probe accuracy": 83.4}  # the paper's, with AlexNet
 RECIPE: dict[str, Any] = {

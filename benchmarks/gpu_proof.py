@@ -290,8 +290,8 @@ def peers(rehearse: bool) -> Iterator[Row]:
 
 def tune(rehearse: bool) -> Iterator[Row]:
     """Every reasonable way to cut the sweep up, best first."""
-    from otlabel.backends import cuda
-    from otlabel.backends import triton as kernels
+    from otlabel.backends.gpu import cuda_engine as cuda
+    from otlabel.backends.gpu import triton_engine as kernels
 
     size = 1 << (22 if rehearse else 32)
     for dtype, k in itertools.product((torch.float16, torch.float32), (1000, 3000)):

@@ -4,9 +4,9 @@
 """
 
 from ._assign import assign
+from ._input.sources import LinearScores
 from ._progress import Progress
 from ._result import Assignment, ConvergenceWarning, Status, Step
-from .sources import LinearScores
 
 __version__ = "0.1.0"
 

@@ -8,9 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import _memory, _problem, _round, _shards, _solve, backends
+from . import _memory, backends
+from ._input import problem as _problem
+from ._parallel import shards as _shards
+from ._parallel.shards import Comm
 from ._result import Assignment, ConvergenceWarning, Step
-from ._shards import Comm
+from ._rounding import balance as _round
+from ._solver import outline as _solve
 
 
 def assign(

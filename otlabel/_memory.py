@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _ascent, _solve
+from ._solver import ascent as _ascent
+from ._solver import outline as _solve
 from .backends import Kernels
 
 _ROWS = 128  # looked at

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from . import backends
-from ._arrays import Home, home_of
-from ._problem import Problem, as_heads, as_scores, check_finite, reached_labels
+from ._input.libraries import Home, home_of
+from ._input.problem import Problem, as_heads, as_scores, check_finite, reached_labels
 
 if TYPE_CHECKING:
-    from ._solve import Solution
+    from ._solver.outline import Solution
     from .backends import Kernels
 
 

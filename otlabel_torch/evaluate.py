@@ -9,8 +9,8 @@ from typing import Literal
 
 import tyro
 
-from .config import DataSet
-from .errors import DataError, UnwritableError, UsageError
+from .options.config import DataSet
+from .system.errors import DataError, UnwritableError, UsageError
 from .train import FLAGS
 
 PROGRAM = "python -m otlabel_torch.evaluate"
@@ -56,7 +56,7 @@ class Options:
 def main() -> None:
     options = tyro.cli(Options, prog=PROGRAM, config=FLAGS)
     try:
-        from .evaluation import run
+        from .evaluation.evaluation import run
 
         run(options)
     except (UsageError, DataError, UnwritableError) as error:

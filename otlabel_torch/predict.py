@@ -9,8 +9,8 @@ from typing import Literal
 
 import tyro
 
-from .config import DataSet, cores
-from .errors import DataError, UnwritableError, UsageError
+from .options.config import DataSet, cores
+from .system.errors import DataError, UnwritableError, UsageError
 from .train import FLAGS
 
 PROGRAM = "python -m otlabel_torch.predict"
@@ -58,12 +58,12 @@ def run(options: Options) -> Path:
     import torch
     from rich.console import Console
 
-    from . import metrics
-    from .data import Source, load
-    from .devices import pick_device
-    from .finished import Finished
-    from .labelfile import write_labels
-    from .processes import Processes
+    from .evaluation import metrics
+    from .images.images import Source, load
+    from .labels.tables import write_labels
+    from .runs.finished import Finished
+    from .system.devices import pick_device
+    from .system.processes import Processes
 
     console = Console()
     alone = Processes(pick_device(options.device))

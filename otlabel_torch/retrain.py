@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from .config import Config
-from .errors import UsageError
+from .options.config import Config
+from .system.errors import UsageError
 from .train import command
 
 PROGRAM = "python -m otlabel_torch.retrain"

@@ -10,8 +10,8 @@ from typing import Any
 import tyro
 import yaml
 
-from .config import PRESETS, Config, absolute
-from .errors import DataError, TrainingError, UnwritableError, UsageError
+from .options.config import PRESETS, Config, absolute
+from .system.errors import DataError, TrainingError, UnwritableError, UsageError
 
 PROGRAM = "python -m otlabel_torch.train"
 FLAGS = (tyro.conf.FlagCreatePairsOff,)  # a switch has one name: --resume, --no-hidden
@@ -41,7 +41,7 @@ def command(program: str, default: Config, refined: Callable[[Config], Config], 
             return
         from rich.console import Console
 
-        from .run import run  # torch and torchvision: seconds, which --help does not need
+        from .runs.run import run  # torch and torchvision: seconds, which --help does not need
 
         run(options, Console())
     except (UsageError, DataError, TrainingError) as error:

@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import oracle
 
 import otlabel
-from otlabel import _round, _solve
+from otlabel._rounding import balance as _round
+from otlabel._solver import outline as _solve
 from otlabel.backends import numba
 
 

@@ -9,8 +9,9 @@ import oracle
 import pytest
 from conftest import BACKENDS, put_on_gpu
 
-from otlabel import _threads, backends
-from otlabel.backends import device
+from otlabel import backends
+from otlabel._system import threads as _threads
+from otlabel.backends.gpu import device
 
 DTYPES = ("float64", "float32", "float16", "int32", "int8", "uint8", "bool")
 SHAPES = ((1, 1), (1, 7), (5, 1), (3, 2), (64, 10), (257, 33), (50, 1000))
@@ -215,7 +216,7 @@ def test_numba_is_bit_identical_for_any_number_of_threads(rng, monkeypatch):
 
 
 def test_exponential_is_accurate_to_the_last_digits(rng):
-    from otlabel.backends.compiled import exp
+    from otlabel.backends.numba_loops import exp
 
     x = -np.concatenate([rng.random(2000) * 40, rng.random(2000) * 590, [0.0]])
     ours = np.array([exp(value) for value in x])

@@ -7,7 +7,9 @@ import oracle
 import pytest
 
 import otlabel
-from otlabel import _far, _round, backends
+from otlabel import backends
+from otlabel._rounding import balance as _round
+from otlabel._rounding import whole_matrix_paths as _far
 
 
 def total(scores, labels):
@@ -114,7 +116,7 @@ def test_argmax_is_the_plan_s_argmax(backend, rng):
 
 def test_the_interpreted_path_search_gives_the_same_labels(rng):
     """Where numba is missing, the same function runs in Python."""
-    from otlabel._paths import _fill
+    from otlabel._rounding.near_tie_paths import _fill
 
     scores = rng.normal(size=(90, 7))
     kernels = backends.load("numpy").Kernels(scores, 5.0, np.full(90, 1 / 90), 10.0)

@@ -11,7 +11,9 @@ import pytest
 import zarr
 
 import otlabel
-from otlabel import _threads, backends
+from otlabel import backends
+from otlabel._input import sources
+from otlabel._system import threads as _threads
 
 SETTINGS = dict(epsilon=0.2, tol=1e-9)
 
@@ -80,7 +82,7 @@ def test_chunks_of_tensors(scores):
 def test_a_store_is_copied_where_single_rows_are_needed(scores, tmp_path):
     stored = zarr.create_array(tmp_path / "scores.zarr", shape=scores.shape, chunks=(100, 30), dtype="float32")
     stored[:] = scores
-    kernels = backends.load("numba").Kernels(otlabel.sources.Stored(stored), 5.0, np.full(700, 1 / 700), 10.0)
+    kernels = backends.load("numba").Kernels(sources.Stored(stored), 5.0, np.full(700, 1 / 700), 10.0)
     items = np.arange(0, 700, 7)
     for found, truth in zip(kernels.seekable().regrets(items, 3), kernels.regrets(items, 3), strict=True):
         np.testing.assert_array_equal(found, truth)

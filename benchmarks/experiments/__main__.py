@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import cells, draw
-from .grids import GRIDS, Cell
+from benchmarks.experiments import cells, draw
+from benchmarks.experiments.grids import GRIDS, Cell
 
 
 def main() -> None:

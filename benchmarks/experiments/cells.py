@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from otlabel_torch.files import write_json, write_text
-from otlabel_torch.imbalance import kept_shares
-
-from .grids import BASE, PRIOR, Cell
+from benchmarks.experiments.grids import BASE, PRIOR, Cell
+from otlabel_torch.images.imbalance import kept_shares
+from otlabel_torch.system.files import write_json, write_text
 
 RESULTS = Path("benchmarks/results/experiments")
 RUNS = Path("runs/experiments")

@@ -7,8 +7,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from . import cells
-from .grids import GRIDS, Grid, Row
+from benchmarks.experiments import cells
+from benchmarks.experiments.grids import GRIDS, Grid, Row
 
 PAGE = Path("docs/reproduce.md")
 PICTURES = Path("docs/experiments")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .._arrays import home_of
+from .._input.libraries import home_of
 
 TINY = 1e-13  # a column sum below this is computed again, in the log domain
 _HOST = ("numba", "numpy")  # in order of preference for arrays in host memory

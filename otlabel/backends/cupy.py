@@ -10,8 +10,9 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..sources import LinearScores
-from . import cuda, device
+from .._input.sources import LinearScores
+from .gpu import cuda_engine as cuda
+from .gpu import device
 
 
 class Kernels(device.Kernels):

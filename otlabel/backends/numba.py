@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._threads import ahead, threaded
-from ..sources import Stored
-from . import TINY, Shortlist, Sweep, compiled
+from .._input.sources import Stored
+from .._system.threads import ahead, threaded
+from . import TINY, Shortlist, Sweep
 from . import Survey as AnySurvey
+from . import numba_loops as compiled
 from . import numpy as _numpy
 
 _BLOCK = 1 << 16  # entries of a block that has to be converted first: the copy stays in the second-level cache

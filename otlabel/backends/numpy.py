@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
-from ..sources import Stored
+from .._input.sources import Stored
 from . import TINY, Shortlist, Sweep
 from . import Survey as AnySurvey
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..sources import LinearScores
-from . import device
+from .._input.sources import LinearScores
+from .gpu import device
 
 _NATIVE = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)  # float32 holds all their values
@@ -34,7 +34,7 @@ class Kernels(device.Kernels):
         # Triton's interpreter runs the same kernels on the CPU, for tests.
         kind: Any = Plain
         if triton or os.environ.get("TRITON_INTERPRET") == "1":
-            from .triton import Triton
+            from .gpu.triton_engine import Triton
 
             kind = Triton
         super().__init__(scores, kind(place), scale, a, largest)

@@ -10,8 +10,8 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from otlabel.backends import triton as kernels
-from otlabel.backends import triton_kernels
+from otlabel.backends.gpu import triton_engine as kernels
+from otlabel.backends.gpu import triton_kernels
 
 architecture, score, k = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 matrix = {"scores": "*" + score, "stride": "i64", "g": "*fp64"}

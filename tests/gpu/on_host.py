@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from otlabel.backends import cuda, device
+from otlabel.backends.gpu import cuda_engine as cuda
+from otlabel.backends.gpu import device
 
 HEADER = Path(__file__).with_name("cuda_on_host.h")
 _LISTS = {  # the kernels' parameters: p is a pointer, l an int64, i an int

@@ -16,7 +16,7 @@ import on_host
 import oracle
 import pytest
 
-from otlabel.backends import cuda
+from otlabel.backends.gpu import cuda_engine as cuda
 
 
 @pytest.mark.parametrize("architecture", [80, 90])

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import otlabel
-from otlabel import _arrays
-from otlabel.backends import device
+from otlabel._input import libraries as _arrays
 from otlabel.backends import torch as backend_torch
+from otlabel.backends.gpu import device
 
 PLACE = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
 

@@ -13,7 +13,7 @@ import pytest
 
 triton = pytest.importorskip("triton", reason="torch has no Triton on this platform")
 
-from otlabel.backends import triton as kernels  # noqa: E402
+from otlabel.backends.gpu import triton_engine as kernels  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
 SMALL = "not many and not 3000 and not 700 and not 257"  # the interpreter is slow

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from otlabel_torch import augment
-from otlabel_torch.augment import RECIPES, Augment, normalise
+from otlabel_torch.images import augment
+from otlabel_torch.images.augment import RECIPES, Augment, normalise
 
 V = v2.functional
 

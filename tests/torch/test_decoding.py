@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from otlabel_torch import folders
-from otlabel_torch.data import Source, load
-from otlabel_torch.decoding import square
-from otlabel_torch.errors import DataError
+from otlabel_torch.images import folders
+from otlabel_torch.images.decoding import square
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.system.errors import DataError
 
 
 @pytest.fixture(scope="module")

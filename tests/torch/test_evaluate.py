@@ -17,10 +17,11 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from otlabel_torch import knn, layers, metrics, probe
-from otlabel_torch.data import Source, load
-from otlabel_torch.errors import UsageError
-from otlabel_torch.models import Network
+from otlabel_torch.evaluation import knn, metrics, probe
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.network import layers
+from otlabel_torch.network.models import Network
+from otlabel_torch.system.errors import UsageError
 
 CPU = torch.device("cpu")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from otlabel_torch.data import Source, load
-from otlabel_torch.errors import DataError
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.system.errors import DataError
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from otlabel_torch.data import Images
-from otlabel_torch.errors import DataError
-from otlabel_torch.labelfile import read_labels, write_labels
+from otlabel_torch.images.images import Images
+from otlabel_torch.labels.tables import read_labels, write_labels
+from otlabel_torch.system.errors import DataError
 
 N = 40
 

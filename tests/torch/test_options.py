@@ -10,17 +10,21 @@ import torch
 import yaml
 from rich.console import Console
 
-from otlabel_torch import checkpoint, closing, labelfile, labelling, sela
-from otlabel_torch.augment import Augment
-from otlabel_torch.config import Config, resolve
-from otlabel_torch.data import Source, load
-from otlabel_torch.errors import DataError, UsageError
-from otlabel_torch.imbalance import imbalanced
-from otlabel_torch.models import Network
-from otlabel_torch.prior import shares
-from otlabel_torch.processes import Processes
-from otlabel_torch.run import run
-from otlabel_torch.state import start
+from otlabel_torch.images.augment import Augment
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.images.imbalance import imbalanced
+from otlabel_torch.labels import tables as labelfile
+from otlabel_torch.labels import transport as labelling
+from otlabel_torch.labels.priors import shares
+from otlabel_torch.network.models import Network
+from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.runs import closing
+from otlabel_torch.runs.run import run
+from otlabel_torch.system.errors import DataError, UsageError
+from otlabel_torch.system.processes import Processes
+from otlabel_torch.training import checkpoint
+from otlabel_torch.training import loop as sela
+from otlabel_torch.training.state import start
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +191,7 @@ def test_a_run_of_files_on_call_equals_one_in_memory(tmp_path):
         path = root / str(i % 2) / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8)).resize((16, 16)).save(path)
-    from otlabel_torch import folders
+    from otlabel_torch.images import folders
 
     folders_margin, folders.MARGIN = folders.MARGIN, 1
     try:
@@ -203,7 +207,7 @@ def test_a_run_of_files_on_call_equals_one_in_memory(tmp_path):
 
 
 def test_the_estimate_changes_nothing(tmp_path, monkeypatch):
-    from otlabel_torch import estimate
+    from otlabel_torch.runs import estimate
 
     one = ran(tmp_path / "one")
     monkeypatch.setattr(estimate, "estimate", lambda *_: estimate.Estimate(1, 1, 1))
@@ -213,7 +217,7 @@ def test_the_estimate_changes_nothing(tmp_path, monkeypatch):
 
 
 def test_the_estimate_of_the_disk_is_enough(tmp_path):
-    from otlabel_torch import estimate
+    from otlabel_torch.runs import estimate
 
     images, _ = load(Source("digits", image_size=8))
     alone = Processes(torch.device("cpu"))
@@ -227,7 +231,7 @@ def test_the_estimate_of_the_disk_is_enough(tmp_path):
 
 def test_dropout_in_training_mode_differs_from_batch_to_batch():
     """Views change every image alike; dropout must not, or labels would follow an image's place in its batch."""
-    from otlabel_torch.data import Images
+    from otlabel_torch.images.images import Images
 
     same = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8).expand(256, -1, -1, -1)
     images = Images(same, [str(i) for i in range(256)], None, [])

@@ -10,14 +10,17 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from otlabel_torch import checkpoint, files, labelling, metrics
-from otlabel_torch.augment import Augment, normalise
-from otlabel_torch.config import Config, resolve
-from otlabel_torch.data import Source, load
-from otlabel_torch.knn import weighted_knn
-from otlabel_torch.models import RESNETS, Network
-from otlabel_torch.processes import Processes
-from otlabel_torch.report import epoch_line
+from otlabel_torch.evaluation import metrics
+from otlabel_torch.evaluation.knn import weighted_knn
+from otlabel_torch.images.augment import Augment, normalise
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.labels import transport as labelling
+from otlabel_torch.network.models import RESNETS, Network
+from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.runs.report import epoch_line
+from otlabel_torch.system import files
+from otlabel_torch.system.processes import Processes
+from otlabel_torch.training import checkpoint
 
 ALONE = Processes(torch.device("cpu"))
 

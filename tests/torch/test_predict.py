@@ -13,9 +13,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import otlabel
-from otlabel_torch import labelling
-from otlabel_torch.models import Network
-from otlabel_torch.processes import Processes
+from otlabel_torch.labels import transport as labelling
+from otlabel_torch.network.models import Network
+from otlabel_torch.system.processes import Processes
 
 
 def call(command, *options):

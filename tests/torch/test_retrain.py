@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
-from otlabel_torch import checkpoint, retrain
-from otlabel_torch.config import Config
+from otlabel_torch import retrain
+from otlabel_torch.options.config import Config
+from otlabel_torch.training import checkpoint
 
 
 def call(command, *options):

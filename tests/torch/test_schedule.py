@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from otlabel_torch.schedule import learning_rate, relabel_epochs
+from otlabel_torch.training.schedule import learning_rate, relabel_epochs
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from otlabel_torch import sets
-from otlabel_torch.data import Source, load
-from otlabel_torch.errors import DataError
+from otlabel_torch.images import torchvision_sets as sets
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.system.errors import DataError
 
 N = 30
 

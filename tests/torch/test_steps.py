@@ -7,13 +7,14 @@ import dataclasses
 import pytest
 import torch
 
-from otlabel_torch import sela, steps
-from otlabel_torch.augment import mixed
-from otlabel_torch.config import Config, resolve
-from otlabel_torch.data import Images
-from otlabel_torch.errors import TrainingError
-from otlabel_torch.processes import Processes
-from otlabel_torch.state import start
+from otlabel_torch.images.augment import mixed
+from otlabel_torch.images.images import Images
+from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.system.errors import TrainingError
+from otlabel_torch.system.processes import Processes
+from otlabel_torch.training import epoch as steps
+from otlabel_torch.training import loop as sela
+from otlabel_torch.training.state import start
 
 CPU = torch.device("cpu")
 

@@ -15,8 +15,9 @@ import torch
 import yaml
 from test_train import tensors_equal
 
-from otlabel_torch import checkpoint, labelling
-from otlabel_torch.processes import Processes
+from otlabel_torch.labels import transport as labelling
+from otlabel_torch.system.processes import Processes
+from otlabel_torch.training import checkpoint
 
 # Labels are never updated: those of the end are those that the untrained network gave.
 OPTIONS = [

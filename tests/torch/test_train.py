@@ -20,12 +20,13 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from otlabel_torch import checkpoint, sela
 from otlabel_torch import train as command
-from otlabel_torch.config import Config, resolve
-from otlabel_torch.data import Source, load
-from otlabel_torch.processes import Processes
-from otlabel_torch.state import start
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.system.processes import Processes
+from otlabel_torch.training import checkpoint
+from otlabel_torch.training import loop as sela
+from otlabel_torch.training.state import start
 
 SMALL = ["--epochs", "3", "--heads", "2", "--k", "12", "--image-size", "8", "--device", "cpu"]
 

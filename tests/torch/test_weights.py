@@ -6,14 +6,14 @@ import pytest
 import torch
 import torchvision
 
-from otlabel_torch import checkpoint
-from otlabel_torch.config import Config, resolve
-from otlabel_torch.data import Images
-from otlabel_torch.errors import UsageError
-from otlabel_torch.models import Network
-from otlabel_torch.processes import Processes
-from otlabel_torch.state import start
-from otlabel_torch.weights import initialise
+from otlabel_torch.images.images import Images
+from otlabel_torch.network.models import Network
+from otlabel_torch.network.weights import initialise
+from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.system.errors import UsageError
+from otlabel_torch.system.processes import Processes
+from otlabel_torch.training import checkpoint
+from otlabel_torch.training.state import start
 
 IMAGES = Images(torch.zeros(20, 3, 64, 64, dtype=torch.uint8), [f"{i}" for i in range(20)], None, [])
 

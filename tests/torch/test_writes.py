@@ -12,8 +12,9 @@ import time
 import pytest
 import torch
 
-from otlabel_torch import checkpoint, estimate
-from otlabel_torch.errors import UsageError
+from otlabel_torch.runs import estimate
+from otlabel_torch.system.errors import UsageError
+from otlabel_torch.training import checkpoint
 
 WRITER = """
 import sys

@@ -1,0 +1,277 @@
+"""What the caller asked for, checked, with the rule, the value and the remedy where it is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._system.threads import threaded
+from .libraries import Home, as_array, as_numpy, home_of, largest, on_device
+from .sources import as_source
+
+ROUNDINGS = ("balanced", "argmax")
+METHODS = ("lbfgs", "sinkhorn")
+_BLOCK = 1 << 20  # entries looked at in one step of the check for non-finite scores
+_READ = 1 << 22  # the same where they are read, computed or looked at on a device
+_LARGEST = 1e300  # |scores| / epsilon must stay below: sums of a few of them must not overflow float64
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A checked labelling problem. ``scores`` are views of the caller's array, the rest is in host memory."""
+
+    scores: list[Any]  # of each head: (n, k) of any real dtype, an array or a source
+    shape: tuple[int, int, int]  # h, n, k
+    has_heads: bool  # whether the caller's scores had the axis h
+    largest: float  # of |scores| but -inf
+    forbids: bool  # whether there are scores of -inf
+    epsilon: float
+    a: np.ndarray  # (n,) float64, sums to 1
+    b: np.ndarray  # (h, k) float64, rows sum to 1
+    init: np.ndarray  # (h, k) float64
+    tol: float
+    max_sweeps: int
+    method: str
+    home: Home  # where labels go
+
+
+def check(
+    logits: Any,
+    k: int | None,
+    *,
+    epsilon: float,
+    a: Any,
+    b: Any,
+    rounding: str,
+    tol: float,
+    max_sweeps: int,
+    method: str,
+    init: Any,
+    is_shard: bool = False,
+) -> Problem:
+    """Validate the arguments of ``assign``; raise ValueError or TypeError with rule, value and remedy.
+
+    With ``is_shard``, what only all shards together can break is left to ``Shards.merge``.
+    """
+    _check_choice("rounding", rounding, ROUNDINGS)
+    _check_choice("method", method, METHODS)
+    epsilon = _positive("epsilon", epsilon, "SeLa uses 1/25 on ImageNet and 1/10 on CIFAR")
+    tol = _positive("tol", tol, "the default is 1e-4")
+    if not isinstance(max_sweeps, int | np.integer) or max_sweeps < 1:
+        raise ValueError(f"max_sweeps must be an integer of at least 1, got {max_sweeps!r}.")
+
+    scores = as_scores(logits)
+    n, width = scores.shape[-2:]
+    if k is not None and k != width:
+        raise ValueError(
+            f"k must equal the number of columns of logits: k={k}, but logits has shape {tuple(scores.shape)}. "
+            "Pass one score per label, or leave k out."
+        )
+    heads = as_heads(scores)
+    h, has_heads = len(heads), len(scores.shape) == 3
+    largest, forbids = check_finite(heads, epsilon)
+    weights = np.full(n, 1.0 / n) if a is None else _shares("a", a, (n,), "row weights")
+    if a is not None and not is_shard:
+        weights = check_total("a", weights, "row weights", "a / a.sum()")
+        if rounding == "balanced":
+            check_equal_weights(weights)
+    shares = np.full((h, width), 1.0 / width) if b is None else _per_head("b", b, h, width)
+    if b is not None:
+        remedy = "b / b.sum(-1, keepdims=True)"
+        checked = (_shares("b", row, (width,), "label shares") for row in shares)
+        shares = np.stack([check_total("b", row, "label shares", remedy) for row in checked])
+    if forbids and not is_shard:
+        check_reached(reached_labels(heads, shares), shares)
+    start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
+    shape = (h, n, width)
+    return Problem(
+        heads,
+        shape,
+        has_heads,
+        largest,
+        forbids,
+        epsilon,
+        weights,
+        shares,
+        start,
+        tol,
+        int(max_sweeps),
+        method,
+        home_of(logits),
+    )
+
+
+def as_scores(logits: Any) -> Any:
+    """The scores as an array (n, k) or (h, n, k), not copied where the library allows it, or as a source (n, k)."""
+    source = as_source(logits)
+    array = as_array(logits, "logits") if source is None else source
+    if len(array.shape) not in ((2, 3) if source is None else (2,)):
+        raise ValueError(
+            f"logits must have shape (n, k), or (h, n, k) for h heads, got shape {tuple(array.shape)}. "
+            "One row per item, one column per label."
+        )
+    if 0 in array.shape:
+        raise ValueError(f"logits must have at least one item and one label, got shape {tuple(array.shape)}.")
+    return array
+
+
+def as_heads(scores: Any) -> list[Any]:
+    """The scores (n, k) of each head."""
+    return list(scores) if len(scores.shape) == 3 else [scores]
+
+
+def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
+    """The largest absolute score that is not -inf, and whether there is -inf.
+
+    Scores of -inf forbid a label for an item; ``reached_labels`` says whether enough is left. NaN, +inf and overflow
+    are a ValueError that names the first bad row.
+    """
+
+    def check_block(place: tuple[int, int, Any]) -> tuple[float, bool]:
+        head, first, scores = place
+        block = scores[first : first + step]
+        most = largest(block)
+        if most / epsilon < _LARGEST:
+            return most, False
+        wide = as_numpy(block, "logits").astype(np.float64)
+        allowed = np.abs(wide[~np.isneginf(wide)])
+        if (allowed / epsilon < _LARGEST).all():
+            return float(allowed.max(initial=0.0)), True
+        bad = ~(np.abs(wide) / epsilon < _LARGEST) & ~np.isneginf(wide)
+        row, column = (int(axis[0]) for axis in np.nonzero(bad))
+        raise ValueError(_say_bad(wide[row, column], f"row {first + row}{_of_head(head, len(heads))}", column, epsilon))
+
+    if all(on_device(head) for head in heads):  # one look at all is one launch; blocks only tell where something is
+        most = float(np.max([largest(head) for head in heads]))  # NaN if one is
+        if most / epsilon < _LARGEST:
+            return most, False
+    step = _rows_of_block(heads)
+    starts = range(0, heads[0].shape[0], step)
+    places = [(head, first, scores) for head, scores in enumerate(heads) for first in starts]
+    # Another thread would not know the caller's stream.
+    found = threaded(check_block, places) if home_of(heads[0]).library == "numpy" else list(map(check_block, places))
+    return max(most for most, _ in found), any(forbids for _, forbids in found)
+
+
+def _say_bad(value: Any, place: str, column: int, epsilon: float) -> str:
+    if np.isfinite(value):
+        return (
+            f"logits / epsilon must be below {_LARGEST:.0e} in size, got {value} / {epsilon} in {place}, "
+            f"column {column}. Rescale the logits or raise epsilon."
+        )
+    return (
+        f"logits must be finite, or -inf where a label is forbidden, got {value} in {place}, column {column}. "
+        "Remove or repair such rows first."
+    )
+
+
+def reached_labels(heads: list[Any], shares: np.ndarray) -> np.ndarray:
+    """(h, k): which labels in use have a finite score. Raise ValueError if some row has none. shares (h, k)."""
+    reached = np.zeros(shares.shape, dtype=bool)
+    for head, first, block in _row_blocks(heads):
+        finite = block > -np.inf
+        if (shares[head] == 0).any():
+            finite = finite[:, np.flatnonzero(shares[head])]
+        reached[head][shares[head] > 0] |= as_numpy(finite.any(0), "logits")
+        has_label = as_numpy(finite.any(1), "logits")
+        if not has_label.all():
+            row = first + int(np.argmin(has_label))
+            raise ValueError(
+                f"every item needs a finite score for a label in use, but row {row}{_of_head(head, len(heads))} "
+                "has none. Allow it a label, or leave it out."
+            )
+    return reached
+
+
+def check_reached(reached: np.ndarray, shares: np.ndarray) -> None:
+    """Raise ValueError if a label in use has no score but -inf. reached, shares (h, k)."""
+    lost = np.argwhere(~reached & (shares > 0))
+    if len(lost):
+        head, label = (int(index) for index in lost[0])
+        raise ValueError(
+            f"every label in use needs an item that may have it, but label {label}{_of_head(head, len(shares))} is "
+            f"forbidden to all. Allow it to some, or set b[{label}] to 0."
+        )
+
+
+def _of_head(head: int, heads: int) -> str:
+    return f" of head {head}" if heads > 1 else ""
+
+
+def _row_blocks(heads: list[Any]):
+    """(head, first row, block of rows) over all rows."""
+    step = _rows_of_block(heads)
+    for head, scores in enumerate(heads):
+        for start in range(0, scores.shape[0], step):
+            yield head, start, scores[start : start + step]
+
+
+def _rows_of_block(heads: list[Any]) -> int:
+    return max(1, (_BLOCK if isinstance(heads[0], np.ndarray) else _READ) // heads[0].shape[1])
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def _positive(name: str, value: Any, hint: str) -> float:
+    try:
+        number = float("nan") if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 1 / _LARGEST < number < _LARGEST:
+        raise ValueError(
+            f"{name} must be a positive number from {1 / _LARGEST:.0e} to {_LARGEST:.0e}, got {value!r}; {hint}."
+        )
+    return number
+
+
+def _shares(name: str, value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    array = as_numpy(value, name).astype(np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} ({what}) must have shape {shape}, got {array.shape}.")
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"{name} ({what}) must be finite and non-negative, got {name}[{first}] = {array[first]}.")
+    return array
+
+
+def check_total(name: str, array: np.ndarray, what: str, remedy: str) -> np.ndarray:
+    """The array, summing to 1 exactly; ValueError if it does not nearly."""
+    total = array.sum()
+    if abs(total - 1.0) > 1e-6:
+        raise ValueError(f"{name} ({what}) must sum to 1 within 1e-6, got {total:.9g}. Pass {remedy}.")
+    return array / total
+
+
+def _per_head(name: str, value: Any, h: int, k: int) -> np.ndarray:
+    array = as_numpy(value, name).astype(np.float64)
+    if array.shape not in ((k,), (h, k)):
+        raise ValueError(f"{name} must have shape ({k},), or ({h}, {k}) for one row per head, got {array.shape}.")
+    return np.broadcast_to(array, (h, k))
+
+
+def _potentials(init: Any, h: int, k: int, shares: np.ndarray) -> np.ndarray:
+    start = _per_head("init", init, h, k)
+    bad = ~(np.abs(start) < _LARGEST) & (shares > 0)
+    if bad.any():
+        head, label = (int(axis[0]) for axis in np.nonzero(bad))
+        raise ValueError(
+            f"init must be finite and below {_LARGEST:.0e} for every label in use, got {start[head, label]} "
+            f"for label {label}. Pass the potentials of an earlier Assignment, or leave init out."
+        )
+    return start
+
+
+def check_equal_weights(a: np.ndarray) -> None:
+    """Raise ValueError if the positive weights differ."""
+    positive = a[a > 0]
+    if np.ptp(positive) > 1e-9 * positive[0]:
+        raise ValueError(
+            "rounding='balanced' counts items, so the positive weights in a must be equal, got weights from "
+            f"{positive.min():.3g} to {positive.max():.3g}. Use rounding='argmax' for weighted items."
+        )

@@ -1,0 +1,234 @@
+"""One solve over the rows of several processes: every process holds some rows, all of them take the same steps.
+
+Kernels of a shard answer for its rows; ``SharedKernels`` puts the answers together, so that the solver and the
+rounding, which run alike in every process, see all rows. The processes must run on the same kind of processor, with as
+many BLAS threads: one that rounds differently could take another step than the rest, and wait for it forever.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import zlib
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from .._input.problem import Problem, check_equal_weights, check_reached, check_total, reached_labels
+from ..backends import TINY, Kernels, Shortlist, Survey, Sweep
+
+Result = TypeVar("Result")
+_ERRORS = (ValueError, TypeError, ImportError, MemoryError, OSError, RuntimeError)  # what ``assign`` may raise
+
+
+class Comm(Protocol):
+    """What ``assign(comm=...)`` needs; ``otlabel_torch.comm.TorchComm`` is one."""
+
+    rank: int
+    size: int
+
+    def all_reduce(self, array: np.ndarray) -> np.ndarray:
+        """The sum over all processes of a float64 array of the same shape: the same bits in each."""
+
+
+class Alone:
+    """One process that has all rows: what ``Shards`` is to several."""
+
+    rows = slice(None)
+    n: int
+    counted: np.ndarray
+
+    def together(self, work: Callable[[], Result]) -> Result:
+        return work()
+
+    def merge(self, problem: Problem, has_weights: bool, rounding: str) -> Problem:
+        self.n, self.counted = problem.shape[1], problem.a > 0
+        return problem
+
+    def share(self, kernels: Kernels) -> Kernels:
+        return kernels
+
+
+class Shards:
+    """The processes of one solve, and which rows are whose."""
+
+    rows: slice  # of this process
+    n: int  # of all rows
+    counted: np.ndarray  # (n,) bool: rows of positive weight
+
+    def __init__(self, comm: Comm):
+        self.comm = comm
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """The one-dimensional arrays of all processes, of any lengths, one after the other, as float64."""
+        ends = np.cumsum(self.stack(np.array(len(array)))).astype(np.int64)
+        whole = np.zeros(ends[-1])
+        whole[ends[self.comm.rank] - len(array) : ends[self.comm.rank]] = array
+        return self.comm.all_reduce(whole)
+
+    def stack(self, array: np.ndarray) -> np.ndarray:
+        """(size, ...): the arrays of all processes, of one shape."""
+        whole = np.zeros((self.comm.size, *array.shape))
+        whole[self.comm.rank] = array
+        return self.comm.all_reduce(whole)
+
+    def together(self, work: Callable[[], Result]) -> Result:
+        """work(), and a small sum; if it raises in some process, the same error is raised in all."""
+        error: Exception | None = None
+        try:
+            result = work()
+        except Exception as raised:
+            error = raised
+        kind = next((i for i, known in enumerate(_ERRORS) if isinstance(error, known)), len(_ERRORS) - 1)
+        kinds = self.stack(np.array([-1.0 if error is None else kind]))[:, 0]
+        if (kinds < 0).all():
+            return result
+        first = int(np.argmax(kinds >= 0))
+        text = f"process {first} of {self.comm.size}: {error}".encode()
+        message = self.gather(np.frombuffer(text if self.comm.rank == first else b"", dtype=np.uint8))
+        raise _ERRORS[int(kinds[first])](message.astype(np.uint8).tobytes().decode()) from error
+
+    def merge(self, problem: Problem, has_weights: bool, rounding: str) -> Problem:
+        """The problem of one shard with what it must know of the others: weights, the largest score, what is forbidden.
+
+        Raises:
+            ValueError: the shards do not fit together, in every process alike.
+        """
+        self._check_alike(problem, has_weights, rounding)
+        rows = self.stack(np.array([float(problem.shape[1])]))[:, 0].astype(np.int64)
+        self.n = int(rows.sum())
+        end = int(rows[: self.comm.rank + 1].sum())
+        self.rows = slice(end - int(rows[self.comm.rank]), end)
+        a = self.gather(problem.a) if has_weights else np.full(self.n, 1.0 / self.n)
+        if has_weights:
+            check_total("a", a, "row weights of all processes", "a / a.sum(), the sum taken over all of them")
+            if rounding == "balanced":
+                check_equal_weights(a)
+        largest = float(self.stack(np.array([problem.largest])).max())
+        forbids = bool(self.stack(np.array([float(problem.forbids)])).any())
+        if forbids:
+            reached = self.together(lambda: reached_labels(problem.scores, problem.b))
+            check_reached(self.stack(reached.astype(float)).max(axis=0) > 0, problem.b)
+        self.counted = a > 0
+        return dataclasses.replace(problem, a=(a / a.sum())[self.rows], largest=largest, forbids=forbids)
+
+    def share(self, kernels: Kernels) -> Kernels:
+        """Kernels of all rows, from this process's."""
+        return SharedKernels(kernels, self)
+
+    def _check_alike(self, problem: Problem, has_weights: bool, rounding: str) -> None:
+        h, _, k = problem.shape
+        same = {
+            "the number of heads": h,
+            "the number of labels": k,
+            "whether a is given": has_weights,
+            "epsilon": problem.epsilon,
+            "tol": problem.tol,
+            "max_sweeps": problem.max_sweeps,
+            "rounding": zlib.crc32(rounding.encode()),
+            "method": zlib.crc32(problem.method.encode()),
+            "b": zlib.crc32(np.ascontiguousarray(problem.b).tobytes()),
+            "init": zlib.crc32(np.ascontiguousarray(problem.init).tobytes()),
+        }
+        values = self.stack(np.array([float(value) for value in same.values()]))
+        for name, column in zip(same, values.T, strict=True):
+            if (column != column[0]).any():
+                other = int(np.argmax(column != column[0]))
+                raise ValueError(f"every process must pass the same problem, but {name} of process {other} is another.")
+
+
+class SharedKernels:
+    """Kernels of all rows, from those of each shard; the protocol ``otlabel.backends.Kernels``."""
+
+    def __init__(self, local: Kernels, shards: Shards):
+        self.local, self.shards, self.blur, self.in_host_memory = local, shards, local.blur, local.in_host_memory
+
+    def rescaled(self, factor: float) -> SharedKernels:
+        return SharedKernels(self.local.rescaled(factor), self.shards)
+
+    def seekable(self) -> SharedKernels:
+        return SharedKernels(self.shards.together(self.local.seekable), self.shards)
+
+    def survey(self, g: np.ndarray, width: float, precise: bool) -> Survey:
+        return SharedSurvey(self.shards.together(lambda: self.local.survey(g, width, precise)), self.shards)
+
+    def labels(self, g: np.ndarray) -> np.ndarray:
+        return self.shards.gather(self.shards.together(lambda: self.local.labels(g))).astype(np.int64)
+
+    def shortlist(self, g: np.ndarray, width: float) -> Shortlist:
+        short = self.shards.together(lambda: self.local.shortlist(g, width))
+        gather = self.shards.gather
+        counts = gather(np.diff(short.indptr)).astype(np.int64)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        return Shortlist(gather(short.best), indptr, gather(short.label).astype(np.int32), gather(short.value))
+
+    def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.shards.rows
+        own = items[(items >= rows.start) & (items < rows.stop)]
+        least, which = self.shards.together(lambda: self.local.regrets(own - rows.start, label))
+        all_least, all_which = self.shards.stack(least), self.shards.stack(which + rows.start)
+        first = all_least.argmin(axis=0), np.arange(len(least))
+        return all_least[first], all_which[first].astype(np.int64)
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        mine = (rows >= self.shards.rows.start) & (rows < self.shards.rows.stop)
+        local = self.shards.together(lambda: self.local.rows(rows[mine] - self.shards.rows.start))
+        whole = np.zeros((len(rows), local.shape[1]))
+        whole[mine] = local
+        return self.shards.comm.all_reduce(whole)
+
+
+class SharedSurvey:
+    """The protocol ``otlabel.backends.Survey``."""
+
+    def __init__(self, local: Survey, shards: Shards):
+        self._shards = shards
+        swept = local.swept
+        per_shard = self._shards.stack(np.stack([swept.c, swept.log_c]))
+        c, log_c = per_shard[:, 0].sum(axis=0), np.logaddexp.reduce(per_shard[:, 1], axis=0)
+        with np.errstate(divide="ignore"):
+            log_c = np.where(c < TINY, log_c, np.log(c))
+        self.swept = Sweep(float(shards.comm.all_reduce(np.array([swept.logsumexp]))[0]), c, log_c)
+        self.cost = self._mean(local.cost)
+        self.rough = self._mean(local.rough) > 0  # in any process: all take the same steps
+        self._list(local)
+
+    def _list(self, local: Survey) -> None:
+        self._local = local
+        self._known: dict[str, float] = {}
+
+    @property
+    def listing(self) -> float:
+        return self._mean(self._shards.together(lambda: self._local.listing))
+
+    @property
+    def density(self) -> float:
+        if "density" not in self._known:
+            self._known["density"] = self._mean(self._shards.together(lambda: self._local.density))
+        return self._known["density"]
+
+    @property
+    def pairs(self) -> float:
+        if "pairs" not in self._known:
+            self._known["pairs"] = self._mean(self._local.density * self._local.pairs) / self.density
+        return self._known["pairs"]
+
+    def _mean(self, value: float) -> float:
+        """Over all rows, of what is known for each shard."""
+        rows = self._shards.rows
+        share = (rows.stop - rows.start) / self._shards.n
+        return float(self._shards.comm.all_reduce(np.array([share * value]))[0])
+
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+        logsumexp, c = self._shards.together(lambda: self._local.sweep(g))
+        total = self._shards.comm.all_reduce(np.append(c, logsumexp))
+        return float(total[-1]), total[:-1]
+
+    def narrowed(self, g: np.ndarray, width: float) -> SharedSurvey:
+        narrow = copy.copy(self)
+        narrow._list(self._shards.together(lambda: self._local.narrowed(g, width)))
+        return narrow
+
+    def hessian(self, g: np.ndarray) -> np.ndarray:
+        return self._shards.comm.all_reduce(self._shards.together(lambda: self._local.hessian(g)))

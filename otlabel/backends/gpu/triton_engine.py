@@ -1,0 +1,148 @@
+"""How the Triton kernels are cut up and called: an engine over CUDA tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+
+from ..torch import Plain
+from . import device, triton_kernels
+
+MEMORY, PROGRAM_MEMORY = 160 << 10, 96 << 10  # bytes that the programs of a multiprocessor share, and one of them
+WIDEST = 12_288  # labels whose scores a program's registers hold
+STINT = 64  # groups of rows that float32 adds up before float64 takes over
+EXACT = {"enable_fp_fusion": False}  # S/epsilon + g is rounded twice, as NumPy rounds it: ties stay ties
+
+
+class Shape(NamedTuple):
+    """How ``sweep`` is cut up for the device."""
+
+    head: int  # columns, powers of two; a tail spares most of what the next power of two would waste
+    tail: int
+    rows: int
+    warps: int  # of a program
+    per_processor: int  # programs that share a multiprocessor
+    stages: int
+
+    @property
+    def registers(self) -> int:
+        """Of a thread, at most, so that as many programs find room."""
+        return min(255, 65536 // (32 * self.warps * self.per_processor))
+
+
+def sweep_shape(k: int, itemsize: int) -> Shape:
+    """All columns in the registers of one program, 24 to 40 scores a thread, and the next rows on their way.
+
+    Few warps and many scores a thread: what a row costs beside its scores, a thread pays once.
+    """
+    head = max(32, triton.next_power_of_2(k + 1) // 2)
+    tail = max(32, triton.next_power_of_2(k - head)) if k > head else 0
+    if tail == head:
+        head, tail = 2 * head, 0
+    columns = head + tail
+    warps = triton.next_power_of_2(triton.cdiv(columns, 1280))
+    resident = 16 if columns <= 24 * 32 * warps else 8  # warps of a multiprocessor: its registers hold no more
+    rows = max(1, 1024 // triton.next_power_of_2(columns))
+    programs = max(1, resident // warps)
+    # A stage is a group of rows in shared memory.
+    stages = 1 + min(3, PROGRAM_MEMORY // (columns * rows * itemsize), MEMORY // (columns * rows * itemsize * programs))
+    return Shape(head, tail, rows, warps, programs, max(2, stages))
+
+
+def tile_shape(k: int) -> tuple[int, int]:
+    """Columns and rows at a time of the kernels that go over the columns step by step, in 8 warps."""
+    columns = min(1024, triton.next_power_of_2(max(k, 16)))
+    return columns, max(1, 4096 // columns)
+
+
+def fill_shape(k: int) -> tuple[int, int]:
+    """The same for ``fill``, which needs more registers."""
+    columns, rows = tile_shape(k)
+    return columns // 2, rows
+
+
+class Triton(Plain):
+    """The protocol ``device.Engine`` in Triton; what is seldom done stays plain."""
+
+    has_float32 = True
+
+    def sweep(self, scores, g, a, lse, out, precise) -> None:
+        n, k = scores.shape
+        wide = precise or k > WIDEST
+        shape = sweep_shape(k, scores.itemsize)
+        columns, rows = tile_shape(k)
+        programs = min(
+            triton.cdiv(n, rows if wide else shape.rows),
+            self._processors() * (2 if wide else shape.per_processor),
+            device.most_partials(scores.shape, scores.itemsize),
+        )
+        partial = torch.zeros(programs, k + 1, dtype=torch.float64, device=self.place)
+        align, layout = _layout(scores)
+        arguments = *layout, g, a, lse, partial, n, k // align
+        if wide:
+            real = tl.float64 if precise else tl.float32
+            triton_kernels.sweep_wide[(programs,)](
+                *arguments, COLUMNS=columns, ROWS=rows, REAL=real, ALIGN=align, num_warps=8
+            )
+        else:
+            triton_kernels.sweep[(programs,)](
+                *arguments,
+                HEAD=shape.head,
+                TAIL=shape.tail,
+                ROWS=shape.rows,
+                STINT=STINT,
+                STAGES=shape.stages,
+                ALIGN=align,
+                num_warps=shape.warps,
+                maxnreg=shape.registers,
+            )
+        triton_kernels.total[(triton.cdiv(k + 1, 32),)](partial, out, programs, k + 1, COLUMNS=32, PROGRAMS=64)
+
+    def scan(self, scores, g, width, best, label, count) -> None:
+        self._by_tile(triton_kernels.scan, tile_shape, scores, g, width, best, label, count, COUNT=count is not None)
+
+    def fill(self, scores, g, width, best, indptr, label, score) -> None:
+        self._by_tile(triton_kernels.fill, fill_shape, scores, g, width, best, indptr, label, score)
+
+    def _by_tile(self, kernel, shape, scores, *rest, **options) -> None:
+        n, k = scores.shape
+        columns, rows = shape(k)
+        align, layout = _layout(scores)
+        kernel[(triton.cdiv(n, rows),)](
+            *(*layout, *rest, n, k // align),
+            COLUMNS=columns,
+            ROWS=rows,
+            ALIGN=align,
+            num_warps=8,
+            **options,
+            **EXACT,
+        )
+
+    def sweep_listed(self, lists, g, lse, a, out) -> None:
+        indptr, label, score = lists
+        m, k = len(a), len(g) - 1
+        entries = triton.next_power_of_2(max(1, min(128, len(label) // m)))
+        rows = max(1, 256 // entries)
+        programs = min(triton.cdiv(m, rows), 8 * self._processors())
+        sums = torch.zeros(k, dtype=torch.int64, device=self.place)
+        partial = torch.empty(programs, dtype=torch.float64, device=self.place)
+        triton_kernels.sweep_listed[(programs,)](
+            *(indptr, label, score, g, lse, a, sums, partial, m, k), ENTRIES=entries, ROWS=rows
+        )
+        out[:k] = sums.double() / triton_kernels.UNIT.value
+        out[k:] = 0.0
+        triton_kernels.total[(1,)](partial, out[k:], programs, 1, COLUMNS=1, PROGRAMS=1024)
+
+    def _processors(self) -> int:
+        on_gpu = self.place.type == "cuda"
+        return torch.cuda.get_device_properties(self.place).multi_processor_count if on_gpu else 2
+
+
+def _layout(scores: torch.Tensor) -> tuple[int, tuple[torch.Tensor, int]]:
+    """By how much k and stride are divided, so that the compiler knows it divides them; scores and stride, divided."""
+    align = math.gcd(16, scores.shape[1], scores.stride(0))
+    return align, (scores, scores.stride(0) // align)

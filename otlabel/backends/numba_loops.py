@@ -1,0 +1,335 @@
+"""The compiled loops of the numba backend, each over a block of rows, and their exponential in float64.
+
+Every function releases the interpreter lock. None has "ninf" among its fast-math flags: infinities keep their meaning.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from .._system.jit import jit
+from .numba_simd import CHUNK, add_scaled, affine_max, exp_sum, number, take
+
+NEGLIGIBLE = np.float32(40.0)  # nats: a chunk this far below the row's best carries less than 1e-15 of it
+ROWS = 64  # rows taken together; their float32 column sums are added up before float64 takes them
+_FAST = {"nnan", "reassoc", "nsz", "contract"}  # sums may be reordered, which SIMD needs
+_jit = functools.partial(jit, fastmath=_FAST)
+_LOWEST, _FINITE = np.float32(-np.inf), np.float32(-3e38)
+
+
+@intrinsic
+def _as_float64(typing_context, bits):
+    """Reinterpret 64 integer bits as a float64."""
+
+    def code(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return numba.float64(numba.int64), code
+
+
+@intrinsic
+def _as_int64(typing_context, value):
+    """Reinterpret a float64 as 64 integer bits."""
+
+    def code(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return numba.int64(numba.float64), code
+
+
+_MAGIC = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, which the low bits then hold
+_LOG2E = 1.4426950408889634
+_LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
+
+
+@numba.njit(fastmath={"nnan", "contract"})
+def exp(x):
+    """exp(x) for x <= 700, relative error 4e-16; 0 below -600, so that no product with it is subnormal.
+
+    exp(x) = 2**m exp(r), |r| <= log(2)/2; a polynomial, because LLVM turns that into SIMD, and no call.
+    A function of its own, without "reassoc": reordering would cancel the addition of _MAGIC.
+    """
+    t = max(x, -700.0) * _LOG2E + _MAGIC
+    m = t - _MAGIC
+    r = (max(x, -700.0) - m * _LN2_HIGH) - m * _LN2_LOW
+    p = 1.6059043836821613e-10
+    p = p * r + 2.08767569878681e-09
+    p = p * r + 2.505210838544172e-08
+    p = p * r + 2.7557319223985893e-07
+    p = p * r + 2.7557319223985888e-06
+    p = p * r + 2.48015873015873e-05
+    p = p * r + 0.0001984126984126984
+    p = p * r + 0.001388888888888889
+    p = p * r + 0.008333333333333333
+    p = p * r + 0.041666666666666664
+    p = p * r + 0.16666666666666666
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    power = _as_float64((_as_int64(t) + 1023) << 52)
+    return p * power if x > -600.0 else 0.0
+
+
+_F64, _I64, _I32 = numba.float64[::1], numba.int64[::1], numba.int32[::1]
+_G = numba.types.Array(numba.float64, 1, "C", readonly=True)
+
+
+_compiling = threading.Lock()
+
+
+def _by_storage(result, *rest):
+    """A function of (scores, 1/epsilon, ...), compiled for the storage type of the scores when it is first met.
+
+    Read-only scores are as good as others, and as quick to compile for: there is one version of each.
+    """
+
+    def decorate(function):
+        versions = {}
+
+        @functools.wraps(function)
+        def call(scores, *arguments):
+            with _compiling:
+                if scores.dtype not in versions:
+                    stored = numba.types.Array(numba.from_dtype(scores.dtype), 2, "C", readonly=True)
+                    versions[scores.dtype] = _jit([result(stored, numba.float64, *rest)])(function)
+            return versions[scores.dtype](scores, *arguments)
+
+        return call
+
+    return decorate
+
+
+@numba.njit(fastmath=_FAST)
+def _exponents(row, scale, g, g32, x, peaks):
+    """x_j = S_j/epsilon + g_j of one row in float32, and the largest of each chunk; returns the largest of all.
+
+    x is as long as whole chunks; it becomes -inf beyond the row.
+    """
+    k = g.size
+    whole = k // CHUNK
+    top = _LOWEST
+    for q in range(whole):
+        peaks[q] = affine_max(row, scale, g32, x, q * CHUNK)
+    if whole < peaks.size:
+        peaks[whole] = _LOWEST
+        for j in range(whole * CHUNK, k):
+            x[j] = number(row[j]) * scale + g[j]
+            peaks[whole] = max(peaks[whole], x[j])
+        x[k:] = _LOWEST
+    for q in range(peaks.size):
+        top = max(top, peaks[q])
+    return top
+
+
+@numba.njit(fastmath=_FAST)
+def _take_above(x, peaks, bar, columns, count):
+    """Append the columns with x_j >= bar, ascending, and make their x_j -inf. A finite bar keeps -inf out."""
+    for q in range(peaks.size):
+        if peaks[q] >= bar:
+            count = take(x, q * CHUNK, bar, columns, count)
+    return count
+
+
+@_by_storage(
+    numba.types.UniTuple(numba.int64, 2),
+    _G,
+    numba.int64,
+    numba.float64,
+    numba.boolean,
+    _F64,
+    _F64,
+    _F64,
+    _I64,
+    _I32,
+    _F64,
+)
+def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, value):
+    """One sweep over a block of rows, docs/algorithm.md eq. (1), that also lists what matters in each.
+
+    Entries within ``width`` nats of their row's best are listed and evaluated in float64; the rest, a small share of
+    the plan, in float32; chunks with nothing within NEGLIGIBLE nats not at all.
+
+    Args:
+        scores: (m, k) float64, float32, or uint16 holding the bits of float16.
+        scale: 1/epsilon.
+        g: (k,); -inf takes a label out of use.
+        start: the first row to do.
+        relative: whether listed values are S/epsilon less the row's logsumexp, or S/epsilon itself.
+        a: (m,) row weights.
+        c: (k,) the column sums of the rows are added to it.
+        lse: (m,) out: logsumexp_j(S_ij/epsilon + g_j).
+        counts: (m,) out: entries listed of each row.
+        label, value: out, at least k long: the entries, row by row.
+
+    Returns:
+        the row after the last that was done, which is m unless another might not have found room in ``label``; and how
+        many entries were listed.
+    """
+    k = g.size
+    chunks = (k + CHUNK - 1) // CHUNK
+    x, rest_c = np.empty(chunks * CHUNK, np.float32), np.zeros(chunks * CHUNK, np.float32)
+    peaks = np.empty(chunks, np.float32)
+    g32 = g.astype(np.float32)
+    near = np.empty(k)
+    used, i = 0, start
+    while i < scores.shape[0] and used + k <= label.size:
+        row = scores[i]
+        top = _exponents(row, scale, g, g32, x, peaks)
+        bar, negligible = max(top - np.float32(width), _FINITE), top - NEGLIGIBLE
+        first, rest = used, np.float32(0.0)
+        used = _take_above(x, peaks, bar, label, used)
+        count = used - first
+        for e in range(count):
+            j = np.uint32(label[first + e])
+            value[first + e] = number(row[j]) * scale
+            near[e] = value[first + e] + g[j] - top
+        for q in range(chunks):
+            if peaks[q] >= negligible:
+                rest += exp_sum(x, q * CHUNK, top)
+        total = np.float64(rest)
+        for e in range(count):
+            near[e] = exp(near[e])
+            total += near[e]
+        lse[i] = top + np.log(total)
+        counts[i] = count
+        weight = a[i] / total
+        for e in range(count):
+            c[np.uint32(label[first + e])] += weight * near[e]
+        if relative:
+            for e in range(count):
+                value[first + e] -= lse[i]
+        for q in range(chunks):
+            if peaks[q] >= negligible:
+                add_scaled(rest_c, np.float32(weight), x, q * CHUNK)
+        i += 1
+        if i % ROWS == 0 or i == scores.shape[0] or used + k > label.size:
+            for column in range(k):
+                c[column] += rest_c[column]
+            rest_c[:] = 0.0
+    return i, used
+
+
+@_jit(numba.float64(_I64, _I32, _F64, _G, _F64, _F64))
+def sweep_listed(indptr, label, value, g, a, c):
+    """``survey`` of listed entries alone, with relative values.
+
+    Adds to c; returns sum_i a_i (logsumexp_i - the one that the values are relative to).
+    """
+    m = indptr.size - 1
+    longest = 0
+    for i in range(0, m, ROWS):
+        longest = max(longest, indptr[min(i + ROWS, m)] - indptr[i])
+    near = np.empty(longest)  # of some rows at a time: it stays in the cache
+    weighted = 0.0
+    for start in range(0, m, ROWS):
+        stop = min(start + ROWS, m)
+        first, last = indptr[start], indptr[stop]
+        # Gather, exponential, row by row, scatter: each a loop by itself, or the first would keep the others from SIMD.
+        for e in range(last - first):
+            near[e] = value[first + e] + g[np.uint32(label[first + e])]
+        for e in range(last - first):
+            near[e] = exp(near[e])
+        for i in range(start, stop):
+            row = near[indptr[i] - first : indptr[i + 1] - first]
+            total = 0.0
+            for e in range(row.size):
+                total += row[e]
+            weighted += a[i] * np.log(total)
+            weight = a[i] / total
+            for e in range(row.size):
+                row[e] *= weight
+        for e in range(last - first):
+            c[np.uint32(label[first + e])] += near[e]
+    return weighted
+
+
+@_jit(numba.void(_I64, _I32, _F64, _G, _F64, numba.float64[:, ::1]))
+def hessian_listed(indptr, label, value, g, a, h):
+    """Add sum_i a_i p_i p_i^T, p_i row i of the plan of the listed entries, to the lower triangle of h (k, k)."""
+    p = np.empty(g.size)
+    for i in range(indptr.size - 1):
+        first, count, total = indptr[i], indptr[i + 1] - indptr[i], 0.0
+        for e in range(count):
+            p[e] = exp(value[first + e] + g[np.uint32(label[first + e])])
+            total += p[e]
+        for e in range(count):
+            p[e] /= total
+            weight = a[i] * p[e]
+            for f in range(e + 1):
+                h[np.uint32(label[first + e]), np.uint32(label[first + f])] += weight * p[f]
+
+
+@_jit(numba.types.Tuple((_F64, _I64, _I32, _F64))(_I64, _I32, _F64, _G, numba.float64))
+def within(indptr, label, value, g, width):
+    """Of listed entries, those within ``width`` of their row's best, all in float64.
+
+    Returns:
+        best (m,), counts (m,), and the entries kept: label, value.
+    """
+    m, kept = indptr.size - 1, 0
+    best, counts = np.full(m, -np.inf), np.zeros(m, np.int64)
+    kept_label, kept_value = np.empty(label.size, np.int32), np.empty(label.size)
+    for i in range(m):
+        for e in range(indptr[i], indptr[i + 1]):
+            best[i] = max(best[i], value[e] + g[label[e]])
+        for e in range(indptr[i], indptr[i + 1]):
+            if value[e] + g[label[e]] >= best[i] - width:
+                kept_label[kept], kept_value[kept] = label[e], value[e]
+                kept += 1
+                counts[i] += 1
+    return best, counts, kept_label[:kept], kept_value[:kept]
+
+
+@_by_storage(numba.void, _G, numba.float64, _I64)
+def labels(scores, scale, g, width, out):
+    """The first label with the largest S_ij/epsilon + g_j in float64; float32 finds the candidates, within width."""
+    k = g.size
+    chunks = (k + CHUNK - 1) // CHUNK
+    x, peaks, g32 = np.empty(chunks * CHUNK, np.float32), np.empty(chunks, np.float32), g.astype(np.float32)
+    found = np.empty(k, np.int32)
+    for i in range(scores.shape[0]):
+        row = scores[i]
+        bar = _exponents(row, scale, g, g32, x, peaks) - np.float32(width)
+        best = -np.inf
+        for e in range(_take_above(x, peaks, bar, found, 0)):
+            j = found[e]
+            exact = number(row[j]) * scale + g[j]
+            if exact > best:
+                best, out[i] = exact, j
+
+
+@_by_storage(numba.void, numba.int64, _I64, _F64, _I64)
+def regrets(scores, scale, label, items, least, which):
+    """The least (S_i,label - S_ij)/epsilon so far and its item, for each j, updated with the block's rows."""
+    for i in range(scores.shape[0]):
+        row, item = scores[i], items[i]
+        own = number(row[label]) * scale
+        for j in range(row.size):
+            regret = own - number(row[j]) * scale
+            closer = regret < least[j]
+            least[j] = regret if closer else least[j]
+            which[j] = item if closer else which[j]
+
+
+@_by_storage(numba.void, _G, _F64, _F64, _I64, _F64, _F64)
+def log_columns(scores, scale, g, log_a, lse, columns, peak, total):
+    """log c_j of the given columns, in the log domain: peak_j + log(total_j), updated with the block's rows."""
+    for i in range(scores.shape[0]):
+        if log_a[i] == -np.inf:
+            continue
+        for e in range(columns.size):
+            j = columns[e]
+            x = number(scores[i, j]) * scale + g[j] - lse[i] + log_a[i]
+            if x == -np.inf:
+                continue
+            if x > peak[e]:
+                total[e] = total[e] * np.exp(peak[e] - x) + 1.0
+                peak[e] = x
+            else:
+                total[e] += np.exp(x - peak[e])

@@ -1,0 +1,202 @@
+"""The images of a run: their pixels, a path for each, classes where they are known."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from ..system.errors import DataError
+from . import folders
+from . import torchvision_sets as sets
+from .decoding import Files
+
+MIN_SIZE = 8
+SPLITS = {"train", "val", "test"}
+FOLDERS = "a folder of images, or of folders of them for every class, or with train/ and val/ of such inside"
+
+
+@dataclass(frozen=True)
+class Images:
+    """n squares of one size, in memory or decoded when they are needed."""
+
+    pixels: Tensor | Files  # (n, 3, size, size) uint8
+    paths: list[str]  # the identity of image i: labels are keyed by it
+    classes: Tensor | None  # (n,) int64 ground truth, for evaluation only
+    class_names: list[str]
+    skipped: list[str] = field(default_factory=list)  # files that cannot be read, where that was allowed
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.pixels.size if isinstance(self.pixels, Files) else self.pixels.shape[-1]
+
+    @property
+    def view_size(self) -> int:
+        """Side at which a network sees them if no other is asked for."""
+        return round(self.size / folders.MARGIN) if isinstance(self.pixels, Files) else self.size
+
+    @property
+    def truth(self) -> Tensor:
+        """The classes, of images that have some."""
+        assert self.classes is not None
+        return self.classes
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the paths in their order: labels of other images must not be taken for labels of these."""
+        return hashlib.sha256("\n".join(self.paths).encode()).hexdigest()
+
+    def batches(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Pixels (m, 3, size, size) for each of the tensors of m indices, in order."""
+        if isinstance(self.pixels, Files):
+            return self.pixels.batches(rows)
+        pixels = self.pixels
+        return (pixels[some.to(pixels.device)] for some in rows)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Pixels (m, 3, size, size) of m images."""
+        return next(self.batches([rows])).cpu()
+
+    def near(self, device: torch.device) -> Images:
+        """With pixels on the GPU if they take a small part of its memory: nothing is copied in training then."""
+        if not isinstance(self.pixels, Tensor) or device.type != "cuda":
+            return self
+        free, _total = torch.cuda.mem_get_info(device)
+        if self.pixels.nbytes > free / 4:
+            return self
+        return dataclasses.replace(self, pixels=self.pixels.to(device))
+
+    def of(self, rows: Tensor) -> Images:
+        """Only these images, in this order."""
+        chosen = rows.tolist()
+        if isinstance(self.pixels, Files):
+            pixels: Tensor | Files = Files([self.pixels.paths[i] for i in chosen], self.size, self.pixels.workers)
+        else:
+            pixels = self.pixels[rows]
+        classes = None if self.classes is None else self.classes[rows]
+        return dataclasses.replace(self, pixels=pixels, paths=[self.paths[i] for i in chosen], classes=classes)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from and how they are kept.
+
+    Args:
+        data: "digits", "folder", or a data set of ``sets.NAMES``.
+        root: the folder of images, or where torchvision keeps the data set.
+        image_size: side of the images, or None for that of the data.
+        download: let torchvision fetch the data set if ``root`` does not hold it.
+        skip_bad: leave files out that cannot be read, instead of raising.
+        keep: where decoded files stay, "memory", "files" (nowhere) or "auto": memory if it has room.
+        workers: threads that decode files.
+    """
+
+    data: str
+    root: Path | None = None
+    image_size: int | None = None
+    download: bool = False
+    skip_bad: bool = False
+    keep: str = "auto"
+    workers: int = 2
+
+
+def load(source: Source) -> tuple[Images, Images | None]:
+    """The training images and, if there are any, the validation images."""
+    data, root, size = source.data, source.root, source.image_size
+    if size is not None and size < MIN_SIZE:
+        raise DataError(f"--image-size must be at least {MIN_SIZE}, got {size}: the networks halve it three times.")
+    if data == "digits":
+        if root is not None:
+            raise DataError(f"--data digits come with scikit-learn and need no --root, got {root}. Add --data folder.")
+        return _digits(16 if size is None else size), None
+    if root is None:
+        raise DataError(f"--data {data} needs --root DIR: {sets.WHERE.get(data, FOLDERS)}.")
+    if data == "folder":
+        return _folders(source, root)
+    if data == "imagenet":
+        train, val = (_listed(part, source, root) for part in sets.read_imagenet(root))
+        return train, val
+    train, test = (_resized(part, size) for part in sets.read(data, root, source.download))
+    return train, test
+
+
+def _digits(size: int) -> Images:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    gray = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))[:, None]
+    pixels = F.resize(gray, [size, size], antialias=True).expand(-1, 3, -1, -1).contiguous()
+    paths = [f"digits/{i:04d}" for i in range(len(gray))]
+    return Images(pixels, paths, torch.from_numpy(digits.target).long(), [str(d) for d in digits.target_names])
+
+
+def _resized(part: sets.Part, size: int | None) -> Images:
+    """A data set's arrays, made smaller if that is asked for; larger they are made a batch at a time, when needed."""
+    pixels = torch.from_numpy(part.pixels)
+    if size is not None and size < pixels.shape[-1]:
+        pixels = torch.cat([F.resize(some, [size, size], antialias=True) for some in pixels.split(1024)])
+    if pixels.shape[1] == 1:
+        pixels = pixels.expand(-1, 3, -1, -1).contiguous()
+    paths = [f"{part.name}/{i:06d}" for i in range(len(pixels))]
+    classes = None if part.classes is None else torch.from_numpy(part.classes).long()
+    return Images(pixels, paths, classes, part.class_names)
+
+
+def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
+    """A folder of images, or its train/ and val/."""
+    if not root.is_dir():
+        raise DataError(f"--root must be a folder, but {root} is not there.")
+    names = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    if "train" not in names or not names <= SPLITS:  # a class may be called train
+        return _listed(folders.listing(root), source, root), None
+    train = _listed(folders.listing(root / "train"), source, root)
+    if "val" not in names:
+        return train, None
+    val = _listed(
+        folders.listing(root / "val"), dataclasses.replace(source, image_size=train.view_size, keep=_kept(train)), root
+    )
+    return train, _renumbered(val, train, root)
+
+
+def _listed(listing: folders.Listing, source: Source, base: Path) -> Images:
+    """The images of files; an image is called by its path below ``base``."""
+    squares = folders.squares(listing, source.image_size, source.keep, source.workers, source.skip_bad)
+    images = Images(
+        squares.pixels,
+        [listing.paths[i].relative_to(base).as_posix() for i in squares.kept],
+        None if listing.targets is None else torch.tensor([listing.targets[i] for i in squares.kept]),
+        listing.class_names,
+        squares.skipped,
+    )
+    if images.size < MIN_SIZE:
+        raise DataError(
+            f"the images of {listing.root} must be {MIN_SIZE} px or larger, got {images.size}. "
+            f"Add --image-size {MIN_SIZE}."
+        )
+    return images
+
+
+def _kept(images: Images) -> str:
+    return "files" if isinstance(images.pixels, Files) else "memory"
+
+
+def _renumbered(val: Images, train: Images, root: Path) -> Images:
+    """Validation classes by the numbers of the training classes; some may be missing, none may be new."""
+    if train.classes is None or val.classes is None:
+        return dataclasses.replace(val, classes=None, class_names=[])
+    unknown = sorted(set(val.class_names) - set(train.class_names))
+    if unknown:
+        raise DataError(f"{root}/val may only have classes of {root}/train, but it also has {', '.join(unknown[:5])}.")
+    number = torch.tensor([train.class_names.index(name) for name in val.class_names])
+    return dataclasses.replace(val, classes=number[val.classes], class_names=train.class_names)

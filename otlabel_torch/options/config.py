@@ -1,0 +1,235 @@
+"""One dataclass is the configuration, the command line and config.yaml. Nothing slow to import: --help is."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+
+from ..system.errors import UsageError
+from ..system.files import write_text
+
+Preset = Literal["digits", "modern", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
+PRESETS = Path(__file__).parent / "presets"
+DataSet = Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet"]
+Augmentation = Literal["imagenet", "cifar", "small", "moco", "scans", "crops"]
+MIN_LABELS, MAX_LABELS = 10, 3000  # the latter is SeLa's best k on ImageNet
+ITEMS_PER_LABEL = 100  # where there are fewer than 300,000 images k is lowered to keep this many a label
+HEADS = 10
+BATCH = 64
+LARGE = 128  # pixels: images of at least that size are augmented as in the paper on ImageNet
+ANY_SIZE = ("convnet", "resnet18", "resnet34", "resnet50")  # networks that are not made for one size of images
+NEVER_UPDATED = ("frozen", "random", "file")  # assigners whose first labels stay
+
+
+@dataclass(frozen=True)
+class Config:
+    """Self-labelling: learn a network and the labels of unlabelled images together (SeLa, ICLR 2020).
+
+    Random network -> scores of every image -> equipartitioned labels by optimal transport -> training on the labels
+    with augmentation -> new labels, and so on. With no arguments: scikit-learn's digits.
+    A default of None is chosen for the images at hand; the values used are printed and written to config.yaml.
+    Under torchrun every process takes its share of the images.
+    """
+
+    preset: Preset | None = None
+    """Start from a set-up: the paper's for a data set, or this project's for digits or (modern) for small images of any
+    source; what else is given here has precedence."""
+    print_config: bool = False
+    """Print the configuration as YAML and end: with --preset, what that stands for."""
+
+    data: DataSet = "digits"
+    """What to label: 1,797 scanned digits that come with scikit-learn, a folder of images, or a data set of
+    torchvision's (see --root)."""
+    root: Path | None = None
+    """For --data folder: images, or CLASS/IMAGE, or train/ and val/ with such inside. Classes are used for evaluation
+    only. For a data set: where torchvision keeps it."""
+    download: bool = False
+    """Let torchvision fetch the data set into --root if it is not there."""
+    skip_bad_images: bool = False
+    """Leave files out that cannot be read as images, and list them in report.json, instead of stopping."""
+    keep: Literal["auto", "memory", "files"] = "auto"
+    """Where the pixels of a folder stay: decoded in memory, or in their files, to be decoded each time. auto: in
+    memory if they take at most half of what is free."""
+    workers: int | None = None
+    """Threads that decode files. Default: one a core."""
+    imbalance: str | None = None
+    """Leave images out, to see what unequal classes do: light (half of the last class), heavy (of 10 classes 0, 10,
+    20, ... percent), or a file with the share to keep of each class, a line a class."""
+    image_size: int | None = None
+    """Side of the square images the network sees: the shorter side is resized to it, then the centre is cropped.
+    Default: 16 for digits; for a folder the shorter side of its first image, at most 224."""
+    train_size: int | None = None
+    """Side of the augmented images that the network is trained on; labels and features are taken at --image-size.
+    Cropping enlarges what is in an image, so smaller ones show it at the size it has in the whole image (Touvron et
+    al., 2019), and cost less. Default: with --augment small and a network that takes any size, three quarters of
+    --image-size, up to a multiple of 8; else all of it."""
+    augment: Augmentation | None = None
+    """How images are changed for training: imagenet and cifar are SeLa's, small is cifar with less hue, moco is
+    MoCo-v2's (SeLa's "aug++"), scans turns and slants instead of mirroring, crops are those of linear probes (no
+    colours). Default: scans for digits, imagenet for images of 128 px or more, else small."""
+
+    out: Path | None = None
+    """Folder for everything the run makes. Default: runs/DATA-DATE-TIME."""
+    overwrite: bool = False
+    """Empty --out first if it holds a run."""
+    resume: bool = False
+    """Go on from the last checkpoint in --out, with the configuration it was started with."""
+    table: Literal["csv", "parquet"] = "csv"
+    """Format of the table of labels. parquet needs pyarrow."""
+    tensorboard: bool = False
+    """Also write every metric to --out/tensorboard. Needs tensorboard."""
+
+    arch: str = "convnet"
+    """The network: convnet (four convolutions), alexnet (SeLa's), resnet18, resnet34, resnet50 (torchvision's), or
+    timm/NAME for any of timm's, if that is installed."""
+    hidden: bool = True
+    """A hidden layer between the features and the heads."""
+    init: str = "random"
+    """First weights below the hidden layer: random, imagenet (torchvision's or timm's), or a file of weights with
+    torchvision's names."""
+
+    k: int | None = None
+    """Labels of a head. Default: one for every 100 images, between 10 and 3000."""
+    heads: int | None = None
+    """Labellings learned at once, each with its own linear head on the shared network. Default: 10."""
+    epsilon: float = 1 / 25
+    """Temperature of the transport plan in units of the scores: 1/lambda of the paper. It shapes the labels of
+    --rounding argmax only: balanced labels have the best total score, whatever the temperature."""
+    assigner: Literal["sinkhorn", "kmeans", "frozen", "random", "file"] = "sinkhorn"
+    """Where labels come from: optimal transport; or, to compare with, k-means on the features with new heads each time
+    (DeepCluster's rule), transport's first labels never updated, or labels dealt at random; or --labels."""
+    labels: Path | None = None
+    """For --assigner file: a table of labels, a column a head, as labels.csv of a run."""
+    rounding: Literal["balanced", "argmax"] = "balanced"
+    """How the plan becomes labels: sizes exactly equal, or the paper's argmax of each row."""
+    prior: str = "uniform"
+    """Shares of the labels: uniform, zipf (label j proportional to 1/j), or a file of shares, a line a label."""
+    views: int = 4
+    """Augmented views of an image that its scores are averaged over when labels are solved for; 0: the image itself."""
+    label_mode: Literal["eval", "train"] = "eval"
+    """Mode of the network when labels are solved for; train, with batch statistics and dropout, is the paper's
+    code's."""
+    relabels: int | None = None
+    """How often the labels are solved for, the first time included; at most once an epoch and once at the end.
+    0 trains nothing, 1 never updates the first labels. Default: as often as there are epochs."""
+    schedule: Literal["quadratic", "linear"] = "linear"
+    """When: evenly over training, or dense at its start as on ImageNet."""
+
+    epochs: int = 40
+    """Passes over the images."""
+    batch_size: int | None = None
+    """Images of a step, in all processes together. Default: 64, or all of them if there are fewer."""
+    accumulate: int = 1
+    """Parts that a step's images are passed in, one after the other: less memory, the same gradient but for batch
+    normalisation."""
+    lr: float = 0.05
+    """Learning rate of SGD with momentum 0.9; falls to 0 along a cosine, or see --lr-drops."""
+    lr_drops: tuple[float, ...] = ()
+    """Epochs at which the learning rate falls to a tenth, as in the paper, in the place of the cosine. Numbers below 1
+    are shares of all epochs."""
+    weight_decay: float = 1e-5
+    """L2 penalty of the weights."""
+    mixup: float = 0.0
+    """Blend every training image with another one, and the loss of its labels with that of the other's, in shares drawn
+    from Beta(MIXUP, MIXUP), of which the image itself has the larger (Zhang et al., 2018). 0: off."""
+    rotation: bool = False
+    """Also learn by which right angle an image is turned (SeLa+Rot). A step takes four times as long."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Of the network's products; transport is never in less than float32."""
+    compile: bool = False
+    """Let torch.compile fuse the network's operations: minutes at the start, faster steps on GPUs."""
+    seed: int = 0
+    """Of the network's first weights, the order of the images and the augmentation."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps, or auto: the best there is."""
+    controls: bool = False
+    """Also train a network on its first labels, never updated, and show it beside raw pixels and the untrained one."""
+
+    def save(self, path: Path) -> None:
+        """Write the configuration as YAML, atomically."""
+        write_text(path, yaml.safe_dump(self.plain(), sort_keys=False))
+
+    def plain(self) -> dict[str, Any]:
+        """Fields as numbers and strings."""
+        fields = dataclasses.asdict(self)
+        shown = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The configuration that ``save`` wrote, or a preset; what is not named there has its default."""
+        fields = yaml.safe_load(path.read_text())
+        known = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(fields, dict) or not set(fields) <= known:
+            raise UsageError(f"{path} must be the configuration of a run, but it is something else.")
+        for name in ("root", "out", "labels"):
+            if fields.get(name) is not None:
+                fields[name] = Path(fields[name])
+        fields["lr_drops"] = tuple(fields.get("lr_drops", ()))
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Resolved(Config):
+    """A configuration with every choice made: what a run is started with."""
+
+    workers: int = 1
+    image_size: int = 0
+    train_size: int = 0
+    augment: Augmentation = "small"
+    out: Path = Path()
+    k: int = 0
+    heads: int = HEADS
+    relabels: int = 0
+    batch_size: int = 0
+
+
+def resolve(config: Config, n: int, size: int, labels: tuple[int, int] | None = None) -> Resolved:
+    """Replace every None by the choice for n training images of this size; paths become absolute.
+
+    Args:
+        labels: heads and k of the labels of a file.
+    """
+    shown = size if config.image_size is None else config.image_size
+    augment = config.augment or ("scans" if config.data == "digits" else "imagenet" if shown >= LARGE else "small")
+    heads, k = labels or (HEADS, min(MAX_LABELS, max(MIN_LABELS, n // ITEMS_PER_LABEL), n))
+    default = {
+        "workers": cores(),
+        "image_size": shown,
+        "train_size": smaller(shown) if augment == "small" and config.arch in ANY_SIZE else shown,
+        "augment": augment,
+        "out": Path("runs") / f"{config.data}-{time.strftime('%Y%m%d-%H%M%S')}",
+        "k": k,
+        "heads": heads,
+        "relabels": 1 if config.assigner in NEVER_UPDATED else config.epochs,
+        "batch_size": min(BATCH, n),
+    }
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
+    fields |= {name: value for name, value in default.items() if fields[name] is None}
+    for name in ("out", "root", "labels"):
+        fields[name] = None if fields[name] is None else fields[name].absolute()
+    for name in ("init", "prior", "imbalance"):
+        fields[name] = fields[name] and absolute(fields[name])
+    return Resolved(**fields)
+
+
+def smaller(size: int) -> int:
+    """Three quarters of a side, up to a multiple of 8, so that halving it three times loses no pixels."""
+    return min(size, 8 * math.ceil(size * 3 / 32))
+
+
+def absolute(word: str) -> str:
+    """A word, or the absolute path of the file that it names."""
+    return str(Path(word).absolute()) if Path(word).is_file() else word
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,118 @@
+"""What a run will take, measured on a copy of its network before it begins: time, memory, room on the disk."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from ..labels import transport as labelling
+from ..training import loop as sela
+from ..options.config import Resolved
+from ..images.images import Images
+from ..system.devices import free_memory
+from ..system.errors import UsageError
+from ..system.processes import Processes
+from ..training.schedule import relabel_epochs
+from ..training.state import State
+from ..training.epoch import train_epoch
+
+TRANSPORT = 5e-9  # seconds an entry of the scores: docs/performance.md, ImageNet's size on 2 cores; less on GPUs
+TRIALS = 3  # steps, the first of which warms up
+LINE = 12  # bytes of a number in labels.csv
+TWO = 2  # checkpoints: the old one stays until the new one is whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Of a whole run, the closing table not counted."""
+
+    seconds: float
+    memory: float  # bytes of this process at its largest
+    disk: float  # bytes
+
+    def __str__(self) -> str:
+        return f"about {_duration(self.seconds)}, {_size(self.memory)} of memory, {_size(self.disk)} on the disk"
+
+
+def estimate(config: Resolved, state: State, images: Images, team: Processes) -> Estimate:
+    """Try a step and a batch of the labelling, in this process alone and without torch.compile."""
+    n, size = len(images), config.batch_size // team.size
+    network = copy.deepcopy(state.network)
+    trial = dataclasses.replace(
+        state,
+        network=network,
+        forward=network,
+        optimiser=torch.optim.SGD(network.parameters(), lr=0.0),
+        scaler=torch.amp.GradScaler(team.device.type, enabled=state.scaler.is_enabled()),
+        labels=torch.zeros(size, config.heads, dtype=torch.int64),
+    )
+    alone, step = Processes(team.device), dataclasses.replace(config, batch_size=size, lr=0.0)
+    batch = images.of(torch.arange(size))
+    step_seconds = min(train_epoch(step, trial, batch, alone, "estimate")["train_seconds"] for _ in range(TRIALS))
+    looked = images.of(torch.arange(min(n, labelling.BATCH)))
+    began = time.perf_counter()
+    hidden = sela.collect(config, network, looked, alone, "hidden")
+    look_seconds = (time.perf_counter() - began) / len(looked)
+
+    solves = len(relabel_epochs(config.relabels, config.epochs, config.schedule))
+    steps = config.epochs * max(1, n // config.batch_size) if config.relabels else 0
+    rows = n / team.size
+    transport = TRANSPORT * rows * config.k * config.heads if config.assigner in ("sinkhorn", "frozen") else 0.0
+    looks = rows * look_seconds + transport if config.assigner not in ("random", "file") else 0.0
+    labels = 12 * n * config.heads
+    scores = min(4 * rows * config.k, labelling.SHARE * free_memory())
+    now, most = _resident()
+    checkpoint = 8 * sum(parameter.numel() for parameter in network.parameters()) + labels
+    return Estimate(
+        steps * step_seconds + solves * looks,
+        max(most, now + 4 * rows * hidden.shape[1] + scores + labels),
+        TWO * checkpoint + LINE * n * (2 * config.heads + 2),
+    )
+
+
+def check(found: Estimate, out: Path) -> None:
+    """Raise UsageError if there is too little memory, or room on the disk of ``out``."""
+    place = next(path for path in (out, *out.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if found.disk > free:
+        raise UsageError(
+            f"--out {out} needs {_size(found.disk)} on its disk, where {_size(free)} are free. Make room, or choose "
+            "another."
+        )
+    now, _most = _resident()
+    if found.memory - now > free_memory():
+        raise UsageError(
+            f"the run needs {_size(found.memory)} of memory, but {_size(now + free_memory())} are there. "
+            "Lower --k or --batch-size, add --accumulate or --keep files, or start more machines with torchrun."
+        )
+
+
+def _resident() -> tuple[float, float]:
+    """Bytes of memory that this process holds, and the most it has held; of GPUs nothing is counted."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return most, most
+    return pages * resource.getpagesize(), most
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    if minutes < 100:
+        return f"{minutes:.0f} min"
+    hours = minutes / 60
+    return f"{hours:.0f} h" if hours < 100 else f"{hours / 24:.0f} days"
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,71 @@
+"""What a run has left behind, opened to be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..training import checkpoint, loop as sela
+from ..labels import transport as labelling
+from ..images.augment import Augment
+from ..options.config import Resolved
+from ..images.images import Images
+from ..system.errors import UsageError
+from ..network.models import Network
+from ..system.processes import Processes
+from ..training.state import build, load_network
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run's configuration, network and last labels."""
+
+    config: Resolved
+    saved: dict[str, Any]  # the last checkpoint
+    network: Network
+
+    @classmethod
+    def read(cls, folder: Path, device: torch.device) -> Finished:
+        """The run in a folder.
+
+        Raises:
+            UsageError: it is not a run's.
+        """
+        last = folder / "checkpoints" / "last.pt"
+        for path in (last, folder / "config.yaml"):
+            if not path.exists():
+                raise UsageError(f"RUN must be the --out of a training run, but {path} is not there.")
+        config, saved = Resolved.read(folder / "config.yaml"), checkpoint.load(last)
+        network = build(config)
+        load_network(network, saved)
+        return cls(config, saved, network.to(device).to(memory_format=torch.channels_last))
+
+    @property
+    def why_no_labels(self) -> str | None:
+        """Why the run cannot label images that it has not seen; None: it can."""
+        if self.saved["labels"] is None:
+            return "it never solved for labels (--relabels 0), and has no potentials to label images with."
+        if self.config.assigner in ("kmeans", "random"):
+            return f"its labels come from --assigner {self.config.assigner}, which labels nothing but its own."
+        return None
+
+    def labels_of(self, images: Images, team: Processes) -> tuple[Tensor, Tensor]:
+        """Labels (n, heads) and their confidence of any images: scores shifted by the potentials of the last solve.
+
+        Every image is shown in the views of that solve.
+        """
+        config, views = self.config, None
+        if config.views:
+            last = [record for record in self.saved["records"] if "sweeps" in record][-1]
+            seed = sela.epoch_seed(config, last["epoch"] - (not last.get("final")))
+            views = labelling.Views(Augment(config.image_size, config.augment, alike=True), config.views, seed)
+        hidden = labelling.collect(self.network, images, team, layer="hidden", views=views, precision=config.precision)
+        potentials = self.saved["potentials"].numpy()
+        if config.relabels <= 1:  # those of labels that were never updated belong to the untrained network's scores
+            potentials = np.where(np.isneginf(potentials), potentials, 0.0)  # a label without a share stays so
+        return labelling.predict(self.network, hidden, potentials, config.epsilon)

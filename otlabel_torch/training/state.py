@@ -1,0 +1,99 @@
+"""Everything a run has become, and its checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ..images.images import Images
+from ..network import weights
+from ..network.models import Network
+from ..options.config import Resolved
+from ..system.errors import DataError
+from ..system.processes import Processes
+from . import checkpoint
+
+MOMENTUM = 0.9  # the paper's
+
+
+@dataclass
+class State:
+    """Network, optimiser, labels, and how far they have come."""
+
+    network: Network
+    forward: nn.Module  # the network as it is called in training: compiled, or with gradients averaged over processes
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler  # of losses in float16; idle in other precisions
+    images: str  # fingerprint of the images that the labels belong to
+    epoch: int = 0  # epochs finished
+    labels: Tensor | None = None  # (n, heads) int64
+    confidence: Tensor | None = None  # (n, heads) float32
+    potentials: np.ndarray | None = None  # (heads, k)
+    records: list[dict[str, Any]] = field(default_factory=list)  # metrics.jsonl
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint: ``model`` has the trunk's weights under the names that torchvision gives them."""
+        parts = {name: part.state_dict() for name, part in self.network.named_children()}
+        checkpoint.save(
+            path,
+            {
+                "model": parts.pop("trunk"),
+                "heads": parts,
+                "optimiser": self.optimiser.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "epoch": self.epoch,
+                "labels": self.labels,
+                "confidence": self.confidence,
+                "potentials": None if self.potentials is None else torch.from_numpy(self.potentials),
+                "records": self.records,
+                "images": self.images,
+            },
+        )
+
+    def load(self, path: Path) -> None:
+        """Take up what ``save`` wrote."""
+        saved = checkpoint.load(path)
+        if saved["images"] != self.images:
+            raise DataError(
+                f"{path} belongs to other images: files were added, removed or renamed. Restore them, or start anew."
+            )
+        load_network(self.network, saved)
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.scaler.load_state_dict(saved["scaler"])
+        self.epoch, self.records = saved["epoch"], saved["records"]
+        self.labels, self.confidence = saved["labels"], saved["confidence"]
+        self.potentials = None if saved["potentials"] is None else saved["potentials"].numpy()
+
+
+def load_network(network: Network, saved: dict[str, Any]) -> None:
+    """Give a network the weights of a checkpoint."""
+    network.trunk.load_state_dict(saved["model"])
+    for name, part in saved["heads"].items():
+        network.get_submodule(name).load_state_dict(part)
+
+
+def build(config: Resolved) -> Network:
+    """The network that the configuration names, with random weights."""
+    return Network(
+        config.arch, config.image_size, config.heads, config.k, hidden=config.hidden, rotation=config.rotation
+    )
+
+
+def start(config: Resolved, images: Images, team: Processes) -> State:
+    """The state before the first step, the same for the same seed."""
+    torch.manual_seed(config.seed)
+    network = build(config)
+    weights.initialise(network, config.arch, config.init)
+    network = network.to(team.device).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.SGD(network.parameters(), lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
+    scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")
+    forward: nn.Module = torch.compile(network) if config.compile else network  # type: ignore[assignment]
+    if team.comm is not None:
+        forward = DistributedDataParallel(forward)
+    return State(network, forward, optimiser, scaler, images.fingerprint)
