@@ -6,7 +6,8 @@
 from ._assign import assign
 from ._input.sources import LinearScores
 from ._progress import Progress
-from ._result import Assignment, ConvergenceWarning, Status, Step
+from ._result import Assignment
+from ._solver.outcome import ConvergenceWarning, Status, Step
 
 __version__ = "0.1.0"
 

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import enum
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
 from . import backends
 from ._input.libraries import Home, home_of
 from ._input.problem import Problem, as_heads, as_scores, check_finite, reached_labels
-
-if TYPE_CHECKING:
-    from ._solver.outline import Solution
-    from .backends import Kernels
-
+from ._solver.outcome import Solution, Status
+from .backends import Kernels
 
 # Saved as they are; the rest of an Assignment is saved piece by piece.
 _SAVED = ("labels", "potentials", "sizes", "error", "max_relative_error", "gap", "n_sweeps")
-
-
-class ConvergenceWarning(UserWarning):
-    """The solve stopped before the L1 error of the column sums reached ``tol``."""
-
-
-class Status(enum.Enum):
-    """How a solve ended; the value is the message for the reader. Ordered from best to worst."""
-
-    CONVERGED = "The column sums are within tol of the marginal b."
-    PLATEAU = "Neither the objective nor the error improves any more: this is the limit of float64 on these scores."
-    SWEEP_LIMIT = "The limit max_sweeps was reached before tol: raise max_sweeps, tol or epsilon."
-
-
-class Step(NamedTuple):
-    """One full sweep of a solve, as the callback sees it."""
-
-    head: int
-    sweeps: float  # so far: scores looked at, divided by n*k
-    objective: float  # the semi-dual F(g), docs/algorithm.md eq. (2), in nats
-    error: float  # sum_j |c_j - b_j| at this sweep's g
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import oracle
 
 import otlabel
-from otlabel._rounding import balance as _round
-from otlabel._solver import outline as _solve
+from otlabel._assign import assign_tuned
+from otlabel._solver.tuning import Tuning
 from otlabel.backends import numba
 
 
@@ -51,10 +51,12 @@ def check(rng: np.random.Generator) -> bool:
     b = np.full(k, 1 / k) if rng.random() < 0.5 else rng.dirichlet(np.full(k, rng.choice([0.05, 1.0])))
     epsilon, tol = float(10.0 ** rng.uniform(-3, 1)), float(10.0 ** rng.uniform(-9, -3))
     # Lists of a few entries and parts of a few rows, as large problems have them.
-    _solve.SMALL, _solve.LISTED, _solve.NARROW = int(rng.choice([0, 1 << 18])), 3, 2
-    _round.DENSE, _round.FEW = (int(rng.choice([0, 1 << 22])) for _ in range(2))
+    small = int(rng.choice([0, 1 << 18]))
+    whole_matrix, few = (int(rng.choice([0, 1 << 22])) for _ in range(2))
+    tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few=few)
     numba._PART = int(rng.choice([50, 1 << 18]))
-    result = otlabel.assign(scores, epsilon=epsilon, b=b, tol=tol, backend=str(rng.choice(["numba", "numpy"])))
+    backend = str(rng.choice(["numba", "numpy"]))
+    result = assign_tuned(tuning, scores, epsilon=epsilon, b=b, tol=tol, backend=backend)
     lower, upper = oracle.size_limits(n, b)
     assert (lower <= result.sizes).all() and (result.sizes <= upper).all(), f"sizes {result.sizes}"  # noqa: PT018
     wide = scores.astype(np.float64)
