@@ -135,9 +135,8 @@ class _Solve:
 
     def __init__(self, kernels, shape, marginal, active, tol, max_sweeps, tuning, head, callback):
         budget = Budget(max_sweeps)
-        self.scores, self.marginal, self.tuning, self.head = (
-            Scores(kernels, shape, active, budget, tuning), marginal, tuning, head,
-        )  # fmt: skip
+        self.scores = Scores(kernels, shape, active, budget, tuning)
+        self.marginal, self.tuning, self.head = marginal, tuning, head
         self.record = Record(tol, tuning.patience, budget, tuning, callback)
         self.near = tuning.near(tol)
 
