@@ -95,7 +95,7 @@ def assign(
         _memory.check(heads, problem.shape[1:], problem.init, _solve.near(problem.tol))
         return heads
 
-    team = _shards.Alone() if comm is None else _shards.Shards(comm)
+    team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
     kernels = team.together(bound)
     name = backends.choose(backend, problem.scores[0])
@@ -107,7 +107,7 @@ def assign(
     solutions, labels, sizes, gaps = [], [], [], []
     k = problem.shape[2]
     for head, of_rows in enumerate(kernels):
-        of_all = team.share(of_rows)
+        of_all = team.over_all_rows(of_rows)
         solution = _solve.solve(
             of_all,
             (team.n, k),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ._solver import ascent as _ascent
 from ._solver import outline as _solve
+from ._system import machine
 from .backends import Kernels
 
 _ROWS = 128  # looked at
@@ -29,7 +28,7 @@ def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, near
     if not all(head.in_host_memory for head in kernels):
         return  # what a device lacks its library tells, and its lists are bounded
     needed = max(estimate(head, shape, g, near) for head, g in zip(kernels, init, strict=True))
-    free = available()
+    free = machine.free_memory()
     if needed > free:
         raise MemoryError(
             f"labelling {shape[0]:,} items with {shape[1]:,} labels needs about {needed / 2**20:,.0f} MiB beside the "
@@ -46,20 +45,3 @@ def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, near: f
     listed = max(float((depth <= near).sum(axis=1).mean()), min(k, _solve.LISTED))
     hessian = 4 * 8 * k**2 if k <= _solve.MAX_NEWTON else 0
     return n * (listed * _ENTRY * _ROOM + _ITEM) + 8 * k * _VECTORS + hessian
-
-
-def available() -> float:
-    """Bytes that can still be allocated without swapping, by the kernel's own estimate; inf where it has none."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return float("inf")
-    try:  # a container may have less
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        kinds = dict(line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines())
-        cached = int(kinds["inactive_file"]) + int(kinds["active_file"])  # given back when asked for
-        return free if limit == "max" else min(free, float(int(limit) - used + cached))
-    except (OSError, ValueError, KeyError):
-        return free

@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from . import backends
-from ._input.libraries import Home, home_of
+from ._input.libraries import HOST
 from ._input.problem import Problem, as_heads, as_scores, check_finite, reached_labels
+from ._system.files import atomic
 
 if TYPE_CHECKING:
     from ._solver.outline import Solution
@@ -129,7 +129,7 @@ class Assignment:
             kind(head, 1.0 / self.epsilon, np.full(head.shape[0], 1.0 / head.shape[0]), largest).labels(g)
             for head, g in zip(heads, potentials, strict=True)
         ]
-        return home_of(logits).bring(np.stack(labels) if self._problem.has_heads else labels[0])
+        return backends.place_of(logits).give_back(np.stack(labels) if self._problem.has_heads else labels[0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but the scores to an .npz file, atomically; ``load`` reads it."""
@@ -140,14 +140,8 @@ class Assignment:
         }
         arrays |= {"status": np.array(self.status.name), "backend": np.array(self.backend), "has_heads": heads}
         arrays |= {"epsilon": np.array(self.epsilon), "a": self._problem.a, "b": self._problem.b}
-        target = Path(path)
-        scratch = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with scratch.open("wb") as file:
-                np.savez_compressed(file, **arrays)
-            scratch.replace(target)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with atomic(path) as file:
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -177,7 +171,7 @@ class Assignment:
             tol=float("nan"),
             max_sweeps=0,
             method="",
-            home=Home("numpy"),
+            place=HOST,
         )
         return cls(
             **fields,
@@ -205,7 +199,7 @@ class Assignment:
             return np.stack(values) if problem.has_heads else values[0]
 
         return cls(
-            labels=problem.home.bring(join(labels)),
+            labels=problem.place.give_back(join(labels)),
             potentials=join([s.g for s in solutions]),
             sizes=join(sizes),
             error=join([s.error for s in solutions]),
