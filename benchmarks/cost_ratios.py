@@ -18,11 +18,11 @@ from scipy.linalg import cho_factor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # nothing needs to be installed
 
-import otlabel  # noqa: E402
-from otlabel import backends  # noqa: E402
-from otlabel._solver.tuning import DEFAULT  # noqa: E402
-from otlabel.bench import machine  # noqa: E402
-from otlabel.bench.problems import mixture  # noqa: E402
+import otlabel
+from otlabel import backends
+from otlabel._solver.tuning import DEFAULT
+from otlabel.bench import machine
+from otlabel.bench.problems import mixture
 
 EPSILON = 1 / 25
 

@@ -1,8 +1,8 @@
 """What each number of otlabel's Tuning is worth: sweeps with half and with double of it. python benchmarks/tuning.py
 
-Each is changed by itself, the others stay; problems are the mixtures of otlabel-bench with other seeds than its own, and
-scores of your own with --logits. Sweeps are the same on every machine, seconds are not: they are shown for what sweeps
-do not count (Newton's algebra, rounding), as ratios of processor time in this one run. About ten minutes on 2 cores.
+Each is changed by itself, the others stay; problems are the mixtures of otlabel-bench with other seeds than its own,
+and scores of your own with --logits. Sweeps are the same on every machine, seconds are not: they are shown for what
+sweeps do not count (Newton's algebra, rounding), as ratios of processor time in this one run. About half an hour.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # nothing needs to be installed
 
-from otlabel._assign import assign_tuned  # noqa: E402
-from otlabel._solver.outcome import ConvergenceWarning  # noqa: E402
-from otlabel._solver.tuning import DEFAULT, Tuning  # noqa: E402
-from otlabel.bench.machine import cpu  # noqa: E402
-from otlabel.bench.problems import REGIMES, mixture, read  # noqa: E402
+from otlabel._assign import assign_tuned
+from otlabel._solver.outcome import ConvergenceWarning
+from otlabel._solver.tuning import DEFAULT, Tuning
+from otlabel.bench.machine import cpu
+from otlabel.bench.problems import REGIMES, mixture, read
 
 SIZES = ((5120, 160), (20_000, 512))
 SEEDS = (1, 2, 3)

@@ -135,7 +135,7 @@ def assign_tuned(
         _memory.check(heads, problem.shape[1:], problem.init, problem.tol, tuning)
         return heads
 
-    team = _shards.Alone() if comm is None else _shards.Shards(comm)
+    team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
     kernels = team.together(bound)
     name = backends.choose(backend, problem.scores[0])
@@ -147,7 +147,7 @@ def assign_tuned(
     solutions, labels, sizes, gaps = [], [], [], []
     k = problem.shape[2]
     for head, of_rows in enumerate(kernels):
-        of_all, marginal = team.share(of_rows), Marginal.exactly(problem.b[head])
+        of_all, marginal = team.over_all_rows(of_rows), Marginal.exactly(problem.b[head])
         solution = solve(
             of_all,
             (team.n, k),

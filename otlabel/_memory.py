@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ._solver.tuning import Tuning
+from ._system import machine
 from .backends import Kernels
 
 _ENTRY = 12  # bytes of a listed entry: label and value
@@ -27,7 +26,7 @@ def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol:
     if not all(head.in_host_memory for head in kernels):
         return  # what a device lacks its library tells, and its lists are bounded
     needed = max(estimate(head, shape, g, tol, tuning) for head, g in zip(kernels, init, strict=True))
-    free = available()
+    free = machine.free_memory()
     if needed > free:
         raise MemoryError(
             f"labelling {shape[0]:,} items with {shape[1]:,} labels needs about {needed / 2**20:,.0f} MiB beside the "
@@ -44,20 +43,3 @@ def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, tol: fl
     listed = max(float((depth <= tuning.near(tol)).sum(axis=1).mean()), min(k, tuning.listed))
     hessian = 4 * 8 * k**2 if k <= tuning.largest_square else 0
     return n * (listed * _ENTRY * _ROOM + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.pairs) + hessian
-
-
-def available() -> float:
-    """Bytes that can still be allocated without swapping, by the kernel's own estimate; inf where it has none."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return float("inf")
-    try:  # a container may have less
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        kinds = dict(line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines())
-        cached = int(kinds["inactive_file"]) + int(kinds["active_file"])  # given back when asked for
-        return free if limit == "max" else min(free, float(int(limit) - used + cached))
-    except (OSError, ValueError, KeyError):
-        return free

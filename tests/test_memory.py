@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import otlabel
-from otlabel import _memory
+from otlabel._system import machine
 
 MEASURE = """
 import json, sys
@@ -44,7 +44,7 @@ def test_the_estimate_is_near_what_a_solve_takes(sharpness):
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 def test_too_little_memory_is_an_error_before_the_first_sweep(backend, rng, monkeypatch):
-    monkeypatch.setattr(_memory, "available", lambda: 1e6)
+    monkeypatch.setattr(machine, "free_memory", lambda: 1e6)
     steps = []
     with pytest.raises(
         MemoryError, match=r"300 items with 500 labels needs about .* MiB .* 1 MiB are free.*predict, choose a smaller"
@@ -56,4 +56,4 @@ def test_too_little_memory_is_an_error_before_the_first_sweep(backend, rng, monk
 @pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="only Linux says what is free")
 def test_what_is_free_is_less_than_what_there_is():
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 2**20 < _memory.available() <= whole
+    assert 2**20 < machine.free_memory() <= whole

@@ -24,6 +24,7 @@ from .peers import PEERS
 from .problems import REGIMES, made, stored
 from .process import Job, Row
 
+BACKENDS = [backend.name for backend in backends.registered()]
 PEER_NAMES = {re.sub("[^a-z0-9]+", "-", peer.name.lower()): peer for peer in PEERS}
 PEER_LIST = "\n".join(("\b", "Peers:", *(f"  {name:20} {peer.about}" for name, peer in PEER_NAMES.items())))
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -170,7 +171,7 @@ def overview(how: Measuring) -> None:
 @option("--tol", type=POSITIVE, default=1e-4, help="L1 error of the column sums, the same for all.")
 @option(
     "--backend",
-    type=click.Choice(["auto", "all", "none", *backends.REQUIRES]),
+    type=click.Choice(["auto", "all", "none", *BACKENDS]),
     multiple=True,
     default=["auto"],
     help="Of otlabel. auto: the quickest for arrays in memory.",
@@ -224,7 +225,7 @@ def solve(
 @option("--ks", type=Sizes(), default=(250, 500, 1000, 2000, 4000), help="Labels, at the middle of --ns.")
 @option("--regime", type=click.Choice(list(REGIMES)), default="peaked", help="Kind of the scores.")
 @option("--dtype", type=DTYPE, default="float32", help="Storage of the scores.")
-@option("--backend", type=click.Choice(["auto", *backends.REQUIRES]), default="auto", help="Of otlabel.")
+@option("--backend", type=click.Choice(["auto", *BACKENDS]), default="auto", help="Of otlabel.")
 @option("--rounding", type=click.Choice(ROUNDINGS), default="balanced", help="Of otlabel.")
 @option("--peer", type=click.Choice(list(PEER_NAMES)), metavar="NAME", help="This solver instead of otlabel.")
 @measuring(cap=60.0, repeat=1, rounds=3, plot="scaling.png")
