@@ -18,13 +18,13 @@ class Tuning:
 
     # Lists: how much of the scores the steps between two surveys see.
     listed: int = 20
-    """Entries of a row that a survey lists, about. 1,281,167 x 3,000 took 21.7 s with 12, 11.8 with 20, 15.2 with 50."""
+    """Entries of a row that surveys list, about. 1,281,167 x 3,000 took 11.8 s with 20, 21.7 with 12, 15.2 with 50."""
     listed_again: int = 5
     """The same for lists that are taken from lists. Without such 320,000 x 3,000 takes 3.2 times as long (peaked)."""
     small: int = 1 << 15
     """n*k up to which everything is listed: evaluations cost little there but Python's time."""
     margin: float = 6.0
-    """g may move by the width of the lists less this: what is not listed then weighs exp(-6) of a row's best or less."""
+    """g may move by the width of the lists less this: what is not listed weighs exp(-6) of a row's best or less."""
     widest: float = 500.0
     """Most that lists are deep, and least that a column is below its share to count as empty: float64's exponents
     end at 700."""
