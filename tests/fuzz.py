@@ -53,7 +53,7 @@ def check(rng: np.random.Generator) -> bool:
     # Lists of a few entries and parts of a few rows, as large problems have them.
     _solve.SMALL, _solve.LISTED, _solve.NARROW = int(rng.choice([0, 1 << 18])), 3, 2
     _round.DENSE, _round.FEW = (int(rng.choice([0, 1 << 22])) for _ in range(2))
-    numba._PART = int(rng.choice([50, 1 << 18]))
+    numba.Kernels.sizes = numba.Sizes(part=int(rng.choice([50, 1 << 18])))
     result = otlabel.assign(scores, epsilon=epsilon, b=b, tol=tol, backend=str(rng.choice(["numba", "numpy"])))
     lower, upper = oracle.size_limits(n, b)
     assert (lower <= result.sizes).all() and (result.sizes <= upper).all(), f"sizes {result.sizes}"  # noqa: PT018
