@@ -1,7 +1,8 @@
 """One fixture over the backends, and fresh random input in every test.
 
 Without a GPU the backend "torch" is its plain operations, and for "cupy" stands its CUDA C run on the CPU, which is a
-backend of its own (backends/gpu/on_host.py); backends/gpu/test_triton.py runs the conformance tests again with Triton's kernels in its interpreter.
+backend of its own (backends/gpu/on_host.py); backends/gpu/test_triton.py runs the conformance tests again with Triton's
+kernels in its interpreter.
 """
 
 from __future__ import annotations

@@ -18,9 +18,20 @@ def test_a_file_is_replaced_when_it_is_whole(tmp_path, sole_writer):
         file.write(b"new")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
-    with pytest.raises(KeyboardInterrupt), atomic(path, sole_writer) as file:
+
+
+def interrupted(path, sole_writer):
+    with atomic(path, sole_writer) as file:
         file.write(b"half")
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("sole_writer", [False, True])
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, sole_writer):
+    path = tmp_path / "file"
+    path.write_bytes(b"new")
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(path, sole_writer)
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["file"]
 
