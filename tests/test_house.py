@@ -17,6 +17,7 @@ PACKAGES = ("otlabel", "otlabel_torch")
 ENTRY = ("otlabel", "otlabel._assign", "otlabel._result")
 SOLVING = ("otlabel._solver*", "otlabel._rounding*", "otlabel._parallel*", "otlabel._memory")
 ABOVE_SOURCES = (*ENTRY, *SOLVING, "otlabel._progress", "otlabel.bench*")
+TRAINING_ROOMS = ("evaluat", "images", "labels", "network", "options", "predict", "retrain", "runs", "train")
 FORBIDDEN = {  # who imports nothing of what
     "otlabel": ("otlabel_torch*",),
     "otlabel._system": ("otlabel", "otlabel.*"),
@@ -25,7 +26,7 @@ FORBIDDEN = {  # who imports nothing of what
     "otlabel.backends": ("otlabel._input.sources", "otlabel._input.problem", *ABOVE_SOURCES),
     "otlabel._solver": ("otlabel._rounding*", "otlabel._parallel*", "otlabel._input.sources", "otlabel._input.problem"),
     "otlabel._rounding": ("otlabel._parallel*", "otlabel._input.sources", "otlabel._input.problem"),
-    "otlabel_torch.system": ("otlabel_torch", "otlabel_torch.*"),
+    "otlabel_torch.system": tuple(f"otlabel_torch.{room}*" for room in TRAINING_ROOMS),
 }
 CALLERS_OF_ASSIGN = ("otlabel_torch.labels.transport",)
 
