@@ -35,6 +35,7 @@ sys.path.insert(0, str(ROOT))  # nothing is installed
 
 import otlabel  # noqa: E402
 from otlabel import backends  # noqa: E402
+from otlabel._input.sources import InMemory  # noqa: E402
 from otlabel.bench import judge, textbook  # noqa: E402
 from otlabel.bench.problems import mixture, mixture_on_device  # noqa: E402
 
@@ -87,7 +88,7 @@ def quantiles(values: list[float], unit: str) -> Row:
 def conformance(rehearse: bool) -> Iterator[Row]:
     """The tests of all kernels, on fresh random input."""
     settings = {**os.environ, "OTLABEL_TEST_BACKENDS": ",".join(LIBRARIES)}
-    chosen = ["tests/test_kernels.py", "tests/gpu/test_device.py"]
+    chosen = ["tests/backends/test_kernels.py", "tests/backends/gpu/test_device.py"]
     if not rehearse:
         chosen += ["tests/test_round.py", "tests/test_forbidden.py", "tests/test_assign.py", "tests/torch/test_comm.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]
@@ -126,7 +127,7 @@ def errors(rehearse: bool) -> Iterator[Row]:
                 if library == "cupy" and dtype == torch.bfloat16:
                     continue  # CuPy has no such arrays from DLPack everywhere
                 kernels = backends.load(library).Kernels(
-                    in_library(scores, library), 1 / EPSILON, a, float(abs(wide).max())
+                    InMemory(in_library(scores, library)), 1 / EPSILON, a, float(abs(wide).max())
                 )
                 c = kernels.survey(g, 16.0, precise).swept.c
                 yield {
@@ -159,7 +160,9 @@ def bandwidth(rehearse: bool) -> Iterator[Row]:
                 [2 * gigabytes / t for t in copy], "GB/s"
             )
             for library, precise in itertools.product(LIBRARIES, (False, True)):
-                kernels = backends.load(library).Kernels(in_library(scores, library), 1.0, np.full(n, 1 / n), 10.0)
+                kernels = backends.load(library).Kernels(
+                    InMemory(in_library(scores, library)), 1.0, np.full(n, 1 / n), 10.0
+                )
                 g = kernels.with_scale(np.zeros(k))
                 times = seconds(lambda kernels=kernels, g=g, precise=precise: kernels.sweep(g, precise), 10)
                 yield {
@@ -226,7 +229,7 @@ def peers(rehearse: bool) -> Iterator[Row]:
     for regime in ("peaked", "broad"):
         scores = mixture_on_device(n, k, regime, PLACE)
         uniform = np.full(n, 1 / n)
-        exact = backends.load("torch").Kernels(scores, 1 / EPSILON, uniform, float(scores.abs().max()))
+        exact = backends.load("torch").Kernels(InMemory(scores), 1 / EPSILON, uniform, float(scores.abs().max()))
 
         def l1_error(g: np.ndarray, exact=exact, k=k) -> float | None:
             # Where float32 lost whole columns there are no potentials.
@@ -317,7 +320,7 @@ def tune(rehearse: bool) -> Iterator[Row]:
                 )
         kept = kernels.sweep_shape, cuda.sweep_shape
         for library, shape, choose in rows:
-            bound = backends.load(library).Kernels(in_library(scores, library), 1.0, uniform, 10.0)
+            bound = backends.load(library).Kernels(InMemory(in_library(scores, library)), 1.0, uniform, 10.0)
             choose()
             try:
                 g = bound.with_scale(np.zeros(k))

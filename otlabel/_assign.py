@@ -43,10 +43,11 @@ def assign(
     Args:
         logits: scores, larger is better, shape (n, k), or (h, n, k) for h independent heads. A NumPy array, a CPU
             tensor or anything NumPy can read, of any float or integer dtype. Never modified; no softmax needed.
-            -inf forbids a label for an item. Also ``LinearScores`` (features and a linear layer), ``np.memmap``, and
-            zarr or h5py arrays (n, k), which are read a block of rows at a time, once a full sweep; and an iterator of
-            chunks (m, k), or a function that returns one: read once, into a temporary file of that size. CUDA tensors
-            and CuPy arrays stay on their device, which holds 16 bytes a row and lists beside them (docs/gpu.md).
+            -inf forbids a label for an item. Also ``LinearScores`` (features and a linear layer), a ``ScoreSource`` of
+            one's own, ``np.memmap``, and zarr or h5py arrays (n, k), which are read a block of rows at a time, once a
+            full sweep; and an iterator of chunks (m, k), or a function that returns one: read once, into a temporary
+            file of that size. CUDA tensors and CuPy arrays stay on their device, which holds 16 bytes a row and lists
+            beside them (docs/gpu.md).
         k: a check, not a choice: if given it must equal ``logits.shape[-1]``.
         epsilon: temperature of the plan in units of the scores; SeLa's lambda is 1/epsilon.
         a: row weights, shape (n,), non-negative, summing to 1. Default 1/n. A row of weight 0 is labelled but not
@@ -115,7 +116,7 @@ def assign_tuned(
     """``assign`` with other numbers inside: for measurements and tests of what those numbers do."""
 
     def checked() -> _problem.Problem:
-        return _problem.check(
+        return _problem.problem_of(
             logits,
             k,
             epsilon=epsilon,

@@ -12,7 +12,7 @@ from .._system.threads import threaded
 from ..backends import library_of, place_of
 from .libraries import HOST, NUMPY, Place
 from .score_source import ScoreSource
-from .sources import InMemory, as_source
+from .sources import as_heads, as_source
 
 ROUNDINGS = ("balanced", "argmax")
 METHODS = ("lbfgs", "sinkhorn")
@@ -40,7 +40,7 @@ class Problem:
     place: Place  # where labels go
 
 
-def check(
+def problem_of(
     logits: Any,
     k: int | None,
     *,
@@ -118,13 +118,6 @@ def as_scores(logits: Any) -> Any:
     if 0 in array.shape:
         raise ValueError(f"logits must have at least one item and one label, got shape {tuple(array.shape)}.")
     return array
-
-
-def as_heads(scores: Any) -> list[ScoreSource]:
-    """The scores (n, k) of each head, from what ``as_scores`` gives."""
-    if isinstance(scores, ScoreSource):
-        return [scores]
-    return [InMemory(scores[head]) for head in range(len(scores))] if len(scores.shape) == 3 else [InMemory(scores)]
 
 
 def check_finite(heads: list[ScoreSource], epsilon: float) -> tuple[float, bool]:

@@ -12,7 +12,7 @@ from ..backends import library_of, place_of
 from .libraries import HOST
 from .score_source import ScoreSource
 
-_BLOCK = 1 << 22  # entries copied at a time, from a store into a temporary file
+_COPIED = 1 << 22  # entries copied at a time, from a store into a temporary file
 
 
 class InMemory(ScoreSource):
@@ -92,7 +92,7 @@ class Stored(ScoreSource):
         return Spooled(self._blocks())
 
     def _blocks(self) -> Iterator[np.ndarray]:
-        step = max(1, _BLOCK // self.shape[1])
+        step = max(1, _COPIED // self.shape[1])
         return (self.rows(slice(start, start + step)) for start in range(0, self.shape[0], step))
 
 
@@ -139,6 +139,13 @@ def as_source(value: Any) -> ScoreSource | None:
     if hasattr(value, "chunks") and all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return Stored(value)
     return None
+
+
+def as_heads(scores: Any) -> list[ScoreSource]:
+    """The scores (n, k) of each head: of a source or of an array (n, k) or (h, n, k), as ``Library.array`` gives it."""
+    if isinstance(scores, ScoreSource):
+        return [scores]
+    return [InMemory(scores[head]) for head in range(len(scores))] if len(scores.shape) == 3 else [InMemory(scores)]
 
 
 def _array(value: Any, name: str) -> Any:

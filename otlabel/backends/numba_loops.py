@@ -20,12 +20,8 @@ ROWS = 64  # rows taken together; their float32 column sums are added up before 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}  # sums may be reordered, which SIMD needs
 _jit = functools.partial(jit, fastmath=_FAST)
 _LOWEST, _FINITE = np.float32(-np.inf), np.float32(-3e38)
-
-
 _F64, _I64, _I32 = numba.float64[::1], numba.int64[::1], numba.int32[::1]
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
-
-
 _compiling = threading.Lock()
 
 

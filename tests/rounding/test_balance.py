@@ -11,6 +11,7 @@ import pytest
 import otlabel
 from otlabel import backends
 from otlabel._assign import assign_tuned
+from otlabel._input.sources import InMemory
 from otlabel._rounding import balance, whole_matrix_paths
 from otlabel._rounding.capacities import Capacities
 from otlabel._solver.marginal import Marginal
@@ -87,7 +88,7 @@ def test_gap_of_worse_labels_is_what_they_lose(rng):
     """The certificate must be able to say no: swapping two items raises the gap by exactly the loss."""
     scores = rng.normal(size=(60, 5))
     result = otlabel.assign(scores, epsilon=1.0)
-    kernels = backends.load("numpy").Kernels(scores, 1.0, np.full(60, 1 / 60), 10.0)
+    kernels = backends.load("numpy").Kernels(InMemory(scores), 1.0, np.full(60, 1 / 60), 10.0)
     g = result.potentials.copy()
     marginal = Marginal.exactly(np.full(5, 0.2))
     limits = Capacities.at(g, marginal, 60)
@@ -121,7 +122,7 @@ def test_the_interpreted_path_search_gives_the_same_labels(rng):
     from otlabel._rounding.near_tie_paths import _fill
 
     scores = rng.normal(size=(90, 7))
-    kernels = backends.load("numpy").Kernels(scores, 5.0, np.full(90, 1 / 90), 10.0)
+    kernels = backends.load("numpy").Kernels(InMemory(scores), 5.0, np.full(90, 1 / 90), 10.0)
     short = kernels.shortlist(np.zeros(7), np.inf)
     outcomes = []
     for function in (_fill, _fill.py_func):

@@ -99,10 +99,11 @@ def most_partials(shape: tuple[int, int], itemsize: int) -> int:
 
 def out_of_memory(place: str, free: float, whole: float, error: Exception) -> MemoryError:
     """What to raise for a library's own error."""
+    beside = (Sizes.lists + PARTIALS) / 2**20
     return MemoryError(
-        f"{place} has {free / 2**20:,.0f} of {whole / 2**20:,.0f} MiB free, too little to label with: beside the scores "
-        f"about {(Sizes.lists + PARTIALS) / 2**20:.0f} MiB and 44 bytes a row must fit. Keep the scores in host memory "
-        "(pinned, for torch) and name the backend: they are then streamed to the device. Or use LinearScores. "
+        f"{place} has {free / 2**20:,.0f} of {whole / 2**20:,.0f} MiB free, too little to label with: beside the "
+        f"scores about {beside:.0f} MiB and 44 bytes a row must fit. Keep the scores in host memory (pinned, for "
+        "torch) and name the backend: they are then streamed to the device. Or use LinearScores. "
         f"The library says: {error}"
     )
 
