@@ -199,6 +199,19 @@ def test_it_reads_host_memory_where_it_is_asked_to_and_others_do_not_read_its_ow
         otlabel.assign(Box(scores), backend="numba")
 
 
+def test_it_reads_any_source(rng):
+    scores = rng.normal(size=(60, 4))
+
+    class Rows(otlabel.ScoreSource):
+        shape = scores.shape
+
+        def rows(self, index):
+            return scores[index]
+
+    found = otlabel.assign(Rows(), epsilon=0.5, backend="toy")
+    np.testing.assert_array_equal(found.labels, otlabel.assign(scores, epsilon=0.5).labels)
+
+
 def test_a_name_is_given_once():
     with pytest.raises(ValueError, match="but 'toy' is taken"):
         backends.register(TOY)
