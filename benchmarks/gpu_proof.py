@@ -1,7 +1,8 @@
 """Whether the GPU kernels are right, and how fast: one command, on a machine with a GPU. python benchmarks/gpu_proof.py
 
 Needs torch (with Triton), NumPy, SciPy, Numba and pytest, and CuPy for its half; nothing is installed. Writes one JSON
-of rows that describe themselves, after every part anew, and prints them as a table last. About 8 minutes.
+of rows that describe themselves, after every part anew, and prints them as a table last. About 8 minutes. One file,
+though long: on a borrowed machine it is all that there is time to read.
 
     --rehearse  tiny problems, on the CPU if there is no GPU: whether the script itself works
     --tune      how the sweep is best cut up on this device, instead of the proof
@@ -30,12 +31,12 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # nothing is installed
 
 import otlabel  # noqa: E402
 from otlabel import backends  # noqa: E402
 from otlabel._input.sources import InMemory  # noqa: E402
-from otlabel.bench import textbook  # noqa: E402
+from otlabel.bench import judge, textbook  # noqa: E402
 from otlabel.bench.problems import mixture, mixture_on_device  # noqa: E402
 
 EPSILON = 1 / 25
@@ -111,13 +112,6 @@ def conformance(rehearse: bool) -> Iterator[Row]:
     }
 
 
-def column_sums(scores: np.ndarray, g: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """c of docs/algorithm.md eq. (1), in extended precision and by its definition."""
-    x = scores.astype(np.longdouble) / EPSILON + g
-    q = np.exp(x - x.max(axis=1, keepdims=True))
-    return (a / q.sum(axis=1)) @ q
-
-
 def errors(rehearse: bool) -> Iterator[Row]:
     """Of one sweep, against float64 and beyond, by type of scores."""
     rng = np.random.default_rng()
@@ -128,7 +122,7 @@ def errors(rehearse: bool) -> Iterator[Row]:
         for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
             scores = (torch.randn(n, k) * 10).to(PLACE, dtype)
             wide = scores.double().cpu().numpy()
-            truth = column_sums(wide, g, a)
+            truth = judge.columns(wide, EPSILON, g, a)
             for library, precise in itertools.product(LIBRARIES, (False, True)):
                 if library == "cupy" and dtype == torch.bfloat16:
                     continue  # CuPy has no such arrays from DLPack everywhere

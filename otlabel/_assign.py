@@ -12,9 +12,12 @@ from . import _memory, backends
 from ._input import problem as _problem
 from ._parallel import shards as _shards
 from ._parallel.shards import Comm
-from ._result import Assignment, ConvergenceWarning, Step
-from ._rounding import balance as _round
-from ._solver import outline as _solve
+from ._result import Assignment
+from ._rounding.balance import round_plan
+from ._solver.marginal import Marginal
+from ._solver.outcome import ConvergenceWarning, Step
+from ._solver.outline import solve
+from ._solver.tuning import DEFAULT, Tuning
 
 
 def assign(
@@ -75,6 +78,43 @@ def assign(
         MemoryError: what the solve needs beside the scores exceeds what is free, in host memory or on the device.
     """
 
+    return assign_tuned(
+        DEFAULT,
+        logits,
+        k,
+        epsilon=epsilon,
+        a=a,
+        b=b,
+        rounding=rounding,
+        tol=tol,
+        max_sweeps=max_sweeps,
+        method=method,
+        init=init,
+        backend=backend,
+        comm=comm,
+        callback=callback,
+    )
+
+
+def assign_tuned(
+    tuning: Tuning,
+    logits: Any,
+    k: int | None = None,
+    *,
+    epsilon: float = 1 / 25,
+    a: Any = None,
+    b: Any = None,
+    rounding: str = "balanced",
+    tol: float = 1e-4,
+    max_sweeps: int = 1000,
+    method: str = "lbfgs",
+    init: Any = None,
+    backend: str = "auto",
+    comm: Comm | None = None,
+    callback: Callable[[Step], object] | None = None,
+) -> Assignment:
+    """``assign`` with other numbers inside: for measurements and tests of what those numbers do."""
+
     def checked() -> _problem.Problem:
         return _problem.problem_of(
             logits,
@@ -93,7 +133,7 @@ def assign(
     def bound() -> list[backends.Kernels]:
         make_kernels = backends.load(backends.choose(backend, problem.scores[0])).Kernels
         heads = [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
-        _memory.check(heads, problem.shape[1:], problem.init, _solve.near(problem.tol))
+        _memory.check(heads, problem.shape[1:], problem.init, problem.tol, tuning)
         return heads
 
     team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
@@ -108,19 +148,20 @@ def assign(
     solutions, labels, sizes, gaps = [], [], [], []
     k = problem.shape[2]
     for head, of_rows in enumerate(kernels):
-        of_all = team.over_all_rows(of_rows)
-        solution = _solve.solve(
+        of_all, marginal = team.over_all_rows(of_rows), Marginal.exactly(problem.b[head])
+        solution = solve(
             of_all,
             (team.n, k),
-            problem.b[head],
+            marginal,
             init=problem.init[head],
             tol=problem.tol,
             max_sweeps=problem.max_sweeps,
             method=method,
+            tuning=tuning,
             head=head,
             callback=report,
         )
-        head_labels, gap = _round.round_plan(of_all, solution.g, problem.b[head], team.counted, rounding)
+        head_labels, gap = round_plan(of_all, solution.g, marginal, team.counted, rounding, tuning)
         solutions.append(solution)
         labels.append(head_labels[team.rows])
         sizes.append(np.bincount(head_labels[team.counted], minlength=k))
@@ -131,6 +172,6 @@ def assign(
         warnings.warn(
             f"{result.status.value} The L1 error is {np.max(result.error):.2e}, tol is {problem.tol:g}.",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return result

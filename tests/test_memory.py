@@ -15,8 +15,8 @@ MEASURE = """
 import json, sys
 import numpy as np, otlabel
 from otlabel import _memory, backends
+from otlabel._solver.tuning import DEFAULT
 from otlabel._input.sources import InMemory
-from otlabel._solver import outline as _solve
 
 n, k, sharpness = 150_000, 400, float(sys.argv[1])
 rng = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def peak():  # of this program alone: what getrusage says begins with the parent
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 
 before = peak()
-estimate = _memory.estimate(kernels, (n, k), np.zeros(k), _solve.near(1e-4))
+estimate = _memory.estimate(kernels, (n, k), np.zeros(k), 1e-4, DEFAULT)
 otlabel.assign(scores, epsilon=1.0)
 grown = 1024 * (peak() - before)
 print(json.dumps([estimate, grown]))

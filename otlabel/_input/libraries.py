@@ -48,7 +48,7 @@ class Library:
         raise NotImplementedError
 
     def give_back(self, labels: np.ndarray, device: Any) -> Any:
-        """Labels from the host as an array of this library on ``device``, on its current stream."""
+        """Labels, or other numbers, from the host as an array of this library on ``device``, on its current stream."""
         raise NotImplementedError
 
     def largest(self, block: Any) -> float:
@@ -70,6 +70,14 @@ class Library:
             scale: 1/epsilon.
             g: (k,) float64; -inf takes a label out of use. A row without another entry is NaN.
         """
+        raise NotImplementedError
+
+    def pick(self, block: Any, columns: np.ndarray) -> np.ndarray:
+        """(m,) float64 in host memory: of each row of a float64 block (m, k) the entry in its column (m,) int64."""
+        raise NotImplementedError
+
+    def stack(self, arrays: list[Any]) -> Any:
+        """Arrays of one shape along a new first axis."""
         raise NotImplementedError
 
     def layer(self, features: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
@@ -123,6 +131,12 @@ class NumPy(Library):
         x = block.astype(np.float64) * scale + g
         q = np.exp(x - x.max(axis=1, keepdims=True))
         return q / q.sum(axis=1, keepdims=True)
+
+    def pick(self, block: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return block[np.arange(len(block)), columns]
+
+    def stack(self, arrays: list[np.ndarray]) -> np.ndarray:
+        return np.stack(arrays)
 
     def layer(self, features: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         dtype = np.result_type(features.dtype, weight.dtype, np.float32)

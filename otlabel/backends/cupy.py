@@ -95,6 +95,14 @@ class Library(libraries.Library):
             q = cupy.exp(x - x.max(axis=1, keepdims=True))
             return q / q.sum(axis=1, keepdims=True)
 
+    def pick(self, block: Any, columns: np.ndarray) -> np.ndarray:
+        with block.device:
+            return cupy.asnumpy(cupy.take_along_axis(block, cupy.asarray(columns)[:, None], axis=1)[:, 0])
+
+    def stack(self, arrays: list[Any]) -> Any:
+        with arrays[0].device:
+            return cupy.stack(arrays)
+
     def layer(self, features: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
         dtype = np.result_type(features.dtype, weight.dtype, np.float32)
         with weight.device:

@@ -100,6 +100,12 @@ class Library(libraries.Library):
             block = block.cpu()
         return torch.softmax(block.double() * scale + torch.from_numpy(g).to(block.device), dim=1)
 
+    def pick(self, block: torch.Tensor, columns: np.ndarray) -> np.ndarray:
+        return block.gather(1, torch.from_numpy(columns).to(block.device)[:, None])[:, 0].cpu().numpy()
+
+    def stack(self, arrays: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(arrays)
+
     def layer(self, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Any, Any]:
         dtype = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
         return weight, weight.new_zeros(len(weight), dtype=dtype) if bias is None else bias.to(dtype)

@@ -59,6 +59,13 @@ def judge(scores: np.ndarray, epsilon: float, g: np.ndarray | None, labels: np.n
     return Verdict(error, score / n, int(sizes.min()), int(sizes.max()), bound)
 
 
+def columns(scores: np.ndarray, epsilon: float, g: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """(k,) longdouble: the column sums of the plan, docs/algorithm.md eq. (1), in extended precision, all at once."""
+    x = scores.astype(np.longdouble) / np.longdouble(epsilon) + g
+    q = np.exp(x - x.max(axis=1, keepdims=True))
+    return (a / q.sum(axis=1)) @ q
+
+
 def cheapest_sizes(g: np.ndarray, n: int) -> float:
     """The least m.g over sizes m that sum to n and differ by one at most."""
     floor, more = divmod(n, len(g))
