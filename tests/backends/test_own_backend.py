@@ -65,6 +65,12 @@ class Library(backends.Library):
     def softmax(self, block, scale, g):
         return Box(NUMPY.softmax(block.inside, scale, g))
 
+    def pick(self, block, columns):
+        return NUMPY.pick(block.inside, columns)
+
+    def stack(self, arrays):
+        return Box(np.stack([array.inside for array in arrays]))
+
     def layer(self, features, weight, bias):
         return tuple(map(Box, NUMPY.layer(features.inside, weight.inside, None if bias is None else bias.inside)))
 
@@ -179,6 +185,18 @@ def test_heads_shares_and_forbidden_labels(rng):
     scores[1, 9, 2] = np.nan
     with pytest.raises(ValueError, match="got nan in row 9 of head 1, column 2"):
         otlabel.assign(Box(scores))
+
+
+@pytest.mark.parametrize("shape", [(90, 6), (2, 90, 6)])
+def test_plans_and_confidence_of_new_scores_stay_there(rng, shape):
+    scores = rng.normal(size=shape)
+    learned = otlabel.assign(scores, epsilon=0.5).predictor
+    for found, truth in (
+        (learned.plan(Box(scores)), learned.plan(scores)),
+        (learned.confidence(Box(scores)), learned.confidence(scores)),
+    ):
+        assert isinstance(found, Box)
+        np.testing.assert_array_equal(found.inside, truth)
 
 
 def test_scores_that_are_computed_there(rng):

@@ -58,6 +58,14 @@ def test_scores_of_a_layer(make, rng):
         assert scores.dtype == np.float32
 
 
+def test_entries_are_picked_and_arrays_stacked(make, rng):
+    block = rng.normal(size=(5, 3))
+    array, columns = make(block), np.array([2, 0, 1, 1, 2])
+    library = library_of(array)
+    np.testing.assert_array_equal(library.pick(array, columns), block[np.arange(5), columns])
+    np.testing.assert_array_equal(np.asarray(library.stack([array, array])), np.stack([block, block]))
+
+
 def test_labels_go_back_where_scores_came_from(make, rng):
     array = make(rng.normal(size=(3, 2)))
     labels = place_of(array).give_back(np.array([1, 0, 1]))
