@@ -17,11 +17,13 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
+import otlabel
+
 from ..evaluate import Options
 from ..images.images import Images, Source, load
 from ..images.imbalance import imbalanced
-from ..labels import transport as labelling
 from ..network import layers, weights
+from ..network.collect import Layer, collect, in_mode
 from ..network.models import Network, check
 from ..options.config import Resolved, cores
 from ..runs.finished import Finished
@@ -53,9 +55,9 @@ class Subject:
     team: Processes
     seed: int
 
-    def values(self, images: Images, layer: labelling.Layer) -> Tensor:
+    def values(self, images: Images, layer: Layer) -> Tensor:
         precision = "float32" if self.finished is None else self.finished.config.precision
-        return labelling.collect(self.network, images, self.team, layer=layer, precision=precision)
+        return collect(self.network, images, self.team, layer=layer, precision=precision)
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor | None]:
@@ -94,7 +96,7 @@ def run(options: Options, console: Console | None = None) -> dict[str, Any]:
         "validation_images": len(subject.test or []),
         "seconds": round(time.perf_counter() - began, 1),
         "seed": options.seed,
-        "versions": {"otlabel": labelling.VERSION, "torch": torch.__version__},
+        "versions": {"otlabel": otlabel.__version__, "torch": torch.__version__},
         "features": features,
         "labels": labels,
     }
@@ -193,7 +195,7 @@ def _layer(subject: Subject, name: str, linear: str) -> tuple[str, dict[str, flo
 
 
 def _width(subject: Subject, read: Any) -> int:
-    with torch.no_grad(), labelling.in_mode(subject.network, False):
+    with torch.no_grad(), in_mode(subject.network, False):
         size = subject.network.size
         return read(torch.zeros(1, 3, size, size, device=subject.team.device)).shape[1]
 

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from ..labels import transport as labelling
-from ..training import loop as sela
+from ..labels.assigners import ASSIGNERS
+from ..labels.assigners.sinkhorn import Sinkhorn
+from ..labels.look import look
+from ..network.collect import BATCH, collect, rows_of
+from ..training.loop import Report, epoch_seed, fit
 from ..options.config import Resolved
 from ..images.images import Images
 from ..evaluation.knn import weighted_knn
@@ -23,7 +26,7 @@ RAW = 32  # side in pixels of the images whose pixels are compared
 
 
 def rows(
-    config: Resolved, state: State, train: Images, test: Images | None, team: Processes, tell: sela.Report
+    config: Resolved, state: State, train: Images, test: Images | None, team: Processes, tell: Report
 ) -> list[dict[str, Any]]:
     """A row for raw pixels, the untrained network, the control if it is asked for, and the run.
 
@@ -35,10 +38,10 @@ def rows(
     if config.controls and config.relabels > 1:
         frozen = dataclasses.replace(config, relabels=1)
         control = start(frozen, train, team)
-        sela.fit(frozen, train, team, state=control, report=tell, name="control")
+        fit(frozen, train, team, state=control, report=tell, name="control")
         table.append(_judge("first labels, never updated", config, control.network, None, train, test, team))
     if state.labels is not None:
-        name = "SeLa" if config.assigner == "sinkhorn" else f"labels by {config.assigner}"
+        name = ASSIGNERS[config.assigner].title or f"labels by {config.assigner}"
         table.append(_judge(name, config, state.network, state.labels, train, test, team))
     return table
 
@@ -48,7 +51,7 @@ def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[st
     from sklearn.cluster import MiniBatchKMeans
 
     def flat(images: Images) -> Tensor:
-        batches = images.batches(torch.arange(len(images)).split(labelling.BATCH))
+        batches = images.batches(torch.arange(len(images)).split(BATCH))
         side = min(RAW, images.size)
         return (
             torch.cat([F.resize(batch, [side, side], antialias=True).flatten(1).cpu() for batch in batches]).float()
@@ -75,7 +78,7 @@ def _judge(
     features = _features(config, network, train, team)
     other = None if test is None else (_features(config, network, test, team), test.truth)
     if labels is None:
-        labels = sela.label(config, network, train, team).labels
+        labels = Sinkhorn().solve(look(Sinkhorn, config, network, train, team, seed=epoch_seed(config, 0))).labels
     if not team.is_first:
         return {}
     row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.truth, other)[0]}
@@ -83,5 +86,5 @@ def _judge(
 
 
 def _features(config: Resolved, network: Network, images: Images, team: Processes) -> Tensor:
-    found = sela.collect(config, network, images, team, "features")
-    return team.gather(found.cpu(), labelling.rows_of(team, len(images)))
+    found = collect(network, images, team, precision=config.precision)
+    return team.gather(found.cpu(), rows_of(team, len(images)))

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..training import checkpoint, loop as sela
-from ..labels import transport as labelling
-from ..images.augment import Augment
+from ..labels import transport
+from ..labels.assigners import ASSIGNERS
+from ..labels.look import labelling_views
+from ..network.collect import collect
+from ..training import checkpoint
 from ..options.config import Resolved
 from ..images.images import Images
 from ..system.errors import UsageError
@@ -42,7 +44,7 @@ class Finished:
                 raise UsageError(f"RUN must be the --out of a training run, but {path} is not there.")
         config, saved = Resolved.read(folder / "config.yaml"), checkpoint.load(last)
         network = build(config)
-        load_network(network, saved)
+        load_network(network, saved, last)
         return cls(config, saved, network.to(device).to(memory_format=torch.channels_last))
 
     @property
@@ -50,8 +52,11 @@ class Finished:
         """Why the run cannot label images that it has not seen; None: it can."""
         if self.saved["labels"] is None:
             return "it never solved for labels (--relabels 0), and has no potentials to label images with."
-        if self.config.assigner in ("kmeans", "random"):
-            return f"its labels come from --assigner {self.config.assigner}, which labels nothing but its own."
+        name = self.config.assigner
+        if name not in ASSIGNERS:
+            return f"its labels come from --assigner {name}, which is registered by another program: predict from there."
+        if not ASSIGNERS[name].predicts_others:
+            return f"its labels come from --assigner {name}, which labels nothing but its own."
         return None
 
     def labels_of(self, images: Images, team: Processes) -> tuple[Tensor, Tensor]:
@@ -59,13 +64,9 @@ class Finished:
 
         Every image is shown in the views of that solve.
         """
-        config, views = self.config, None
-        if config.views:
-            last = [record for record in self.saved["records"] if "sweeps" in record][-1]
-            seed = sela.epoch_seed(config, last["epoch"] - (not last.get("final")))
-            views = labelling.Views(Augment(config.image_size, config.augment, alike=True), config.views, seed)
-        hidden = labelling.collect(self.network, images, team, layer="hidden", views=views, precision=config.precision)
+        config, views = self.config, labelling_views(self.config, self.saved["labels_seed"])
+        hidden = collect(self.network, images, team, layer="hidden", views=views, precision=config.precision)
         potentials = self.saved["potentials"].numpy()
-        if config.relabels <= 1:  # those of labels that were never updated belong to the untrained network's scores
+        if self.saved["labels_epoch"] == 0:  # they belong to the scores of the untrained network
             potentials = np.where(np.isneginf(potentials), potentials, 0.0)  # a label without a share stays so
-        return labelling.predict(self.network, hidden, potentials, config.epsilon)
+        return transport.predict(self.network, hidden, potentials, config.epsilon)

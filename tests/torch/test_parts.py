@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -12,15 +10,12 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from otlabel_torch.evaluation import metrics
 from otlabel_torch.evaluation.knn import weighted_knn
-from otlabel_torch.images.augment import Augment, normalise
+from otlabel_torch.images.augment import Augment
 from otlabel_torch.images.images import Source, load
-from otlabel_torch.labels import transport as labelling
-from otlabel_torch.network.models import RESNETS, Network
 from otlabel_torch.options.config import Config, resolve
 from otlabel_torch.runs.report import epoch_line
 from otlabel_torch.system import files
 from otlabel_torch.system.processes import Processes
-from otlabel_torch.training import checkpoint
 
 ALONE = Processes(torch.device("cpu"))
 
@@ -50,49 +45,6 @@ def test_agreement_is_100_for_renamed_labels_and_near_0_for_random_ones():
     assert same["ami"] == pytest.approx(100)
     other = metrics.agreement(labels, torch.randint(0, 8, (4000,), generator=generator))
     assert abs(other["ami"]) < 1
-
-
-@pytest.mark.parametrize(
-    ("arch", "size"),
-    [
-        (arch, size)
-        for arch in ("convnet", "alexnet", *RESNETS, "timm/resnet10t")
-        for size in (8, 32, 64, 97)
-        if arch != "alexnet" or size >= 64
-    ],
-)
-def test_networks_make_scores_for_every_head(arch, size):
-    network = Network(arch, size, heads=3, k=5).eval()
-    images = torch.zeros(2, 3, size, size)
-    with torch.no_grad():
-        scores, turns = network(images)
-        assert (scores.shape, turns) == ((2, 3, 5), None)
-        assert network.features(images).shape == (2, network.width)
-
-
-def test_collect_keeps_places_and_uses_eval_mode():
-    images, _ = load(Source("digits", None, 8))
-    network = Network("convnet", 8, heads=2, k=6)
-    features = labelling.collect(network, images, ALONE)
-    assert network.training
-    network.eval()
-    with torch.no_grad():
-        some = [0, 5, 1234, 1796]
-        torch.testing.assert_close(
-            features[some], network.features(normalise(images.pixels[some], 8)), rtol=1e-4, atol=1e-5
-        )
-
-
-def test_solve_labels_every_head_with_equal_sizes():
-    images, _ = load(Source("digits", None, 8))
-    network = Network("convnet", 8, heads=3, k=7)
-    hidden = labelling.collect(network, images, ALONE, layer="hidden")
-    found = labelling.solve(network, hidden, ALONE, 1797, epsilon=1 / 25, rounding="balanced")
-    assert found.labels.shape == (1797, 3)
-    assert found.converged
-    for head in range(3):
-        assert set(np.bincount(found.labels[:, head], minlength=7)) == {256, 257}
-    assert len({tuple(found.labels[:, head].tolist()) for head in range(3)}) == 3
 
 
 def test_augmentation_changes_images_and_keeps_their_shape():
@@ -144,12 +96,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         half_a_write()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-
-
-def test_checkpoints_refuse_pickled_code(tmp_path):
-    torch.save({"x": Config()}, tmp_path / "evil.pt")
-    with pytest.raises(pickle.UnpicklingError, match="Weights only"):
-        checkpoint.load(tmp_path / "evil.pt")
 
 
 def test_epoch_line_shows_only_what_happened():
