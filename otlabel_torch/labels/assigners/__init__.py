@@ -12,3 +12,5 @@ ASSIGNERS = Registry(
         "file": f"{__name__}.file:File",
     },
 )
+
+register_assigner = ASSIGNERS.register
