@@ -14,8 +14,7 @@ def shares(prior: str, k: int, heads: int) -> np.ndarray | None:
 
     Args:
         prior: "uniform", "zipf" (label j has a share proportional to 1/j, as words of a language), or a file of shares
-        or of
-            counts, a line a label, a column a head if heads differ.
+            or of counts, a line a label, a column a head if heads differ.
     """
     if prior == "uniform":
         return None

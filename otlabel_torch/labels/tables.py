@@ -33,12 +33,12 @@ def write_labels(path: Path, images: Images, labels: Tensor, confidence: Tensor)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for i, (name, row, sure) in enumerate(zip(images.paths, labels.tolist(), confidence.tolist(), strict=True)):
-        writer.writerow([i, name, *row, *map(share, sure)])
+        writer.writerow([i, name, *row, *map(confidence_text, sure)])
     write_text(path, text.getvalue())
 
 
-def share(value: float) -> str:
-    """Of 1; empty where labels come from no plan."""
+def confidence_text(value: float) -> str:
+    """A confidence as tables show it; empty where labels come from no plan."""
     return "" if math.isnan(value) else f"{value:.4f}"
 
 
