@@ -17,11 +17,10 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
-import otlabel
-
 from ..evaluate import Options
 from ..images.images import Images, Source, load
 from ..images.imbalance import imbalanced
+from ..labels.transport import VERSION
 from ..network import layers, weights
 from ..network.collect import Layer, collect, in_mode
 from ..network.models import Network, check
@@ -96,7 +95,7 @@ def run(options: Options, console: Console | None = None) -> dict[str, Any]:
         "validation_images": len(subject.test or []),
         "seconds": round(time.perf_counter() - began, 1),
         "seed": options.seed,
-        "versions": {"otlabel": otlabel.__version__, "torch": torch.__version__},
+        "versions": {"otlabel": VERSION, "torch": torch.__version__},
         "features": features,
         "labels": labels,
     }

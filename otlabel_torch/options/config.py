@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
+
+from otlabel._system.machine import cores
 
 from ..labels.assigners import ASSIGNERS
 from ..system.errors import UsageError
@@ -233,8 +234,3 @@ def smaller(size: int) -> int:
 def absolute(word: str) -> str:
     """A word, or the absolute path of the file that it names."""
     return str(Path(word).absolute()) if Path(word).is_file() else word
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,8 +17,6 @@ from rich.console import Console
 from torch import Tensor
 from tqdm import tqdm
 
-import otlabel
-
 from ..options import rules as checks
 from . import closing, estimate, report
 from ..system import files
@@ -28,6 +26,7 @@ from ..options.config import Config, Resolved, cores, resolve
 from ..images.images import Images, Source, load
 from ..system.errors import UsageError
 from ..images.imbalance import imbalanced
+from ..labels.transport import VERSION
 from ..labels.tables import read_labels, write_labels
 from ..system.processes import Processes, join
 from .tensorboard import Scalars
@@ -164,7 +163,7 @@ class Run:
             "resumed": config.resume,
             "config": config.plain(),
             "versions": {
-                "otlabel": otlabel.__version__,
+                "otlabel": VERSION,
                 "torch": torch.__version__,
                 "torchvision": torchvision.__version__,
                 "python": platform.python_version(),
