@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from ..labels import transport as labelling
-from ..training import loop as sela
-from ..options.config import Resolved
-from ..images.images import Images
-from ..evaluation.knn import weighted_knn
+from ..evaluation.features import knn_accuracy
+from ..evaluation.knn import NEIGHBOURS, weighted_knn
 from ..evaluation.metrics import agreement
+from ..evaluation.subject import Subject
+from ..images.images import Images
+from ..labels import transport as labelling
+from ..labels.kmeans import kmeans
 from ..network.models import Network
+from ..options.config import Resolved
 from ..system.processes import Processes
+from ..training import loop as sela
 from ..training.state import State, start
 
 RAW = 32  # side in pixels of the images whose pixels are compared
@@ -29,23 +32,34 @@ def rows(
 
     All processes work on it; only the first one's rows are of use.
     """
+
+    def judged(name: str, network: Network, labels: Tensor | None = None) -> dict[str, Any]:
+        """A row. Labels of None stand for those the network would give now."""
+        subject = Subject(network, train, test, team, config.seed, config.precision)
+        features, _others = subject.features
+        if labels is None:
+            labels = sela.label(config, network, train, team).labels
+        if not team.is_first:
+            return {}
+        row: dict[str, Any] = {"name": name, "knn": knn_accuracy(subject, (NEIGHBOURS,))[0]}
+        return row | agreement(labels, train.truth)
+
     table = [_raw_pixels(config, train, test)] if team.is_first else []
     untrained = start(dataclasses.replace(config, compile=False), train, team).network
-    table.append(_judge("untrained network", config, untrained, None, train, test, team))
+    table.append(judged("untrained network", untrained))
     if config.controls and config.relabels > 1:
         frozen = dataclasses.replace(config, relabels=1)
         control = start(frozen, train, team)
         sela.fit(frozen, train, team, state=control, report=tell, name="control")
-        table.append(_judge("first labels, never updated", config, control.network, None, train, test, team))
+        table.append(judged("first labels, never updated", control.network))
     if state.labels is not None:
         name = "SeLa" if config.assigner == "sinkhorn" else f"labels by {config.assigner}"
-        table.append(_judge(name, config, state.network, state.labels, train, test, team))
+        table.append(judged(name, state.network, state.labels))
     return table
 
 
 def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[str, Any]:
     """kNN on the pixels, and k-means labels of them; large images are shrunk first."""
-    from sklearn.cluster import MiniBatchKMeans
 
     def flat(images: Images) -> Tensor:
         batches = images.batches(torch.arange(len(images)).split(labelling.BATCH))
@@ -57,31 +71,6 @@ def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[st
 
     pixels = flat(train)
     other = None if test is None else (flat(test), test.truth)
-    means = MiniBatchKMeans(config.k, random_state=config.seed, n_init=1).fit_predict(pixels.numpy())
-    labels = torch.from_numpy(means).long()[:, None]
-    return {"name": "raw pixels", "knn": weighted_knn(pixels, train.truth, other)[0]} | agreement(labels, train.truth)
-
-
-def _judge(
-    name: str,
-    config: Resolved,
-    network: Network,
-    labels: Tensor | None,
-    train: Images,
-    test: Images | None,
-    team: Processes,
-) -> dict[str, Any]:
-    """A row of the closing table. Labels of None stand for those the network would give now."""
-    features = _features(config, network, train, team)
-    other = None if test is None else (_features(config, network, test, team), test.truth)
-    if labels is None:
-        labels = sela.label(config, network, train, team).labels
-    if not team.is_first:
-        return {}
-    row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.truth, other)[0]}
-    return row | agreement(labels, train.truth)
-
-
-def _features(config: Resolved, network: Network, images: Images, team: Processes) -> Tensor:
-    found = sela.collect(config, network, images, team, "features")
-    return team.gather(found.cpu(), labelling.rows_of(team, len(images)))
+    labels, _others = kmeans(pixels, config.k, config.seed)
+    row: dict[str, Any] = {"name": "raw pixels", "knn": weighted_knn(pixels, train.truth, other)[0]}
+    return row | agreement(labels[:, None], train.truth)
