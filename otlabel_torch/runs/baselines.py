@@ -36,7 +36,7 @@ def rows(
     def judged(name: str, network: Network, labels: Tensor | None = None) -> dict[str, Any]:
         """A row. Labels of None stand for those the network would give now."""
         subject = Subject(network, train, test, team, config.seed, config.precision)
-        features, _others = subject.features
+        _features = subject.features  # all processes work on them, the first one judges
         if labels is None:
             labels = sela.label(config, network, train, team).labels
         if not team.is_first:
