@@ -25,13 +25,13 @@ from PIL import Image
 from otlabel_torch.evaluation import probe
 from otlabel_torch.evaluation.knn import weighted_knn
 from otlabel_torch.images.images import Images
-from otlabel_torch.labels import transport as labelling
 from otlabel_torch.network import layers
+from otlabel_torch.network.collect import DTYPES, collect
 from otlabel_torch.options.config import Config, resolve
 from otlabel_torch.system.devices import pick_device
 from otlabel_torch.system.files import write_json
 from otlabel_torch.system.processes import Processes
-from otlabel_torch.training import loop as sela
+from otlabel_torch.training.loop import fit
 from otlabel_torch.training.state import State, start
 
 GATES = {"weighted kNN accuracy": 77.6, "linear probe accuracy": 83.4}  # the paper's, with AlexNet
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200, help="in all (default: %(default)s)")
     parser.add_argument("--images", type=int, help="for a dry run: only so many of each split")
     parser.add_argument("--probe-epochs", type=int, default=probe.EPOCHS, help="(default: %(default)s)")
-    parser.add_argument("--precision", default="bf16", choices=labelling.DTYPES, help="(default: %(default)s)")
+    parser.add_argument("--precision", default="bf16", choices=DTYPES, help="(default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -105,7 +105,7 @@ def main() -> None:
             raise Pause
 
     try:
-        sela.fit(config, train, alone, state=state, after_epoch=keep, report=tell)
+        fit(config, train, alone, state=state, after_epoch=keep, report=tell)
     except Pause:
         print(f"time is up after epoch {state.epoch} of {config.epochs}: the same command goes on", flush=True)
         return
@@ -140,7 +140,7 @@ def tell(record: dict[str, Any]) -> None:
 def evaluate(state: State, train: Images, test: Images, alone: Processes, probe_epochs: int) -> dict[str, Any]:
     """Accuracies in percent by their full names."""
     network, accuracy = state.network, {}
-    x, queries = (labelling.collect(network, images, alone) for images in (train, test))
+    x, queries = (collect(network, images, alone) for images in (train, test))
     for count, value in zip((10, 200), weighted_knn(x, train.truth, (queries, test.truth), (10, 200)), strict=True):
         accuracy[f"weighted kNN accuracy, {count} neighbours"] = value
     for name in (layers.FEATURES, layers.MAPS):

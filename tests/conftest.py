@@ -17,7 +17,7 @@ import pytest
 
 from otlabel import backends
 
-sys.path.append(str(Path(__file__).parent / "gpu"))
+sys.path += [str(Path(__file__).parent / room) for room in ("gpu", "torch")]  # what tests of a room share
 
 SEED = int(os.environ.get("OTLABEL_TEST_SEED", np.random.SeedSequence().entropy % 2**31))
 

@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..labels import transport as labelling
 from ..network import layers
+from ..network.collect import in_mode
 from ..system.devices import free_memory
 from ..system.errors import UsageError
 from . import probe
@@ -93,7 +93,7 @@ def _with_truth(subject: Subject, values: Tensor | None) -> tuple[Tensor, Tensor
 
 
 def _width(subject: Subject, read: Callable[[Tensor], Tensor]) -> int:
-    with torch.no_grad(), labelling.in_mode(subject.network, False):
+    with torch.no_grad(), in_mode(subject.network, False):
         size = subject.network.size
         return read(torch.zeros(1, 3, size, size, device=subject.team.device)).shape[1]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..images.images import Images
-from ..labels import transport as labelling
+from ..network.collect import Layer, Precision, collect, rows_of
 from ..network.models import Network
 from ..system.processes import Processes
 
@@ -25,15 +25,14 @@ class Subject:
     test: Images | None
     team: Processes
     seed: int = 0
-    precision: labelling.Precision = "float32"
+    precision: Precision = "float32"
 
-    def values(self, images: Images, layer: labelling.Layer) -> Tensor:
+    def values(self, images: Images, layer: Layer) -> Tensor:
         """(n, width) float32 of a layer, in every process; without others it stays on the device if it fits."""
-        self.team.from_first(*self.network.buffers())  # running statistics, of which each process has its own
-        found = labelling.collect(self.network, images, self.team, layer=layer, precision=self.precision)
+        found = collect(self.network, images, self.team, layer=layer, precision=self.precision)
         if self.team.comm is None:
             return found
-        return self.team.gather(found.cpu(), labelling.rows_of(self.team, len(images)))
+        return self.team.gather(found.cpu(), rows_of(self.team, len(images)))
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor | None]:

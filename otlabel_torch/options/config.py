@@ -12,8 +12,11 @@ from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
 import yaml
 
+from ..labels.assigners import ASSIGNERS
 from ..system.files import write_text
+from ..training.losses import LOSSES
 from . import reading
+from .names import NameIn
 
 Preset = Literal["digits", "modern", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
 PRESETS = Path(__file__).parent / "presets"
@@ -26,7 +29,6 @@ HEADS = 10
 BATCH = 64
 LARGE = 128  # pixels: images of at least that size are augmented as in the paper on ImageNet
 ANY_SIZE = ("convnet", "resnet18", "resnet34", "resnet50")  # networks that are not made for one size of images
-NEVER_UPDATED = ("frozen", "random", "file")  # assigners whose first labels stay
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Config:
     epsilon: float = 1 / 25
     """Temperature of the transport plan in units of the scores: 1/lambda of the paper. It shapes the labels of
     --rounding argmax only: balanced labels have the best total score, whatever the temperature."""
-    assigner: Literal["sinkhorn", "kmeans", "frozen", "random", "file"] = "sinkhorn"
+    assigner: Annotated[str, NameIn(ASSIGNERS)] = "sinkhorn"
     """Where labels come from: optimal transport; or, to compare with, k-means on the features with new heads each time
     (DeepCluster's rule), transport's first labels never updated, or labels dealt at random; or --labels."""
     labels: Path | None = None
@@ -137,6 +139,9 @@ class Config:
     are shares of all epochs."""
     weight_decay: float = 1e-5
     """L2 penalty of the weights."""
+    loss: Annotated[str, NameIn(LOSSES)] = "cross-entropy"
+    """What the network is trained to make small: its cross-entropy to the labels, averaged over the heads, as in the
+    paper, or a loss of your own (docs/extending.md)."""
     mixup: float = 0.0
     """Blend every training image with another one, and the loss of its labels with that of the other's, in shares drawn
     from Beta(MIXUP, MIXUP), of which the image itself has the larger (Zhang et al., 2018). 0: off."""
@@ -217,7 +222,7 @@ def resolve(config: Config, n: int, size: int, labels: tuple[int, int] | None = 
         "out": Path("runs") / f"{config.data}-{time.strftime('%Y%m%d-%H%M%S')}",
         "k": k,
         "heads": heads,
-        "relabels": 1 if config.assigner in NEVER_UPDATED else config.epochs,
+        "relabels": config.epochs if ASSIGNERS[config.assigner].updates else 1,
         "batch_size": min(BATCH, n),
     }
     fields = {option.name: getattr(config, option.name) for option in dataclasses.fields(Config)}

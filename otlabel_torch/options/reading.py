@@ -85,7 +85,7 @@ def said(hint: Any) -> str:
     kind, inner = get_origin(hint), get_args(hint)
     if kind is Annotated:
         names = _choices(inner)
-        return said(inner[0]) if names is None else f"one of {', '.join(names)}"
+        return said(inner[0]) if names is None else f"one of {', '.join(names)}, or one that is registered first"
     if kind in (Union, UnionType):
         return " or ".join(map(said, inner))
     if kind is Literal:

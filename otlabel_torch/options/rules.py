@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from ..images.images import check_size
+from ..labels.assigners import ASSIGNERS
 from ..labels.priors import shares
 from ..labels.tables import pyarrow_parquet
-from ..labels.transport import BATCH
 from ..network import models
+from ..network.collect import BATCH
 from ..runs.tensorboard import summary_writer
 from ..system.errors import UsageError
-from .config import NEVER_UPDATED, Config, Resolved
+from ..training.losses import LOSSES
+from .config import Config, Resolved
 
 
 def check_early(options: Config) -> None:
     """What needs no images to be seen."""
+    LOSSES[options.loss]  # raises if there is none of that name
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"`workers` must be at least 1, got {options.workers}.")
     if options.table == "parquet":
@@ -24,7 +27,7 @@ def check_early(options: Config) -> None:
         raise UsageError(
             f"`prior` {options.prior} needs `rounding` balanced: the largest entry of a row is the common label's."
         )
-    if (options.assigner == "file") != (options.labels is not None):
+    if (ASSIGNERS[options.assigner].needs == "table") != (options.labels is not None):
         raise UsageError(
             f"`labels` FILE belongs to `assigner` file, got `assigner` {options.assigner} and "
             f"{'no `labels`' if options.labels is None else f'`labels` {options.labels}'}."
@@ -70,7 +73,8 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
 
 
 def _check_rules(config: Resolved, labels: tuple[int, int] | None) -> None:
-    if config.assigner in NEVER_UPDATED and config.relabels > 1:
+    assigner = ASSIGNERS[config.assigner]
+    if not assigner.updates and config.relabels > 1:
         raise UsageError(
             f"`assigner` {config.assigner} never updates its labels: `relabels` must be 1, got {config.relabels}."
         )
@@ -79,7 +83,7 @@ def _check_rules(config: Resolved, labels: tuple[int, int] | None) -> None:
             f"`labels` {config.labels} has {labels[0]} heads and labels below {labels[1]}: `heads` must be {labels[0]} "
             f"and `k` at least {labels[1]}, got {config.heads} and {config.k}. Leave both out."
         )
-    if shares(config.prior, config.k, config.heads) is not None and config.assigner not in ("sinkhorn", "frozen"):
+    if shares(config.prior, config.k, config.heads) is not None and not assigner.uses_transport:
         raise UsageError(
             f"`prior` {config.prior} binds transport only: `assigner` {config.assigner} has its own sizes."
         )

@@ -14,19 +14,22 @@ from ..evaluation.knn import NEIGHBOURS, weighted_knn
 from ..evaluation.metrics import agreement
 from ..evaluation.subject import Subject
 from ..images.images import Images
-from ..labels import transport as labelling
+from ..labels.assigners import ASSIGNERS
+from ..labels.assigners.sinkhorn import Sinkhorn
 from ..labels.kmeans import kmeans
+from ..labels.look import look
+from ..network.collect import BATCH
 from ..network.models import Network
 from ..options.config import Resolved
 from ..system.processes import Processes
-from ..training import loop as sela
+from ..training.loop import Report, epoch_seed, fit
 from ..training.state import State, start
 
 RAW = 32  # side in pixels of the images whose pixels are compared
 
 
 def rows(
-    config: Resolved, state: State, train: Images, test: Images | None, team: Processes, tell: sela.Report
+    config: Resolved, state: State, train: Images, test: Images | None, team: Processes, tell: Report
 ) -> list[dict[str, Any]]:
     """A row for raw pixels, the untrained network, the control if it is asked for, and the run.
 
@@ -38,7 +41,8 @@ def rows(
         subject = Subject(network, train, test, team, config.seed, config.precision)
         _features = subject.features  # all processes work on them, the first one judges
         if labels is None:
-            labels = sela.label(config, network, train, team).labels
+            seen = look(Sinkhorn, config, network, train, team, seed=epoch_seed(config, 0))
+            labels = Sinkhorn().solve(seen).labels
         if not team.is_first:
             return {}
         row: dict[str, Any] = {"name": name, "knn": knn_accuracy(subject, (NEIGHBOURS,))[0]}
@@ -50,10 +54,10 @@ def rows(
     if config.controls and config.relabels > 1:
         frozen = dataclasses.replace(config, relabels=1)
         control = start(frozen, train, team)
-        sela.fit(frozen, train, team, state=control, report=tell, name="control")
+        fit(frozen, train, team, state=control, report=tell, name="control")
         table.append(judged("first labels, never updated", control.network))
     if state.labels is not None:
-        name = "SeLa" if config.assigner == "sinkhorn" else f"labels by {config.assigner}"
+        name = ASSIGNERS[config.assigner].title or f"labels by {config.assigner}"
         table.append(judged(name, state.network, state.labels))
     return table
 
@@ -62,7 +66,7 @@ def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[st
     """kNN on the pixels, and k-means labels of them; large images are shrunk first."""
 
     def flat(images: Images) -> Tensor:
-        batches = images.batches(torch.arange(len(images)).split(labelling.BATCH))
+        batches = images.batches(torch.arange(len(images)).split(BATCH))
         side = min(RAW, images.size)
         return (
             torch.cat([F.resize(batch, [side, side], antialias=True).flatten(1).cpu() for batch in batches]).float()

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
+import otlabel
+
 from ..evaluation import tables
 from ..evaluation.features import layer_scores
 from ..evaluation.labellings import RunLabels, label_scores
@@ -17,7 +19,6 @@ from ..evaluation.subject import Subject
 from ..images.images import Images
 from ..images.imbalance import imbalanced
 from ..images.of_run import images_of, others
-from ..labels.transport import VERSION
 from ..network import weights
 from ..network.models import Network, check
 from ..options.config import Config
@@ -54,7 +55,7 @@ def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[s
         "validation_images": len(subject.test or []),
         "seconds": round(time.perf_counter() - began, 1),
         "seed": options.seed,
-        "versions": {"otlabel": VERSION, "torch": torch.__version__},
+        "versions": {"otlabel": otlabel.__version__, "torch": torch.__version__},
         "features": features,
         "labels": labels,
     }

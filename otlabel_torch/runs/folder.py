@@ -32,7 +32,6 @@ MADE = {
     CONFIGURATION, CHECKPOINTS, METRICS, REPORT, SIZES, CLUSTERS, PREDICTED, TENSORBOARD, EVALUATION,
     *(f"{LABELS}.{table}" for table in TABLES),
 }  # fmt: skip  # all that a run and those who ask it write
-NEEDED = ("model", "heads", "labels", "potentials", "records", "images")  # of a checkpoint, to use the run
 REMEDY = "Restore it from a copy, or start a run anew"
 
 
@@ -108,7 +107,7 @@ class RunFolder:
         """The checkpoint first: what lies beside it can be made from it. Labels are written when they are new."""
         state.save(self.checkpoint)
         files.write_lines(self.path / METRICS, state.records)
-        if state.labels is not None and (every_file or "sweeps" in state.records[-1]):
+        if state.labels is not None and (every_file or state.labels_are_new):
             assert state.confidence is not None
             write_labels(self.labels(config.table), images, state.labels, state.confidence)
             report.write_sizes(self.path / SIZES, state.labels, state.confidence, config.k)
@@ -167,14 +166,9 @@ class RunFolder:
         config = self.configuration()
         with self._readable():
             saved = checkpoint.load(self.checkpoint)
-            absent = [name for name in NEEDED if name not in saved]
-            if absent:
-                raise DataError(
-                    f"{self.checkpoint} must be the checkpoint of a run, but it lacks {absent[0]}. {REMEDY}."
-                )
             self._check_labels(config, saved["labels"], saved["potentials"])
             network = build(config)
-            load_network(network, saved)
+            load_network(network, saved, self.checkpoint)
         return TrainedRun(config, saved, network.to(device).to(memory_format=torch.channels_last))
 
     def records(self) -> list[dict[str, Any]]:

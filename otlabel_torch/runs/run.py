@@ -16,14 +16,15 @@ from rich.console import Console
 from torch import Tensor
 from tqdm import tqdm
 
+import otlabel
+
 from ..images.of_run import images_of
-from ..labels import transport as labelling
 from ..labels.tables import read_labels
 from ..options import rules
 from ..options.config import Config, Resolved, resolve
 from ..system.errors import UsageError
 from ..system.processes import Processes, join
-from ..training import loop as sela
+from ..training.loop import Report, fit
 from ..training.schedule import drop_epoch, relabel_epochs
 from ..training.state import State, start
 from . import baselines, estimate, report
@@ -57,10 +58,8 @@ class Run:
         keep: Literal["memory", "files"] = "memory" if isinstance(self.train.pixels, Tensor) else "files"
         if team.mean(keep == "memory") not in (0, 1):
             raise UsageError("the processes do not all have room for the images: add `keep` files, or `keep` memory.")
-        given: Tensor | None = None
-        if options.labels is not None:
-            given = read_labels(options.labels, self.train)
-        self.given, known = given, None if given is None else (given.shape[1], int(given.max()) + 1)
+        table = None if options.labels is None else read_labels(options.labels, self.train)
+        self.table, known = table, None if table is None else (table.shape[1], int(table.max()) + 1)
         config = resolve(options, len(self.train), self.train.view_size, known)
         rules.check(config, len(self.train), team.size, known)
         config = dataclasses.replace(config, keep=keep)  # decided once: what is kept differs in size
@@ -90,7 +89,7 @@ class Run:
                     _say(report.epoch_line(record, config.epochs))
                     scalars.add(record)
 
-            sela.fit(config, self.train, team, state=state, given=self.given, after_epoch=self._save, report=tell)
+            fit(config, self.train, team, state=state, table=self.table, after_epoch=self._save, report=tell)
             if state.labels is None:
                 self._save(state)  # relabels 0: the untrained network is the result
             return self._close(state, tell)
@@ -101,7 +100,7 @@ class Run:
         where = f"{team.size} processes on {team.device.type}" if team.size > 1 else str(team.device)
         more = f", {len(self.test)} more for evaluation" if self.test else ""
         trained = f" (trained on at {config.train_size})" if config.train_size != config.image_size else ""
-        labels = f"labels of {config.labels}" if config.assigner == "file" else f"{solves} solves ({config.schedule})"
+        labels = f"{solves} solves ({config.schedule})" if self.table is None else f"labels of {config.labels}"
         self._print(
             f"{len(train)} images of {config.image_size} px{trained}{more}; {config.arch} on {where}; "
             f"{config.heads} heads of {config.k} labels; {labels} in {config.epochs} epochs; output in {config.out}"
@@ -128,7 +127,7 @@ class Run:
         if self.team.is_first:
             self.folder.save(self.config, state, self.train, every_file)
 
-    def _close(self, state: State, tell: sela.Report) -> list[dict[str, Any]]:
+    def _close(self, state: State, tell: Report) -> list[dict[str, Any]]:
         """The contact sheet, the closing table and report.json."""
         config, train, test, team = self.config, self.train, self.test, self.team
         if state.labels is not None and team.is_first:
@@ -149,7 +148,7 @@ class Run:
             "resumed": config.resume,
             "config": config.plain(),
             "versions": {
-                "otlabel": labelling.VERSION,
+                "otlabel": otlabel.__version__,
                 "torch": torch.__version__,
                 "torchvision": torchvision.__version__,
                 "python": platform.python_version(),

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..images.augment import Augment
 from ..images.images import Images
-from ..labels import transport as labelling
+from ..labels import transport
+from ..labels.assigners import ASSIGNERS
+from ..labels.look import labelling_views
+from ..network.collect import collect
 from ..network.models import Network
 from ..options.config import Resolved
 from ..system.processes import Processes
-from ..training import loop as sela
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class TrainedRun:
         """Why the run cannot label images that it has not seen; None: it can."""
         if self.labels is None:
             return "it never solved for labels (`relabels` 0), and has no potentials to label images with."
-        if self.config.assigner in ("kmeans", "random"):
-            return f"its labels come from `assigner` {self.config.assigner}, which labels nothing but its own."
+        name = self.config.assigner
+        if not ASSIGNERS[name].predicts_others:
+            return f"its labels come from `assigner` {name}, which labels nothing but its own."
         return None
 
     def labels_of(self, images: Images, team: Processes) -> tuple[Tensor, Tensor]:
@@ -49,13 +51,9 @@ class TrainedRun:
 
         Every image is shown in the views of that solve.
         """
-        config, views = self.config, None
-        if config.views:
-            last = [record for record in self.saved["records"] if "sweeps" in record][-1]
-            seed = sela.epoch_seed(config, last["epoch"] - (not last.get("final")))
-            views = labelling.Views(Augment(config.image_size, config.augment, alike=True), config.views, seed)
-        hidden = labelling.collect(self.network, images, team, layer="hidden", views=views, precision=config.precision)
+        config, views = self.config, labelling_views(self.config, self.saved["labels_seed"])
+        hidden = collect(self.network, images, team, layer="hidden", views=views, precision=config.precision)
         potentials = self.saved["potentials"].numpy()
-        if config.relabels <= 1:  # those of labels that were never updated belong to the untrained network's scores
+        if self.saved["labels_epoch"] == 0:  # they belong to the scores of the untrained network
             potentials = np.where(np.isneginf(potentials), potentials, 0.0)  # a label without a share stays so
-        return labelling.predict(self.network, hidden, potentials, config.epsilon)
+        return transport.predict(self.network, hidden, potentials, config.epsilon)

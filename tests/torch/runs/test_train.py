@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import os
 import re
@@ -15,18 +14,14 @@ import time
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from PIL import Image
+from same import tensors_equal
 from sklearn.datasets import load_digits
 
 from otlabel_torch import train as command
 from otlabel_torch.images.images import Source, load
-from otlabel_torch.options.config import Config, resolve
-from otlabel_torch.system.processes import Processes
 from otlabel_torch.training import checkpoint
-from otlabel_torch.training import loop as sela
-from otlabel_torch.training.state import start
 
 SMALL = ["--epochs", "3", "--heads", "2", "--k", "12", "--image-size", "8", "--device", "cpu"]
 
@@ -37,18 +32,6 @@ def train(*options, check=True, cwd=None, timeout=300):
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done
-
-
-def tensors_equal(one, other):
-    """Deep equality of checkpoints, bit for bit; times of day are not compared."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(torch.nan_to_num(one), torch.nan_to_num(other))
-    if isinstance(one, dict):
-        keys = [key for key in one if not str(key).endswith(("seconds", "_per_second"))]
-        return one.keys() == other.keys() and all(tensors_equal(one[key], other[key]) for key in keys)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(tensors_equal, one, other))
-    return one == other
 
 
 @pytest.fixture(scope="module")
@@ -348,33 +331,6 @@ def test_other_labels_to_compare_with(assigner, tmp_path):
         )
         assert refused.returncode == 1
         assert "which labels nothing but its own" in refused.stderr
-
-
-@pytest.mark.parametrize("assigner", ["sinkhorn", "kmeans", "random"])
-def test_a_run_taken_up_again_equals_one_that_was_not_left(assigner, tmp_path):
-    """In one process, for every rule of labelling and with steps of the learning rate."""
-    images, _ = load(Source("digits", None, 8))
-    images = dataclasses.replace(
-        images, pixels=images.pixels[:200], paths=images.paths[:200], classes=images.classes[:200]
-    )
-    options = Config(data="digits", image_size=8, k=8, heads=2, epochs=3, assigner=assigner, lr_drops=(2,), views=1)
-    config, alone = resolve(options, 200, 8), Processes(torch.device("cpu"))
-    path = tmp_path / "last.pt"
-
-    def after_epoch(state):
-        if state.epoch == 1:
-            state.save(path)
-
-    whole = sela.fit(config, images, alone, state=start(config, images, alone), after_epoch=after_epoch)
-    again = start(config, images, alone)
-    again.load(path)
-    assert again.epoch == 1
-    sela.fit(config, images, alone, state=again)
-    for state, name in ((whole, "whole.pt"), (again, "again.pt")):
-        state.save(tmp_path / name)
-    assert tensors_equal(checkpoint.load(tmp_path / "whole.pt"), checkpoint.load(tmp_path / "again.pt"))
-    if assigner == "kmeans":  # the head that was trained on the last clusters but one is kept
-        assert whole.network.head.weight.abs().max() > 1.01 / 256**0.5
 
 
 def test_a_run_from_a_preset(tmp_path):

@@ -8,14 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from sklearn.datasets import load_digits
-
-import otlabel
-from otlabel_torch.labels import transport as labelling
-from otlabel_torch.network.models import Network
-from otlabel_torch.system.processes import Processes
 
 
 def call(command, *options):
@@ -97,22 +91,3 @@ def test_labels_do_not_depend_on_the_other_images(run, images, tmp_path):
     one, other = labels["few"]["90.png"], labels["many"]["810.png"]
     assert all(one[f"head_{head}"] == other[f"head_{head}"] for head in range(2))
     assert float(one["confidence_0"]) == pytest.approx(float(other["confidence_0"]), abs=1e-3)
-
-
-def test_potentials_give_the_labels_of_the_solve():
-    """argmax labels of the images of a solve are what its potentials predict; so are otlabel's own predictions."""
-    torch.manual_seed(0)
-    network = Network("convnet", 8, heads=3, k=7).eval()
-    hidden = torch.randn(400, network.width)
-    found = labelling.solve(network, hidden, Processes(torch.device("cpu")), 400, epsilon=0.1, rounding="argmax")
-    labels, confidence = labelling.predict(network, hidden, found.potentials, 0.1)
-    assert torch.equal(labels, found.labels)
-    torch.testing.assert_close(confidence, found.confidence)
-    scores = torch.stack([labelling.scores_of(network, head, hidden) for head in range(3)])
-    result = otlabel.assign(scores, epsilon=0.1)
-    assert torch.equal(labelling.predict(network, hidden, result.potentials, 0.1)[0].T, result.predict(scores))
-    plan = torch.from_numpy(result.plan(np.arange(400)) * 400)  # (heads, n, k)
-    own = plan.gather(2, result.labels[:, :, None])[:, :, 0].T.float()
-    balanced = labelling.solve(network, hidden, Processes(torch.device("cpu")), 400, epsilon=0.1, rounding="balanced")
-    assert torch.equal(balanced.labels.T, result.labels)
-    torch.testing.assert_close(balanced.confidence, own)

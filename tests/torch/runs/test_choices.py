@@ -10,27 +10,23 @@ import torch
 import yaml
 from rich.console import Console
 
-from otlabel_torch.images.augment import Augment
 from otlabel_torch.images.images import Source, load
 from otlabel_torch.images.imbalance import imbalanced
-from otlabel_torch.labels import tables as labelfile
-from otlabel_torch.labels import transport as labelling
-from otlabel_torch.labels.priors import shares
+from otlabel_torch.labels.tables import read_labels
 from otlabel_torch.network.models import Network
 from otlabel_torch.options.config import Config, resolve
-from otlabel_torch.runs import closing
+from otlabel_torch.runs import baselines
 from otlabel_torch.runs.run import run
 from otlabel_torch.system.errors import DataError, UsageError
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training import checkpoint
-from otlabel_torch.training import loop as sela
 from otlabel_torch.training.state import start
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Without the closing table, which these tests do not look at."""
-    monkeypatch.setattr(closing, "rows", lambda *_: [])
+    monkeypatch.setattr(baselines, "rows", lambda *_: [])
 
 
 def ran(out, **options):
@@ -90,24 +86,6 @@ def test_prior_of_a_file_a_column_a_head(tmp_path):
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["prior"] == str(tmp_path / "prior.csv")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "--prior must be uniform, zipf or a file of numbers"),
-        ("1\n2\n", "must hold a line for each of the 3 labels and one column, or 2"),
-        ("1\nx\n3\n", "must be uniform, zipf or a file of numbers"),
-        ("1\n-1\n3\n", "must hold finite numbers of 0 or more, not all 0, got -1"),
-        ("0\n0\n0\n", "not all 0"),
-    ],
-)
-def test_bad_priors(tmp_path, text, message):
-    path = tmp_path / "prior.txt"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(UsageError, match=message):
-        shares(str(path), 3, 2)
-
-
 def test_imbalance_is_the_papers(tmp_path):
     images, _ = load(Source("digits", image_size=8))
     full = np.bincount(images.classes)
@@ -137,7 +115,7 @@ def test_tables_scalars_and_parts_of_a_batch(tmp_path):
     saved = ran(out, table="parquet", tensorboard=True, accumulate=4, imbalance="light")
     images, _ = load(Source("digits", image_size=8))
     kept = imbalanced(images, "light", 0)
-    assert torch.equal(labelfile.read_labels(out / "labels.parquet", kept), saved["labels"])
+    assert torch.equal(read_labels(out / "labels.parquet", kept), saved["labels"])
     assert not (out / "labels.csv").exists()
     events = EventAccumulator(str(out / "tensorboard")).Reload()
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -149,36 +127,8 @@ def test_tables_scalars_and_parts_of_a_batch(tmp_path):
     )  # all of it is ours
 
 
-def test_labels_in_training_mode_use_batch_statistics(tmp_path):
-    """As the paper's code: which moves the running ones."""
-    images, _ = load(Source("digits", image_size=8))
-    alone = Processes(torch.device("cpu"))
-    network = Network("convnet", 8, heads=1, k=3)
-    before = {name: value.clone() for name, value in network.named_buffers()}
-    one = labelling.collect(network, images, alone, layer="hidden")
-    assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
-    other = labelling.collect(network, images, alone, layer="hidden", train_mode=True)
-    assert not torch.allclose(one, other)
-    assert not any(torch.equal(value, before[name]) for name, value in network.named_buffers())
+def test_a_run_may_label_in_training_mode(tmp_path):
     assert ran(tmp_path / "run", label_mode="train")["labels"] is not None
-
-
-@pytest.mark.parametrize("shared", [0.0, 1.0])
-def test_scores_are_computed_anew_if_they_do_not_fit(monkeypatch, shared):
-    """The same labels, from scores that are held or not."""
-    monkeypatch.setattr(labelling, "SHARE", shared)
-    torch.manual_seed(0)
-    network = Network("convnet", 8, heads=2, k=7)
-    hidden = torch.rand(500, 256)
-    alone = Processes(torch.device("cpu"))
-    found = labelling.solve(network, hidden, alone, 500, epsilon=0.04, rounding="balanced")
-    assert isinstance(labelling.scores_of(network, 0, hidden), torch.Tensor) == bool(shared)
-    monkeypatch.setattr(labelling, "SHARE", 1.0)
-    expected = labelling.solve(network, hidden, alone, 500, epsilon=0.04, rounding="balanced")
-    assert (found.labels == expected.labels).float().mean() > 0.99  # float32 sums in another order
-    torch.testing.assert_close(found.confidence, expected.confidence, rtol=1e-3, atol=1e-3)
-    same, _ = labelling.predict(network, hidden, found.potentials, 0.04)
-    assert same.shape == (500, 2)
 
 
 def test_a_run_of_files_on_call_equals_one_in_memory(tmp_path):
@@ -229,42 +179,6 @@ def test_the_estimate_of_the_disk_is_enough(tmp_path):
     assert found.seconds > 0
 
 
-def test_dropout_in_training_mode_differs_from_batch_to_batch():
-    """Views change every image alike; dropout must not, or labels would follow an image's place in its batch."""
-    from otlabel_torch.images.images import Images
-
-    same = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8).expand(256, -1, -1, -1)
-    images = Images(same, [str(i) for i in range(256)], None, [])
-    network = Network("alexnet", 64, heads=1, k=3)
-    views = labelling.Views(Augment(64, "cifar", alike=True), 2, seed=5)
-    alone = Processes(torch.device("cpu"))
-    trained = labelling.collect(network, images, alone, layer="hidden", views=views, train_mode=True)
-    assert not torch.allclose(trained[:128], trained[128:])
-    calm = labelling.collect(network, images, alone, layer="hidden", views=views)
-    torch.testing.assert_close(calm, calm[:1].expand(256, -1), rtol=1e-3, atol=1e-4)
-
-
-def test_final_labels_do_not_depend_on_where_a_run_was_left(tmp_path):
-    """In training mode without views, where dropout is the only chance."""
-    images = load(Source("digits", image_size=8))[0].of(torch.arange(64))
-    options = {"arch": "alexnet", "image_size": 64, "k": 4, "heads": 1, "epochs": 1, "relabels": 2, "batch_size": 32}
-    config, alone = resolve(Config(**options, label_mode="train", views=0), 64, 8), Processes(torch.device("cpu"))
-    whole, left = (start(config, images, alone) for _ in range(2))
-
-    def stop(state):
-        state.save(tmp_path / "last.pt")
-        raise KeyboardInterrupt
-
-    sela.fit(config, images, alone, state=whole)
-    with pytest.raises(KeyboardInterrupt):
-        sela.fit(config, images, alone, state=left, after_epoch=stop)
-    again = start(config, images, alone)
-    again.load(tmp_path / "last.pt")
-    sela.fit(config, images, alone, state=again)
-    assert torch.equal(again.labels, whole.labels)
-    assert torch.equal(again.confidence, whole.confidence)
-
-
 def test_labels_without_a_share_are_never_predicted(tmp_path):
     from otlabel_torch import predict
 
@@ -273,7 +187,7 @@ def test_labels_without_a_share_are_never_predicted(tmp_path):
     assert (saved["labels"] > 0).all()
     predict.run(predict.Options(tmp_path / "run", out=tmp_path / "new.csv"))
     images, _ = load(Source("digits", image_size=8))
-    assert (labelfile.read_labels(tmp_path / "new.csv", images) > 0).all()
+    assert (read_labels(tmp_path / "new.csv", images) > 0).all()
 
 
 def test_the_output_folder_may_be_a_link(tmp_path):

@@ -11,12 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from test_train import tensors_equal
+from same import tensors_equal
 
-from otlabel_torch.labels import transport as labelling
-from otlabel_torch.system.processes import Processes
 from otlabel_torch.training import checkpoint
 
 # Labels are never updated: those of the end are those that the untrained network gave.
@@ -90,11 +87,3 @@ def test_an_error_ends_all_processes(tmp_path):
     assert process.returncode != 0
     assert "--batch-size must be a multiple of the processes times --accumulate, 2 x 2, got 30" in err
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("n", [5, 128, 129, 257, 1000])
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_every_image_is_dealt_to_one_process(n, size):
-    counts = labelling.rows_of(Processes(torch.device("cpu"), 0, size), n)
-    assert sum(counts) == n
-    assert len(counts) == size

@@ -13,7 +13,9 @@ from otlabel_torch.options.config import Config, resolve
 from otlabel_torch.system.errors import TrainingError
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training import epoch as steps
-from otlabel_torch.training import loop as sela
+from otlabel_torch.training.loop import fit
+from otlabel_torch.training.losses.around import loss_of
+from otlabel_torch.training.losses.base import Batch
 from otlabel_torch.training.state import start
 
 CPU = torch.device("cpu")
@@ -33,6 +35,11 @@ def begun(images, **options):
     return config, state
 
 
+def loss(config, state, images, labels):
+    """As in training, without augmentation."""
+    return loss_of(config)(state.forward, Batch(images, labels, lambda: images), state)
+
+
 @pytest.mark.parametrize(("accumulate", "size"), [(1, 1), (3, 1), (2, 2), (1, 3)])
 def test_labels_follow_their_images(images, monkeypatch, accumulate, size):
     seen, met = [], 0
@@ -44,20 +51,20 @@ def test_labels_follow_their_images(images, monkeypatch, accumulate, size):
         def __call__(self, pixels):
             return pixels.float()
 
-    def loss(config, state, batch, labels):
+    def loss(forward, batch, state):
         nonlocal met
-        index = batch[:, 0, 0, 0].long()
-        assert torch.equal(labels, state.labels[index])
+        index = batch.images[:, 0, 0, 0].long()
+        assert torch.equal(batch.labels, state.labels[index])
+        assert torch.equal(batch.another_view(), batch.images)
         seen.extend(index.tolist())
         met += 1
         return state.network.head.weight.sum()
 
     monkeypatch.setattr(steps, "Augment", Unchanged)
-    monkeypatch.setattr(steps, "loss", loss)
     for rank in range(size):
         config, state = begun(images, accumulate=accumulate)
         torch.manual_seed(7)
-        steps.train_epoch(config, state, images, Processes(CPU, rank, size), "test")
+        steps.train_epoch(config, state, loss, images, Processes(CPU, rank, size), "test")
     assert sorted(seen) == list(range(120))  # all processes together show every image once
     assert met == 5 * accumulate * size
     assert seen[:24] != sorted(seen[:24])
@@ -75,7 +82,7 @@ def test_gradients_of_parts_add_up_to_that_of_the_batch(images):
         state.network.eval()
         for part in torch.arange(24).split(24 // parts):
             batch = images.pixels[part].float() / 255
-            (steps.loss(config, state, batch, state.labels[part]) / parts).backward()
+            (loss(config, state, batch, state.labels[part]) / parts).backward()
         found.append(gradients(state))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
@@ -89,7 +96,7 @@ def test_the_loss_is_the_mean_over_images_and_heads(images):
     expected = -torch.stack(
         [scores[i, head].double().log_softmax(dim=0)[labels[i, head]] for i in range(5) for head in range(2)]
     ).mean()
-    torch.testing.assert_close(steps.loss(config, state, batch, labels).double(), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(loss(config, state, batch, labels).double(), expected, rtol=1e-5, atol=0)
 
 
 def test_rotation_asks_the_turn_of_all_and_the_label_of_the_upright(images):
@@ -107,7 +114,7 @@ def test_rotation_asks_the_turn_of_all_and_the_label_of_the_upright(images):
         if turn == 0:
             scores = state.network.head(hidden).view(-1, 12).double()
             expected += torch.nn.functional.cross_entropy(scores, labels.flatten())
-    torch.testing.assert_close(steps.loss(config, state, batch, labels).double(), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(loss(config, state, batch, labels).double(), expected, rtol=1e-5, atol=0)
 
 
 def test_mixup_blends_images_and_the_losses_of_their_labels(images):
@@ -115,7 +122,7 @@ def test_mixup_blends_images_and_the_losses_of_their_labels(images):
     state.network.eval()
     batch, labels = torch.rand(6, 3, 8, 8), state.labels[:6]
     torch.manual_seed(5)
-    found = steps.loss(config, state, batch, labels).double()
+    found = loss(config, state, batch, labels).double()
     torch.manual_seed(5)
     blends, share, partner = mixed(batch, 0.7)
     assert share.min() >= 0.5
@@ -136,7 +143,9 @@ def test_mixup_blends_images_and_the_losses_of_their_labels(images):
 def test_training_learns_in_every_precision(images, precision):
     config, state = begun(images, precision=precision, lr=0.02)
     before = [parameter.clone() for parameter in state.network.parameters()]
-    losses = [steps.train_epoch(config, state, images, Processes(CPU), "test")["loss"] for _ in range(2)]
+    losses = [
+        steps.train_epoch(config, state, loss_of(config), images, Processes(CPU), "test")["loss"] for _ in range(2)
+    ]
     assert losses[1] < losses[0] < 4
     assert all(not torch.equal(one, other) for one, other in zip(before, state.network.parameters(), strict=True))
     assert all(parameter.dtype == torch.float32 for parameter in state.network.parameters())
@@ -147,12 +156,12 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(images):
     config, state = begun(images, lr=1e30)
     saved = []
     with pytest.raises(TrainingError, match=r"became no finite numbers in epoch 1.*smaller --lr than 1e\+30"):
-        sela.fit(
+        fit(
             dataclasses.replace(config, assigner="file", relabels=1),
             images,
             Processes(CPU),
             state=state,
-            given=state.labels,
+            table=state.labels,
             after_epoch=saved.append,
         )
     assert not saved
@@ -163,7 +172,7 @@ def test_compiled_and_plain_networks_take_the_same_step(images):
     for compiled in (False, True):
         config, state = begun(images, compile=compiled)
         torch.manual_seed(3)
-        steps.train_epoch(config, state, images, Processes(CPU), "test")
+        steps.train_epoch(config, state, loss_of(config), images, Processes(CPU), "test")
         outcome.append(state.network.state_dict())
     assert outcome[0].keys() == outcome[1].keys()
     for name, tensor in outcome[0].items():
