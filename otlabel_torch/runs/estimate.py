@@ -12,19 +12,19 @@ from pathlib import Path
 
 import torch
 
+from ..images.images import Images
 from ..labels.assigners import ASSIGNERS
 from ..labels.look import look
 from ..network.collect import BATCH, MEMORY
 from ..options.config import Resolved
-from ..images.images import Images
 from ..system.devices import free_memory
 from ..system.errors import UsageError
 from ..system.processes import Processes
+from ..training.epoch import train_epoch
 from ..training.loop import epoch_seed
 from ..training.losses.around import loss_of
 from ..training.schedule import relabel_epochs
 from ..training.state import State
-from ..training.epoch import train_epoch
 
 TRANSPORT = 5e-9  # seconds an entry of the scores: docs/performance.md, ImageNet's size on 2 cores; less on GPUs
 TRIALS = 3  # steps, the first of which warms up
@@ -86,14 +86,14 @@ def check(found: Estimate, out: Path) -> None:
     free = shutil.disk_usage(place).free
     if found.disk > free:
         raise UsageError(
-            f"--out {out} needs {_size(found.disk)} on its disk, where {_size(free)} are free. Make room, or choose "
+            f"`out` {out} needs {_size(found.disk)} on its disk, where {_size(free)} are free. Make room, or choose "
             "another."
         )
     now, _most = _resident()
     if found.memory - now > free_memory():
         raise UsageError(
             f"the run needs {_size(found.memory)} of memory, but {_size(now + free_memory())} are there. "
-            "Lower --k or --batch-size, add --accumulate or --keep files, or start more machines with torchrun."
+            "Lower `k` or `batch_size`, add `accumulate` or `keep` files, or start more machines with torchrun."
         )
 
 

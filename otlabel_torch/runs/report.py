@@ -15,8 +15,8 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from ..images.images import Images
-from ..system.files import atomic, write_text
 from ..labels.tables import confidence_text
+from ..system.files import atomic, write_text
 
 ROWS, COLUMNS = 24, 16  # of the contact sheet
 

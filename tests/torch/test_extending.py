@@ -75,8 +75,8 @@ def test_help_resume_and_prediction_know_the_names(place, run):
     [
         (["train", "--assigner", "prototypes"], "random"),
         (["train", "--loss", "two-views"], "cross-entropy"),
-        (["train", "--resume", "--out", "run"], "--loss must be one of cross-entropy, got two-views"),
-        (["predict", "run", "--out", "x.csv"], "--assigner prototypes, which is registered by another program"),
+        (["train", "--resume", "--out", "run"], "file, or one that is registered first, got 'prototypes'"),
+        (["predict", "run", "--out", "x.csv"], "config.yaml: assigner must be one of sinkhorn,"),
     ],
 )
 def test_commands_that_do_not_know_the_names_say_which_they_know(place, run, words, message):

@@ -105,9 +105,9 @@ def test_fashion_mnist(tmp_path):
 
 @pytest.mark.parametrize("name", sets.NAMES)
 def test_what_is_not_there_is_named(tmp_path, name):
-    with pytest.raises(DataError, match=f"--data {name} needs its files in --root .*add --download"):
+    with pytest.raises(DataError, match=f"`data` {name} needs its files in `root` .*add `download`"):
         load(Source(name, tmp_path, None))
-    with pytest.raises(DataError, match=f"--data {name} needs --root DIR: where torchvision keeps {name}"):
+    with pytest.raises(DataError, match=f"`data` {name} needs `root` DIR: where torchvision keeps {name}"):
         load(Source(name, None, None))
 
 
@@ -129,5 +129,5 @@ def test_imagenet(tmp_path, pixels):
     held, _ = load(Source("imagenet", tmp_path, 32, keep="memory"))
     with Image.open(tmp_path / train.paths[1]) as decoded:
         np.testing.assert_array_equal(held.pixels[1], np.asarray(decoded).transpose(2, 0, 1))
-    with pytest.raises(DataError, match="--data imagenet needs its files"):
+    with pytest.raises(DataError, match="`data` imagenet needs its files"):
         load(Source("imagenet", tmp_path / "train", 32))

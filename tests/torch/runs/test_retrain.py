@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from otlabel_torch import retrain
-from otlabel_torch.options.config import Config
+from otlabel_torch.options.command import Typed
+from otlabel_torch.options.config import Config, resolve
 from otlabel_torch.training import checkpoint
 
 
@@ -50,16 +51,24 @@ def test_label_transfer_is_one_command(run, tmp_path):
     predicted = call("predict", out, "--part", "train")
     assert predicted.returncode == 0, predicted.stderr
     with (out / "predicted.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 1797
+        assert len(list(csv.DictReader(file))) == len(old["labels"])  # its own images, which imbalance leaves
 
 
 def test_another_network_or_size_is_trained_at_a_size_of_its_own(tmp_path):
-    of = Config(data="folder", root=tmp_path, image_size=32, train_size=24)
-    of.save(tmp_path / "config.yaml")
+    resolve(Config(data="folder", root=tmp_path, augment="small"), 1000, 32).save(tmp_path / "config.yaml")
     asked = dataclasses.replace(retrain.RECIPE, labels=tmp_path / "labels.csv")
-    assert retrain.beside_its_run(asked).train_size == 24
+    assert retrain.beside_its_run(Typed(asked, frozenset())).train_size == 24
     for other in ({"arch": "alexnet", "image_size": 224}, {"arch": "resnet18"}, {"image_size": 64}):
-        assert retrain.beside_its_run(dataclasses.replace(asked, **other)).train_size is None
+        typed = Typed(dataclasses.replace(asked, **other), frozenset(other))
+        assert retrain.beside_its_run(typed).train_size is None
+
+
+def test_other_data_needs_its_own_root(tmp_path):
+    """Where the run's images lie there are no others."""
+    resolve(Config(data="folder", root=tmp_path), 1000, 32).save(tmp_path / "config.yaml")
+    asked = dataclasses.replace(retrain.RECIPE, labels=tmp_path / "labels.csv", data="cifar10")
+    assert retrain.beside_its_run(Typed(asked, frozenset({"labels"}))).root == tmp_path
+    assert retrain.beside_its_run(Typed(asked, frozenset({"labels", "data"}))).root is None
 
 
 @pytest.mark.parametrize(

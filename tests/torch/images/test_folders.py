@@ -62,13 +62,13 @@ def test_what_cannot_be_meant_is_refused(add, root):
     add("dogs/2.png")
     with pytest.raises(DataError, match=r"1\.png lies beside the folder dogs"):
         load(Source("folder", root, None))
-    with pytest.raises(DataError, match="digits come with scikit-learn and need no --root"):
+    with pytest.raises(DataError, match="digits come with scikit-learn and need no `root`"):
         load(Source("digits", root, None))
 
 
 def test_small_images_are_refused_or_enlarged(add, root):
     add("1.png", size=6)
-    with pytest.raises(DataError, match=r"must be 8 px or larger, got 6\. Add --image-size 8"):
+    with pytest.raises(DataError, match=r"must be 8 px or larger, got 6\. Add `image_size` 8"):
         load(Source("folder", root, None))
     assert load(Source("folder", root, 8))[0].size == 8
 

@@ -51,7 +51,7 @@ def test_memory_is_chosen_if_it_has_room(root, monkeypatch):
         images, _ = load(Source("folder", root, 32))
         assert isinstance(images.pixels, torch.Tensor) == held
     monkeypatch.setattr(folders, "free_memory", lambda: needed - 1)
-    with pytest.raises(DataError, match="Add --keep files"):
+    with pytest.raises(DataError, match="Add `keep` files"):
         load(Source("folder", root, 32, keep="memory"))
 
 

@@ -15,7 +15,7 @@ from otlabel_torch.images.imbalance import imbalanced
 from otlabel_torch.labels.tables import read_labels
 from otlabel_torch.network.models import Network
 from otlabel_torch.options.config import Config, resolve
-from otlabel_torch.runs import closing
+from otlabel_torch.runs import baselines
 from otlabel_torch.runs.run import run
 from otlabel_torch.system.errors import DataError, UsageError
 from otlabel_torch.system.processes import Processes
@@ -26,7 +26,7 @@ from otlabel_torch.training.state import start
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Without the closing table, which these tests do not look at."""
-    monkeypatch.setattr(closing, "rows", lambda *_: [])
+    monkeypatch.setattr(baselines, "rows", lambda *_: [])
 
 
 def ran(out, **options):

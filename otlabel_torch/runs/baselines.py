@@ -9,17 +9,20 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from ..evaluation.features import knn_accuracy
+from ..evaluation.knn import NEIGHBOURS, weighted_knn
+from ..evaluation.metrics import agreement
+from ..evaluation.subject import Subject
+from ..images.images import Images
 from ..labels.assigners import ASSIGNERS
 from ..labels.assigners.sinkhorn import Sinkhorn
+from ..labels.kmeans import kmeans
 from ..labels.look import look
-from ..network.collect import BATCH, collect, rows_of
-from ..training.loop import Report, epoch_seed, fit
-from ..options.config import Resolved
-from ..images.images import Images
-from ..evaluation.knn import weighted_knn
-from ..evaluation.metrics import agreement
+from ..network.collect import BATCH
 from ..network.models import Network
+from ..options.config import Resolved
 from ..system.processes import Processes
+from ..training.loop import Report, epoch_seed, fit
 from ..training.state import State, start
 
 RAW = 32  # side in pixels of the images whose pixels are compared
@@ -32,23 +35,35 @@ def rows(
 
     All processes work on it; only the first one's rows are of use.
     """
+
+    def judged(name: str, network: Network, labels: Tensor | None = None) -> dict[str, Any]:
+        """A row. Labels of None stand for those the network would give now."""
+        subject = Subject(network, train, test, team, config.seed, config.precision)
+        _features = subject.features  # all processes work on them, the first one judges
+        if labels is None:
+            seen = look(Sinkhorn, config, network, train, team, seed=epoch_seed(config, 0))
+            labels = Sinkhorn().solve(seen).labels
+        if not team.is_first:
+            return {}
+        row: dict[str, Any] = {"name": name, "knn": knn_accuracy(subject, (NEIGHBOURS,))[0]}
+        return row | agreement(labels, train.truth)
+
     table = [_raw_pixels(config, train, test)] if team.is_first else []
     untrained = start(dataclasses.replace(config, compile=False), train, team).network
-    table.append(_judge("untrained network", config, untrained, None, train, test, team))
+    table.append(judged("untrained network", untrained))
     if config.controls and config.relabels > 1:
         frozen = dataclasses.replace(config, relabels=1)
         control = start(frozen, train, team)
         fit(frozen, train, team, state=control, report=tell, name="control")
-        table.append(_judge("first labels, never updated", config, control.network, None, train, test, team))
+        table.append(judged("first labels, never updated", control.network))
     if state.labels is not None:
         name = ASSIGNERS[config.assigner].title or f"labels by {config.assigner}"
-        table.append(_judge(name, config, state.network, state.labels, train, test, team))
+        table.append(judged(name, state.network, state.labels))
     return table
 
 
 def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[str, Any]:
     """kNN on the pixels, and k-means labels of them; large images are shrunk first."""
-    from sklearn.cluster import MiniBatchKMeans
 
     def flat(images: Images) -> Tensor:
         batches = images.batches(torch.arange(len(images)).split(BATCH))
@@ -60,31 +75,6 @@ def _raw_pixels(config: Resolved, train: Images, test: Images | None) -> dict[st
 
     pixels = flat(train)
     other = None if test is None else (flat(test), test.truth)
-    means = MiniBatchKMeans(config.k, random_state=config.seed, n_init=1).fit_predict(pixels.numpy())
-    labels = torch.from_numpy(means).long()[:, None]
-    return {"name": "raw pixels", "knn": weighted_knn(pixels, train.truth, other)[0]} | agreement(labels, train.truth)
-
-
-def _judge(
-    name: str,
-    config: Resolved,
-    network: Network,
-    labels: Tensor | None,
-    train: Images,
-    test: Images | None,
-    team: Processes,
-) -> dict[str, Any]:
-    """A row of the closing table. Labels of None stand for those the network would give now."""
-    features = _features(config, network, train, team)
-    other = None if test is None else (_features(config, network, test, team), test.truth)
-    if labels is None:
-        labels = Sinkhorn().solve(look(Sinkhorn, config, network, train, team, seed=epoch_seed(config, 0))).labels
-    if not team.is_first:
-        return {}
-    row: dict[str, Any] = {"name": name, "knn": weighted_knn(features, train.truth, other)[0]}
-    return row | agreement(labels, train.truth)
-
-
-def _features(config: Resolved, network: Network, images: Images, team: Processes) -> Tensor:
-    found = collect(network, images, team, precision=config.precision)
-    return team.gather(found.cpu(), rows_of(team, len(images)))
+    labels, _others = kmeans(pixels, config.k, config.seed)
+    row: dict[str, Any] = {"name": "raw pixels", "knn": weighted_knn(pixels, train.truth, other)[0]}
+    return row | agreement(labels[:, None], train.truth)
