@@ -154,7 +154,7 @@ def test_training_learns_in_every_precision(images, precision):
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(images):
     config, state = begun(images, lr=1e30)
     saved = []
-    with pytest.raises(TrainingError, match=r"became no finite numbers in epoch 1.*smaller --lr than 1e\+30"):
+    with pytest.raises(TrainingError, match=r"became no finite numbers in epoch 1.*smaller `lr` than 1e\+30"):
         fit(
             dataclasses.replace(config, assigner="file", relabels=1),
             images,
