@@ -99,6 +99,10 @@ class RunFolder:
         if self.path.exists():
             for entry in self.path.iterdir():  # not the folder itself, which may be a link or a mount
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        self.save_configuration(config)
+
+    def save_configuration(self, config: Resolved) -> None:
+        """What the run is started with."""
         config.save(self.path / CONFIGURATION)
 
     # In a run and after it.
@@ -177,13 +181,17 @@ class RunFolder:
         Raises:
             DataError: metrics.jsonl is damaged.
         """
-        path = self.path / METRICS
-        try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{path} must hold a line of JSON an epoch: {error}. Going on with the run writes it anew."
-            ) from None
+        with _json_in(self.path / METRICS, "Go on with the run, which writes it anew.") as text:
+            return [json.loads(line) for line in text.splitlines()]
+
+    def evaluation_report(self) -> dict[str, Any]:
+        """What an evaluation of the run found.
+
+        Raises:
+            DataError: there was none, or its file is damaged.
+        """
+        with _json_in(self.evaluation / REPORT, "Evaluate the run again.") as text:
+            return json.loads(text)
 
     def _check_labels(self, config: Resolved, labels: Tensor | None, potentials: Any) -> None:
         """Raise DataError unless labels and potentials are of the heads and labels that the configuration names.
@@ -220,3 +228,12 @@ def _is_there(path: Path) -> bool:
         return path.exists()
     except OSError:  # in a folder that may not be read: whoever reads it will say so
         return True
+
+
+@contextmanager
+def _json_in(path: Path, remedy: str) -> Iterator[str]:
+    """The text of a file; what is wrong with it inside becomes one line."""
+    try:
+        yield path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} must hold JSON, but it does not: {error}. {remedy}") from None

@@ -20,10 +20,12 @@ WRITER = """
 import sys
 from pathlib import Path
 import torch
-from otlabel_torch import checkpoint, files
+from otlabel_torch.system import files
+from otlabel_torch.training import checkpoint
+parts = dict.fromkeys(checkpoint.PARTS)
 out = Path(sys.argv[1])
 for i in range(10_000):
-    checkpoint.save(out / "last.pt", {"number": torch.full((3_000_000,), float(i))})
+    checkpoint.save(out / "last.pt", parts | {"model": torch.full((3_000_000,), float(i))})
     files.write_text(out / "labels.csv", f"{i}\\n" * 1_000_000)
     print(i, flush=True)
 """
@@ -51,7 +53,7 @@ def test_a_kill_during_a_write_leaves_whole_files(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         halves += any(tmp_path.glob(".*.part"))
-        number = checkpoint.load(tmp_path / "last.pt")["number"]
+        number = checkpoint.load(tmp_path / "last.pt")["model"]
         assert number.shape == (3_000_000,)
         assert (number == number[0]).all()
         lines = (tmp_path / "labels.csv").read_text().split()
@@ -88,9 +90,9 @@ def test_room_is_asked_for_before_the_work(tmp_path):
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    path = tmp_path / "last.pt"
-    checkpoint.save(path, {"x": torch.ones(3)})
+    path, parts = tmp_path / "last.pt", dict.fromkeys(checkpoint.PARTS)
+    checkpoint.save(path, parts | {"model": torch.ones(3)})
     with pytest.raises(TypeError):
-        checkpoint.save(path, {"x": (i for i in range(3))})
-    assert torch.equal(checkpoint.load(path)["x"], torch.ones(3))
+        checkpoint.save(path, parts | {"model": (i for i in range(3))})
+    assert torch.equal(checkpoint.load(path)["model"], torch.ones(3))
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
