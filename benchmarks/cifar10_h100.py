@@ -23,15 +23,18 @@ import torch
 from PIL import Image
 
 from otlabel_torch.evaluation import probe
-from otlabel_torch.evaluation.knn import weighted_knn
+from otlabel_torch.evaluation.features import layer_scores
+from otlabel_torch.evaluation.subject import Subject
 from otlabel_torch.images.images import Images
-from otlabel_torch.labels import transport as labelling
 from otlabel_torch.network import layers
+from otlabel_torch.network.collect import DTYPES
+from otlabel_torch.options.command import one_line_errors
 from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.runs.folder import RunFolder
 from otlabel_torch.system.devices import pick_device
 from otlabel_torch.system.files import write_json
 from otlabel_torch.system.processes import Processes
-from otlabel_torch.training import loop as sela
+from otlabel_torch.training.loop import fit
 from otlabel_torch.training.state import State, start
 
 GATES = {"weighted kNN accuracy": 77.6, "linear probe accuracy": 83.4}  # the paper's, with AlexNet
@@ -66,7 +69,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200, help="in all (default: %(default)s)")
     parser.add_argument("--images", type=int, help="for a dry run: only so many of each split")
     parser.add_argument("--probe-epochs", type=int, default=probe.EPOCHS, help="(default: %(default)s)")
-    parser.add_argument("--precision", default="bf16", choices=labelling.DTYPES, help="(default: %(default)s)")
+    parser.add_argument("--precision", default="bf16", choices=DTYPES, help="(default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -79,17 +82,17 @@ def main() -> None:
         chosen[name] = min(RECIPE[name], most)  # for a dry run
     options = Config(**(RECIPE | chosen | {"root": given.source}))
     config = resolve(options, len(train), train.size)
-    state, last = start(config, train, alone), config.out / "checkpoints" / "last.pt"
-    if last.exists():
-        kept, now = Config.read(config.out / "config.yaml").plain(), config.plain()
+    state, folder = start(config, train, alone), RunFolder(config.out)
+    if folder.missing is None:
+        kept, now = folder.configuration().plain(), config.plain()
         changed = [f"{name} {kept[name]!r}, not {now[name]!r}" for name in now if kept[name] != now[name]]
         if changed:
             sys.exit(
                 f"error: {config.out} was begun with {'; '.join(changed)}. Go on with that, or choose another --out."
             )
-        state.load(last)
+        folder.resume(config, state)
     else:
-        config.save(config.out / "config.yaml")
+        folder.save_configuration(config)
     print(f"{len(train)} images, {alone.device}, epoch {state.epoch} of {config.epochs}", flush=True)
     done_before = len(state.records)
     longest, before = 0.0, time.perf_counter()
@@ -100,16 +103,16 @@ def main() -> None:
         longest, before = max(longest, now - before), now
         ends = now - began + longest + RESERVE > 60 * given.minutes
         if ends or state.epoch % SAVED == 0:
-            state.save(last)
+            state.save(folder.checkpoint)
         if ends:
             raise Pause
 
     try:
-        sela.fit(config, train, alone, state=state, after_epoch=keep, report=tell)
+        fit(config, train, alone, state=state, after_epoch=keep, report=tell)
     except Pause:
         print(f"time is up after epoch {state.epoch} of {config.epochs}: the same command goes on", flush=True)
         return
-    state.save(last)
+    state.save(folder.checkpoint)
     if len(state.records) > done_before and time.perf_counter() - began + JUDGED > 60 * given.minutes:
         print("trained; the same command evaluates", flush=True)
         return
@@ -139,15 +142,10 @@ def tell(record: dict[str, Any]) -> None:
 
 def evaluate(state: State, train: Images, test: Images, alone: Processes, probe_epochs: int) -> dict[str, Any]:
     """Accuracies in percent by their full names."""
-    network, accuracy = state.network, {}
-    x, queries = (labelling.collect(network, images, alone) for images in (train, test))
-    for count, value in zip((10, 200), weighted_knn(x, train.truth, (queries, test.truth), (10, 200)), strict=True):
-        accuracy[f"weighted kNN accuracy, {count} neighbours"] = value
-    for name in (layers.FEATURES, layers.MAPS):
-        called, reading, channels = layers.reader(network, name, alone.device)
-        accuracy[f"linear probe accuracy (the paper's recipe), {called}"] = probe.paper(
-            network, reading, channels, train, test, alone.device, epochs=probe_epochs
-        )
+    subject, accuracy = Subject(state.network, train, test, alone), {}
+    for layer in (layers.FEATURES, layers.MAPS):
+        called, scores = layer_scores(subject, layer, "paper", probe_epochs)
+        accuracy |= {name if name.startswith("weighted kNN") else f"{name}, {called}": scores[name] for name in scores}
     return {"accuracy": accuracy, "gates": GATES}
 
 
@@ -162,4 +160,5 @@ def facts(state: State, config: dict[str, Any], alone: Processes) -> dict[str, A
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors(interrupted="the same command goes on after the last checkpoint"):
+        main()

@@ -1,4 +1,67 @@
 """SeLa on torchvision: a network and the labels of unlabelled images, learned together from random weights.
 
-Commands are modules: ``python -m otlabel_torch.train --help``.
+Commands are modules: ``python -m otlabel_torch.train --help``. The names of this package are for programs, such as
+those that bring a rule of labelling or a loss of their own (docs/extending.md). torch is imported when one is used.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .comm import TorchComm as TorchComm
+    from .images.images import Images as Images
+    from .images.images import Source as Source
+    from .images.images import load as load
+    from .labels.assigners import register_assigner as register_assigner
+    from .labels.assigners.base import Assigner as Assigner
+    from .labels.assigners.base import Context as Context
+    from .labels.assigners.base import Labelling as Labelling
+    from .network.collect import collect as collect
+    from .network.models import Network as Network
+    from .options.config import Config as Config
+    from .options.config import Resolved as Resolved
+    from .options.config import resolve as resolve
+    from .system.errors import DataError as DataError
+    from .system.errors import TrainingError as TrainingError
+    from .system.errors import UnwritableError as UnwritableError
+    from .system.errors import UsageError as UsageError
+    from .system.processes import Processes as Processes
+    from .training.loop import fit as fit
+    from .training.losses import register_loss as register_loss
+    from .training.losses.base import Batch as Batch
+    from .training.losses.base import Forward as Forward
+    from .training.losses.base import Loss as Loss
+    from .training.losses.base import entropies as entropies
+    from .training.state import State as State
+    from .training.state import start as start
+
+_HOMES = {
+    "comm": ["TorchComm"],
+    "images.images": ["Images", "Source", "load"],
+    "labels.assigners": ["register_assigner"],
+    "labels.assigners.base": ["Assigner", "Context", "Labelling"],
+    "network.collect": ["collect"],
+    "network.models": ["Network"],
+    "options.config": ["Config", "Resolved", "resolve"],
+    "system.errors": ["DataError", "TrainingError", "UnwritableError", "UsageError"],
+    "system.processes": ["Processes"],
+    "training.loop": ["fit"],
+    "training.losses": ["register_loss"],
+    "training.losses.base": ["Batch", "Forward", "Loss", "entropies"],
+    "training.state": ["State", "start"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
-from .options.config import DataSet, cores
-from .system.errors import DataError, UnwritableError, UsageError
-from .train import FLAGS
+from .options.command import FLAGS, one_line_errors
+from .options.config import DataSet
+from .system.errors import UsageError
 
 PROGRAM = "python -m otlabel_torch.predict"
 
@@ -28,7 +27,7 @@ class Options:
     run: tyro.conf.Positional[Path]
     """Folder of the run, as its --out."""
     root: Path | None = None
-    """The images, as for train's --root. Default: those of the run."""
+    """The images, as for train's --root. Default: those of the run; other --data needs its own."""
     data: DataSet | None = None
     """What is there, as for train's --data. Default: "folder" with a --root of its own, else the data of the run."""
     part: Literal["train", "val"] | None = None
@@ -38,19 +37,15 @@ class Options:
     overwrite: bool = False
     """Replace --out if it is there."""
     skip_bad_images: bool = False
-    """Leave files out that cannot be read as images."""
+    """Leave files out that cannot be read as images, as a run with that option always does."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto: the best there is."""
 
 
 def main() -> None:
     options = tyro.cli(Options, prog=PROGRAM, config=FLAGS)
-    try:
+    with one_line_errors():
         run(options)
-    except (UsageError, DataError, UnwritableError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: nothing was written")
 
 
 def run(options: Options) -> Path:
@@ -59,31 +54,29 @@ def run(options: Options) -> Path:
     from rich.console import Console
 
     from .evaluation import metrics
-    from .images.images import Source, load
+    from .images.of_run import images_of, others
     from .labels.tables import write_labels
-    from .runs.finished import Finished
+    from .runs.folder import RunFolder
     from .system.devices import pick_device
     from .system.processes import Processes
 
     console = Console()
     alone = Processes(pick_device(options.device))
-    finished = Finished.read(options.run, alone.device)
-    if finished.why_no_labels:
-        raise UsageError(f"{options.run} cannot label images: {finished.why_no_labels}")
-    config = finished.config
-    out = options.out or options.run / "predicted.csv"
+    folder = RunFolder(options.run)
+    trained = folder.open(alone.device)
+    if trained.why_no_labels:
+        raise UsageError(f"{options.run} cannot label images: {trained.why_no_labels}")
+    out = options.out or folder.predicted
     if out.exists() and not options.overwrite:
-        raise UsageError(f"--out {out} is there already. Choose another name, or add --overwrite.")
+        raise UsageError(f"`out` {out} is there already. Choose another name, or add `overwrite`.")
     if not out.absolute().parent.is_dir():
-        raise UsageError(f"--out {out} cannot be written: there is no folder {out.absolute().parent}.")
-    data = options.data or (config.data if options.root is None else "folder")
-    root = options.root or config.root
-    source = Source(data, root, config.image_size, skip_bad=options.skip_bad_images, keep=config.keep, workers=cores())
-    train, val = load(source)
+        raise UsageError(f"`out` {out} cannot be written: there is no folder {out.absolute().parent}.")
+    config = others(trained.config, options.data, options.root, skip_bad_images=options.skip_bad_images)
+    train, val = images_of(config)
     images = train if options.part == "train" or val is None else val
     if options.part == "val" and val is None:
-        raise UsageError(f"--part val: {options.root or data} has no validation images. Leave the option out.")
-    labels, confidence = finished.labels_of(images, alone)
+        raise UsageError(f"`part` val: {config.root or config.data} has no validation images. Leave the option out.")
+    labels, confidence = trained.labels_of(images, alone)
     write_labels(out, images, labels, confidence)
     for line in images.skipped:
         console.print(f"skipped: {line}", highlight=False, soft_wrap=True, markup=False)

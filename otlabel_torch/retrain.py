@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from .options.command import Typed
 from .options.config import Config
 from .system.errors import UsageError
 from .train import command
 
 PROGRAM = "python -m otlabel_torch.retrain"
 RECIPE = Config(assigner="file", epochs=90, lr=0.05, lr_drops=(30, 60, 80))  # the paper's
-OF_THE_RUN = ("data", "root", "image_size", "train_size", "augment", "imbalance", "skip_bad_images", "seed")
 HELP = """Train a network from random weights on the labels of a table, which are never updated.
 
 --labels FILE has a column of labels a head, and a column path or index that says whose they are: labels.csv of a run,
@@ -23,17 +23,26 @@ def main() -> None:
     command(PROGRAM, RECIPE, beside_its_run, HELP)
 
 
-def beside_its_run(options: Config) -> Config:
+def beside_its_run(typed: Typed) -> Config:
     """The recipe, on the images of the run whose labels they are."""
+    options = typed.options
     if options.preset is not None:
-        raise UsageError(f"--preset {options.preset} is for training with labels of its own. Leave it out.")
-    of = None if options.labels is None else options.labels.parent / "config.yaml"
-    if of is None or not of.is_file():
+        raise UsageError(f"`preset` {options.preset} is for training with labels of its own. Leave it out.")
+    if options.labels is None:
         return RECIPE
-    saved = Config.read(of)
-    recipe = dataclasses.replace(RECIPE, **{name: getattr(saved, name) for name in OF_THE_RUN})
+    from .images.of_run import NAMED_BY  # torch: seconds, which --help does not need
+    from .runs.folder import RunFolder
+
+    folder = RunFolder(options.labels.parent)
+    if not folder.has_configuration:
+        return RECIPE
+    run = folder.configuration()
+    recipe = dataclasses.replace(RECIPE, augment=run.augment, train_size=run.train_size)
+    recipe = dataclasses.replace(recipe, **{name: getattr(run, name) for name in NAMED_BY})
+    if "data" in typed.names and options.data != run.data:
+        recipe = dataclasses.replace(recipe, root=None)  # where the run's images lie there are no others
     # The size of training images follows from network and image size, where those are others than the run's.
-    same = options.arch == saved.arch and options.image_size in (None, saved.image_size)
+    same = options.arch == run.arch and options.image_size in (None, run.image_size)
     return recipe if same else dataclasses.replace(recipe, train_size=None)
 
 

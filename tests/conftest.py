@@ -22,7 +22,7 @@ from otlabel import ScoreSource, backends
 from otlabel._input.sources import InMemory
 from otlabel.backends import Kernels
 
-sys.path.append(str(Path(__file__).parent / "backends" / "gpu"))
+sys.path += [str(Path(__file__).parent / room) for room in ("backends/gpu", "torch")]  # what tests of a room share
 
 SEED = int(os.environ.get("OTLABEL_TEST_SEED", np.random.SeedSequence().entropy % 2**31))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.experiments.grids import BASE, PRIOR, Cell
 from otlabel_torch.images.imbalance import kept_shares
+from otlabel_torch.runs.folder import RunFolder
 from otlabel_torch.system.files import write_json, write_text
 
 RESULTS = Path("benchmarks/results/experiments")
@@ -35,15 +36,12 @@ def work(cell: Cell, root: Path, threads: int) -> dict[str, Any]:
     if found is not None:
         return found
     out, began = RUNS / cell.key, time.perf_counter()
+    folder = RunFolder(out)
     log = out.parent / f"{cell.key}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     train = [sys.executable, "-m", "otlabel_torch.train"]
     words = [*train, *options(cell, root, out)]
-    last = (
-        [*train, "--resume", "--out", str(out)]
-        if (out / "checkpoints" / "last.pt").exists()
-        else [*words, "--overwrite"]
-    )
+    last = [*train, "--resume", "--out", str(out)] if folder.missing is None else [*words, "--overwrite"]
     evaluate = [sys.executable, "-m", "otlabel_torch.evaluate", str(out), "--layers", "features", "--overwrite"]
     evaluate += ["--data", "folder", "--root", str(root)]
     settings = {"OMP_NUM_THREADS": str(threads), "OTLABEL_NUM_THREADS": str(threads)}
@@ -51,8 +49,7 @@ def work(cell: Cell, root: Path, threads: int) -> dict[str, Any]:
     with log.open("a") as file:
         for command in (last, evaluate):
             subprocess.run(command, check=True, stdout=file, stderr=subprocess.STDOUT, env=environment)
-    report = json.loads((out / "evaluation" / "report.json").read_text())
-    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    report, records = folder.evaluation_report(), folder.records()
     kept = {
         "command": " ".join(["python", *words[1:]]),
         "seed": cell.seed,
@@ -73,7 +70,7 @@ def options(cell: Cell, root: Path, out: Path) -> list[str]:
     """What is typed after ``python -m otlabel_torch.train``."""
     chosen = BASE | {"root": root, "out": out, "seed": cell.seed} | cell.options
     if cell.teacher is not None:
-        chosen["labels"] = RUNS / Cell(cell.teacher, cell.seed).key / "labels.csv"
+        chosen["labels"] = RunFolder(RUNS / Cell(cell.teacher, cell.seed).key).labels("csv")
         for name in ("k", "heads"):
             del chosen[name]  # those of the labels
     if chosen.get("prior") == PRIOR:

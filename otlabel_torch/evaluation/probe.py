@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..images.augment import Augment, normalise
 from ..images.images import Images
-from ..labels.transport import BATCH, in_mode
+from ..network.collect import BATCH, in_mode
 from ..network.models import Network
 from ..options.config import Augmentation
 

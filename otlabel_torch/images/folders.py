@@ -73,7 +73,7 @@ def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_ba
     if in_memory and needed > free:
         raise DataError(
             f"the {len(paths)} images of {listing.root} take {needed / 2**30:.1f} GiB at {side} px, but "
-            f"{free / 2**30:.1f} GiB are free. Add --keep files, or choose a smaller --image-size."
+            f"{free / 2**30:.1f} GiB are free. Add `keep` files, or choose a smaller `image_size`."
         )
     if not in_memory and not skip_bad:
         return Squares(Files(paths, round(side * MARGIN), workers), list(range(len(paths))), [])

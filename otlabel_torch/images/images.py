@@ -114,14 +114,14 @@ class Source:
 def load(source: Source) -> tuple[Images, Images | None]:
     """The training images and, if there are any, the validation images."""
     data, root, size = source.data, source.root, source.image_size
-    if size is not None and size < MIN_SIZE:
-        raise DataError(f"--image-size must be at least {MIN_SIZE}, got {size}: the networks halve it three times.")
+    if size is not None:
+        check_size(size)
     if data == "digits":
         if root is not None:
-            raise DataError(f"--data digits come with scikit-learn and need no --root, got {root}. Add --data folder.")
+            raise DataError(f"`data` digits come with scikit-learn and need no `root`, got {root}. Add `data` folder.")
         return _digits(16 if size is None else size), None
     if root is None:
-        raise DataError(f"--data {data} needs --root DIR: {sets.WHERE.get(data, FOLDERS)}.")
+        raise DataError(f"`data` {data} needs `root` DIR: {sets.WHERE.get(data, FOLDERS)}.")
     if data == "folder":
         return _folders(source, root)
     if data == "imagenet":
@@ -129,6 +129,12 @@ def load(source: Source) -> tuple[Images, Images | None]:
         return train, val
     train, test = (_resized(part, size) for part in sets.read(data, root, source.download))
     return train, test
+
+
+def check_size(size: int) -> None:
+    """Raise DataError if images are too small for any network."""
+    if size < MIN_SIZE:
+        raise DataError(f"`image_size` must be at least {MIN_SIZE}, got {size}: the networks halve it three times.")
 
 
 def _digits(size: int) -> Images:
@@ -156,7 +162,7 @@ def _resized(part: sets.Part, size: int | None) -> Images:
 def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
     """A folder of images, or its train/ and val/."""
     if not root.is_dir():
-        raise DataError(f"--root must be a folder, but {root} is not there.")
+        raise DataError(f"`root` must be a folder, but {root} is not there.")
     names = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
     if "train" not in names or not names <= SPLITS:  # a class may be called train
         return _listed(folders.listing(root), source, root), None
@@ -182,7 +188,7 @@ def _listed(listing: folders.Listing, source: Source, base: Path) -> Images:
     if images.size < MIN_SIZE:
         raise DataError(
             f"the images of {listing.root} must be {MIN_SIZE} px or larger, got {images.size}. "
-            f"Add --image-size {MIN_SIZE}."
+            f"Add `image_size` {MIN_SIZE}."
         )
     return images
 

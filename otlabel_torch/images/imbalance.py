@@ -19,7 +19,7 @@ def imbalanced(images: Images, how: str, seed: int) -> Images:
             are removed), or a file with the share to keep of each class, a number between 0 and 1 a line.
     """
     if images.classes is None:
-        raise DataError(f"--imbalance {how} needs classes, and the images have none.")
+        raise DataError(f"`imbalance` {how} needs classes, and the images have none.")
     count = len(images.class_names)
     shares = kept_shares(how, count)
     generator = torch.Generator().manual_seed(seed)
@@ -40,10 +40,10 @@ def kept_shares(how: str, classes: int) -> np.ndarray:
     try:
         shares = np.loadtxt(Path(how), ndmin=1)
     except (OSError, ValueError) as error:
-        raise DataError(f"--imbalance must be light, heavy or a file of numbers, got {how}: {error}") from None
+        raise DataError(f"`imbalance` must be light, heavy or a file of numbers, got {how}: {error}") from None
     if shares.shape != (classes,) or not ((shares >= 0) & (shares <= 1)).all() or not shares.any():
         raise DataError(
-            f"--imbalance {how} must hold {classes} numbers between 0 and 1, the share to keep of each class, "
+            f"`imbalance` {how} must hold {classes} numbers between 0 and 1, the share to keep of each class, "
             f"got {shares.tolist()[:20]}."
         )
     return shares

@@ -12,7 +12,7 @@ from ..system.errors import DataError
 from .folders import Listing
 
 NAMES = ("cifar10", "cifar100", "svhn", "stl10", "fashion-mnist")
-WHERE = {name: f"where torchvision keeps {name}; add --download to fetch it there" for name in NAMES} | {
+WHERE = {name: f"where torchvision keeps {name}; add `download` to fetch it there" for name in NAMES} | {
     "imagenet": "where torchvision keeps ImageNet: its three archives, or train/, val/ and meta.bin made from them"
 }
 
@@ -35,8 +35,8 @@ def read(name: str, root: Path, download: bool) -> tuple[Part, Part]:
     try:
         return _READERS[name](root, download)
     except (RuntimeError, OSError, ValueError) as error:  # torchvision's own words: not found, damaged, no network
-        remedy = "Look at the network" if download else "Point --root at them, or add --download"
-        raise DataError(f"--data {name} needs its files in --root {root}: {error} {remedy}.") from None
+        remedy = "Look at the network" if download else "Point `root` at them, or add `download`"
+        raise DataError(f"`data` {name} needs its files in `root` {root}: {error} {remedy}.") from None
 
 
 def read_imagenet(root: Path) -> tuple[Listing, Listing]:
@@ -51,7 +51,7 @@ def read_imagenet(root: Path) -> tuple[Listing, Listing]:
     try:
         return part("train"), part("val")
     except (RuntimeError, OSError, ValueError) as error:
-        raise DataError(f"--data imagenet needs its files in --root {root}: {error}") from None
+        raise DataError(f"`data` imagenet needs its files in `root` {root}: {error}") from None
 
 
 def _cifar(kind: Any, name: str, root: Path, download: bool) -> tuple[Part, Part]:

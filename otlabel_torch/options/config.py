@@ -5,28 +5,31 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
 import yaml
 
 from otlabel._system.machine import cores
 
-from ..system.errors import UsageError
+from ..labels.assigners import ASSIGNERS
 from ..system.files import write_text
+from ..training.losses import LOSSES
+from . import reading
+from .names import NameIn
 
 Preset = Literal["digits", "modern", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
 PRESETS = Path(__file__).parent / "presets"
 DataSet = Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet"]
 Augmentation = Literal["imagenet", "cifar", "small", "moco", "scans", "crops"]
+WordOrFile = Annotated[str, "a word, or the path of a file"]
 MIN_LABELS, MAX_LABELS = 10, 3000  # the latter is SeLa's best k on ImageNet
 ITEMS_PER_LABEL = 100  # where there are fewer than 300,000 images k is lowered to keep this many a label
 HEADS = 10
 BATCH = 64
 LARGE = 128  # pixels: images of at least that size are augmented as in the paper on ImageNet
 ANY_SIZE = ("convnet", "resnet18", "resnet34", "resnet50")  # networks that are not made for one size of images
-NEVER_UPDATED = ("frozen", "random", "file")  # assigners whose first labels stay
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Config:
     memory if they take at most half of what is free."""
     workers: int | None = None
     """Threads that decode files. Default: one a core."""
-    imbalance: str | None = None
+    imbalance: WordOrFile | None = None
     """Leave images out, to see what unequal classes do: light (half of the last class), heavy (of 10 classes 0, 10,
     20, ... percent), or a file with the share to keep of each class, a line a class."""
     image_size: int | None = None
@@ -92,7 +95,7 @@ class Config:
     timm/NAME for any of timm's, if that is installed."""
     hidden: bool = True
     """A hidden layer between the features and the heads."""
-    init: str = "random"
+    init: WordOrFile = "random"
     """First weights below the hidden layer: random, imagenet (torchvision's or timm's), or a file of weights with
     torchvision's names."""
 
@@ -103,14 +106,14 @@ class Config:
     epsilon: float = 1 / 25
     """Temperature of the transport plan in units of the scores: 1/lambda of the paper. It shapes the labels of
     --rounding argmax only: balanced labels have the best total score, whatever the temperature."""
-    assigner: Literal["sinkhorn", "kmeans", "frozen", "random", "file"] = "sinkhorn"
+    assigner: Annotated[str, NameIn(ASSIGNERS)] = "sinkhorn"
     """Where labels come from: optimal transport; or, to compare with, k-means on the features with new heads each time
     (DeepCluster's rule), transport's first labels never updated, or labels dealt at random; or --labels."""
     labels: Path | None = None
     """For --assigner file: a table of labels, a column a head, as labels.csv of a run."""
     rounding: Literal["balanced", "argmax"] = "balanced"
     """How the plan becomes labels: sizes exactly equal, or the paper's argmax of each row."""
-    prior: str = "uniform"
+    prior: WordOrFile = "uniform"
     """Shares of the labels: uniform, zipf (label j proportional to 1/j), or a file of shares, a line a label."""
     views: int = 4
     """Augmented views of an image that its scores are averaged over when labels are solved for; 0: the image itself."""
@@ -137,6 +140,9 @@ class Config:
     are shares of all epochs."""
     weight_decay: float = 1e-5
     """L2 penalty of the weights."""
+    loss: Annotated[str, NameIn(LOSSES)] = "cross-entropy"
+    """What the network is trained to make small: its cross-entropy to the labels, averaged over the heads, as in the
+    paper, or a loss of your own (docs/extending.md)."""
     mixup: float = 0.0
     """Blend every training image with another one, and the loss of its labels with that of the other's, in shares drawn
     from Beta(MIXUP, MIXUP), of which the image itself has the larger (Zhang et al., 2018). 0: off."""
@@ -165,31 +171,39 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The configuration that ``save`` wrote, or a preset; what is not named there has its default."""
-        fields = yaml.safe_load(path.read_text())
-        known = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(fields, dict) or not set(fields) <= known:
-            raise UsageError(f"{path} must be the configuration of a run, but it is something else.")
-        for name in ("root", "out", "labels"):
-            if fields.get(name) is not None:
-                fields[name] = Path(fields[name])
-        fields["lr_drops"] = tuple(fields.get("lr_drops", ()))
-        return cls(**fields)
+        """The configuration that ``save`` wrote, or a preset; what is not named there has its default.
+
+        Raises:
+            UsageError: the file holds anything else.
+        """
+        return reading.read(cls, path)
+
+    def absolute(self) -> Self:
+        """With absolute paths, so that they mean the same in whatever folder the run goes on."""
+        hints = get_type_hints(type(self), include_extras=True)
+        return dataclasses.replace(self, **{name: _absolute(getattr(self, name), hint) for name, hint in hints.items()})
+
+
+def _absolute(value: Any, hint: Any) -> Any:
+    if isinstance(value, Path):
+        return value.absolute()
+    names_a_file = WordOrFile in (hint, *get_args(hint)) and value is not None and Path(value).is_file()
+    return str(Path(value).absolute()) if names_a_file else value
 
 
 @dataclass(frozen=True)
 class Resolved(Config):
     """A configuration with every choice made: what a run is started with."""
 
-    workers: int = 1
-    image_size: int = 0
-    train_size: int = 0
-    augment: Augmentation = "small"
-    out: Path = Path()
-    k: int = 0
-    heads: int = HEADS
-    relabels: int = 0
-    batch_size: int = 0
+    workers: int = field(kw_only=True)
+    image_size: int = field(kw_only=True)
+    train_size: int = field(kw_only=True)
+    augment: Augmentation = field(kw_only=True)
+    out: Path = field(kw_only=True)
+    k: int = field(kw_only=True)
+    heads: int = field(kw_only=True)
+    relabels: int = field(kw_only=True)
+    batch_size: int = field(kw_only=True)
 
 
 def resolve(config: Config, n: int, size: int, labels: tuple[int, int] | None = None) -> Resolved:
@@ -209,23 +223,14 @@ def resolve(config: Config, n: int, size: int, labels: tuple[int, int] | None = 
         "out": Path("runs") / f"{config.data}-{time.strftime('%Y%m%d-%H%M%S')}",
         "k": k,
         "heads": heads,
-        "relabels": 1 if config.assigner in NEVER_UPDATED else config.epochs,
+        "relabels": config.epochs if ASSIGNERS[config.assigner].updates else 1,
         "batch_size": min(BATCH, n),
     }
-    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
+    fields = {option.name: getattr(config, option.name) for option in dataclasses.fields(Config)}
     fields |= {name: value for name, value in default.items() if fields[name] is None}
-    for name in ("out", "root", "labels"):
-        fields[name] = None if fields[name] is None else fields[name].absolute()
-    for name in ("init", "prior", "imbalance"):
-        fields[name] = fields[name] and absolute(fields[name])
-    return Resolved(**fields)
+    return Resolved(**fields).absolute()
 
 
 def smaller(size: int) -> int:
     """Three quarters of a side, up to a multiple of 8, so that halving it three times loses no pixels."""
     return min(size, 8 * math.ceil(size * 3 / 32))
-
-
-def absolute(word: str) -> str:
-    """A word, or the absolute path of the file that it names."""
-    return str(Path(word).absolute()) if Path(word).is_file() else word

@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
+from ..images.images import check_size
+from ..labels.assigners import ASSIGNERS
 from ..labels.priors import shares
 from ..labels.tables import pyarrow_parquet
-from ..labels.transport import BATCH
 from ..network import models
+from ..network.collect import BATCH
 from ..runs.tensorboard import summary_writer
 from ..system.errors import UsageError
-from .config import NEVER_UPDATED, Config, Resolved
+from ..training.losses import LOSSES
+from .config import Config, Resolved
 
 
 def check_early(options: Config) -> None:
     """What needs no images to be seen."""
+    LOSSES[options.loss]  # raises if there is none of that name
     if options.workers is not None and options.workers < 1:
-        raise UsageError(f"--workers must be at least 1, got {options.workers}.")
+        raise UsageError(f"`workers` must be at least 1, got {options.workers}.")
     if options.table == "parquet":
         pyarrow_parquet()
     if options.tensorboard:
         summary_writer()
     if options.prior != "uniform" and options.rounding == "argmax":
         raise UsageError(
-            f"--prior {options.prior} needs --rounding balanced: the largest entry of a row is the common label's."
+            f"`prior` {options.prior} needs `rounding` balanced: the largest entry of a row is the common label's."
         )
-    if (options.assigner == "file") != (options.labels is not None):
+    if (ASSIGNERS[options.assigner].needs == "table") != (options.labels is not None):
         raise UsageError(
-            f"--labels FILE belongs to --assigner file, got --assigner {options.assigner} and "
-            f"{'no --labels' if options.labels is None else f'--labels {options.labels}'}."
+            f"`labels` FILE belongs to `assigner` file, got `assigner` {options.assigner} and "
+            f"{'no `labels`' if options.labels is None else f'`labels` {options.labels}'}."
         )
+
+
+def check_alone(config: Resolved) -> None:
+    """What needs no images to be seen, once every choice is made.
+
+    Raises:
+        UserError: an option has a value that no run can have.
+    """
+    for name in ("k", "heads", "epochs", "accumulate", "train_size", "batch_size"):
+        if getattr(config, name) < 1:
+            raise UsageError(f"`{name}` must be at least 1, got {getattr(config, name)}.")
+    for name in ("relabels", "views", "seed", "weight_decay", "mixup"):
+        if not getattr(config, name) >= 0:
+            raise UsageError(f"`{name}` must be at least 0, got {getattr(config, name)}.")
+    for name in ("epsilon", "lr"):
+        if not getattr(config, name) > 0:
+            raise UsageError(f"`{name}` must be positive, got {getattr(config, name)}.")
+    if any(not drop > 0 for drop in config.lr_drops):
+        raise UsageError(f"`lr_drops` must be positive, got {' '.join(f'{drop:g}' for drop in config.lr_drops)}.")
+    check_size(config.image_size)
+    models.check(config.arch, config.image_size)
 
 
 def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | None = None) -> None:
@@ -36,58 +61,48 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
     Args:
         labels: heads and k of the labels of a file.
     """
-    for name in ("k", "heads", "epochs", "accumulate", "train_size"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"--{_typed(name)} must be at least 1, got {getattr(config, name)}.")
-    for name in ("relabels", "views", "seed", "weight_decay", "mixup"):
-        if getattr(config, name) < 0:
-            raise UsageError(f"--{_typed(name)} must be at least 0, got {getattr(config, name)}.")
-    for name in ("epsilon", "lr"):
-        if not getattr(config, name) > 0:
-            raise UsageError(f"--{name} must be positive, got {getattr(config, name)}.")
-    if any(not drop > 0 for drop in config.lr_drops):
-        raise UsageError(f"--lr-drops must be positive, got {' '.join(f'{drop:g}' for drop in config.lr_drops)}.")
-    models.check(config.arch, config.image_size)
+    check_alone(config)
     if config.train_size != config.image_size:
         models.check_trained(config.arch, config.image_size, config.train_size)
     _check_rules(config, labels)
     _check_batches(config, n, processes)
     if config.seed + config.epochs + config.heads >= 2**32:
-        raise UsageError(f"--seed must stay below 2**32 with the epochs and heads added, got {config.seed}.")
+        raise UsageError(f"`seed` must stay below 2**32 with the epochs and heads added, got {config.seed}.")
     if config.k > n:
-        raise UsageError(f"--k must not exceed the number of images: k={config.k}, images={n}. Lower --k.")
+        raise UsageError(f"`k` must not exceed the number of images: k={config.k}, images={n}. Lower `k`.")
 
 
 def _check_rules(config: Resolved, labels: tuple[int, int] | None) -> None:
-    if config.assigner in NEVER_UPDATED and config.relabels > 1:
+    assigner = ASSIGNERS[config.assigner]
+    if not assigner.updates and config.relabels > 1:
         raise UsageError(
-            f"--assigner {config.assigner} never updates its labels: --relabels must be 1, got {config.relabels}."
+            f"`assigner` {config.assigner} never updates its labels: `relabels` must be 1, got {config.relabels}."
         )
     if labels is not None and (config.heads != labels[0] or config.k < labels[1]):
         raise UsageError(
-            f"--labels {config.labels} has {labels[0]} heads and labels below {labels[1]}: --heads must be {labels[0]} "
-            f"and --k at least {labels[1]}, got {config.heads} and {config.k}. Leave both out."
+            f"`labels` {config.labels} has {labels[0]} heads and labels below {labels[1]}: `heads` must be {labels[0]} "
+            f"and `k` at least {labels[1]}, got {config.heads} and {config.k}. Leave both out."
         )
-    if shares(config.prior, config.k, config.heads) is not None and config.assigner not in ("sinkhorn", "frozen"):
+    if shares(config.prior, config.k, config.heads) is not None and not assigner.uses_transport:
         raise UsageError(
-            f"--prior {config.prior} binds transport only: --assigner {config.assigner} has its own sizes."
+            f"`prior` {config.prior} binds transport only: `assigner` {config.assigner} has its own sizes."
         )
     if config.rotation and config.relabels == 0:
-        raise UsageError("--rotation is learned in training: --relabels must be at least 1, got 0.")
+        raise UsageError("`rotation` is learned in training: `relabels` must be at least 1, got 0.")
 
 
 def _check_batches(config: Resolved, n: int, processes: int) -> None:
     if config.batch_size > n:
-        raise UsageError(f"--batch-size must not exceed the number of images: {config.batch_size} > {n}. Lower it.")
+        raise UsageError(f"`batch_size` must not exceed the number of images: {config.batch_size} > {n}. Lower it.")
     parts = processes * config.accumulate
     if config.batch_size % parts:
         raise UsageError(
-            f"--batch-size must be a multiple of the processes times --accumulate, {processes} x {config.accumulate}, "
+            f"`batch_size` must be a multiple of the processes times `accumulate`, {processes} x {config.accumulate}, "
             f"got {config.batch_size}."
         )
     if config.batch_size < 2 * parts:
         raise UsageError(
-            f"--batch-size must be at least {2 * parts}, 2 images for each part's batch normalisation, "
+            f"`batch_size` must be at least {2 * parts}, 2 images for each part's batch normalisation, "
             f"got {config.batch_size}."
         )
     least = 2 * BATCH * processes
@@ -95,7 +110,3 @@ def _check_batches(config: Resolved, n: int, processes: int) -> None:
         raise UsageError(
             f"{processes} processes need at least {least} images to deal out, got {n}. Start fewer processes."
         )
-
-
-def _typed(name: str) -> str:
-    return name.replace("_", "-")

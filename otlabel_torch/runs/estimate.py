@@ -12,16 +12,19 @@ from pathlib import Path
 
 import torch
 
-from ..labels import transport as labelling
-from ..training import loop as sela
-from ..options.config import Resolved
 from ..images.images import Images
+from ..labels.assigners import ASSIGNERS
+from ..labels.look import look
+from ..network.collect import BATCH, MEMORY
+from ..options.config import Resolved
 from ..system.devices import free_memory
 from ..system.errors import UsageError
 from ..system.processes import Processes
+from ..training.epoch import train_epoch
+from ..training.loop import epoch_seed
+from ..training.losses.around import loss_of
 from ..training.schedule import relabel_epochs
 from ..training.state import State
-from ..training.epoch import train_epoch
 
 TRANSPORT = 5e-9  # seconds an entry of the scores: docs/performance.md, ImageNet's size on 2 cores; less on GPUs
 TRIALS = 3  # steps, the first of which warms up
@@ -54,25 +57,25 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
         labels=torch.zeros(size, config.heads, dtype=torch.int64),
     )
     alone, step = Processes(team.device), dataclasses.replace(config, batch_size=size, lr=0.0)
-    batch = images.of(torch.arange(size))
-    step_seconds = min(train_epoch(step, trial, batch, alone, "estimate")["train_seconds"] for _ in range(TRIALS))
-    looked = images.of(torch.arange(min(n, labelling.BATCH)))
+    batch, loss, assigner = images.of(torch.arange(size)), loss_of(config), ASSIGNERS[config.assigner]
+    step_seconds = min(train_epoch(step, trial, loss, batch, alone, "estimate")["train_seconds"] for _ in range(TRIALS))
+    looked = images.of(torch.arange(min(n, BATCH)))
     began = time.perf_counter()
-    hidden = sela.collect(config, network, looked, alone, "hidden")
+    values = look(assigner, config, network, looked, alone, seed=epoch_seed(config, 0)).values
     look_seconds = (time.perf_counter() - began) / len(looked)
 
     solves = len(relabel_epochs(config.relabels, config.epochs, config.schedule))
     steps = config.epochs * max(1, n // config.batch_size) if config.relabels else 0
     rows = n / team.size
-    transport = TRANSPORT * rows * config.k * config.heads if config.assigner in ("sinkhorn", "frozen") else 0.0
-    looks = rows * look_seconds + transport if config.assigner not in ("random", "file") else 0.0
+    transport = TRANSPORT * rows * config.k * config.heads if assigner.uses_transport else 0.0
+    looks = rows * look_seconds + transport
     labels = 12 * n * config.heads
-    scores = min(4 * rows * config.k, labelling.SHARE * free_memory())
+    scores = min(4 * rows * config.k, MEMORY * free_memory())
     now, most = _resident()
     checkpoint = 8 * sum(parameter.numel() for parameter in network.parameters()) + labels
     return Estimate(
         steps * step_seconds + solves * looks,
-        max(most, now + 4 * rows * hidden.shape[1] + scores + labels),
+        max(most, now + 4 * rows * values.shape[1] + scores + labels),
         TWO * checkpoint + LINE * n * (2 * config.heads + 2),
     )
 
@@ -83,14 +86,14 @@ def check(found: Estimate, out: Path) -> None:
     free = shutil.disk_usage(place).free
     if found.disk > free:
         raise UsageError(
-            f"--out {out} needs {_size(found.disk)} on its disk, where {_size(free)} are free. Make room, or choose "
+            f"`out` {out} needs {_size(found.disk)} on its disk, where {_size(free)} are free. Make room, or choose "
             "another."
         )
     now, _most = _resident()
     if found.memory - now > free_memory():
         raise UsageError(
             f"the run needs {_size(found.memory)} of memory, but {_size(now + free_memory())} are there. "
-            "Lower --k or --batch-size, add --accumulate or --keep files, or start more machines with torchrun."
+            "Lower `k` or `batch_size`, add `accumulate` or `keep` files, or start more machines with torchrun."
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -17,34 +16,28 @@ from rich.console import Console
 from torch import Tensor
 from tqdm import tqdm
 
-from ..options import rules as checks
-from . import closing, estimate, report
-from ..system import files
-from ..labels import transport as labelling
-from ..training import loop as sela
-from ..options.config import Config, Resolved, cores, resolve
-from ..images.images import Images, Source, load
+from ..images.of_run import images_of
+from ..labels.tables import read_labels
+from ..labels.transport import VERSION
+from ..options import rules
+from ..options.config import Config, Resolved, resolve
 from ..system.errors import UsageError
-from ..images.imbalance import imbalanced
-from ..labels.tables import read_labels, write_labels
 from ..system.processes import Processes, join
-from .tensorboard import Scalars
+from ..training.loop import Report, fit
 from ..training.schedule import drop_epoch, relabel_epochs
 from ..training.state import State, start
-
-MADE = {
-    "config.yaml", "metrics.jsonl", "labels.csv", "labels.parquet", "sizes.csv", "predicted.csv", "report.json",
-    "clusters.png", "tensorboard", "checkpoints", "evaluation",
-}  # fmt: skip  # what a run writes
+from . import baselines, estimate, report
+from .folder import RunFolder
+from .tensorboard import Scalars
 
 
 def run(options: Config, console: Console) -> list[dict[str, Any]]:
     """The whole job; returns the rows of the closing table."""
-    checks.check_early(options)
+    rules.check_early(options)
     if options.data == "folder" and _is_inside(options.out, options.root):
-        raise UsageError(f"--out {options.out} must not lie in --root {options.root}: its pictures are no images.")
-    if not options.resume:
-        _check_out(options.out, options.overwrite)
+        raise UsageError(f"`out` {options.out} must not lie in `root` {options.root}: its pictures are no images.")
+    if options.out is not None and not options.resume:
+        RunFolder(options.out).check_free(options.overwrite)
     with join(options.device) as team:
         return Run(options, team, console).whole()
 
@@ -58,47 +51,46 @@ class Run:
         first_here = int(os.environ.get("LOCAL_RANK", 0)) == 0
         if not first_here:
             team.wait()
-        self.train, self.test = read(options)
+        self.train, self.test = images_of(options)
         if first_here:
             team.wait()  # what one has fetched or unpacked the others of its machine find
         keep: Literal["memory", "files"] = "memory" if isinstance(self.train.pixels, Tensor) else "files"
         if team.mean(keep == "memory") not in (0, 1):
-            raise UsageError("the processes do not all have room for the images: add --keep files, or --keep memory.")
-        given: Tensor | None = None
-        if options.labels is not None:
-            given = read_labels(options.labels, self.train)
-        self.given, known = given, None if given is None else (given.shape[1], int(given.max()) + 1)
+            raise UsageError("the processes do not all have room for the images: add `keep` files, or `keep` memory.")
+        table = None if options.labels is None else read_labels(options.labels, self.train)
+        self.table, known = table, None if table is None else (table.shape[1], int(table.max()) + 1)
         config = resolve(options, len(self.train), self.train.view_size, known)
-        checks.check(config, len(self.train), team.size, known)
+        rules.check(config, len(self.train), team.size, known)
         config = dataclasses.replace(config, keep=keep)  # decided once: what is kept differs in size
         self.config: Resolved = config
-        self.last = config.out / "checkpoints" / "last.pt"
+        self.folder = RunFolder(config.out)
 
     def whole(self) -> list[dict[str, Any]]:
         """From the first step, or where it was left, to the report."""
         config, team = self.config, self.team
         state = start(config, self.train, team)
         if config.resume:
-            state.load(self.last)
+            self.folder.resume(config, state)
         self._introduce(state)
         team.wait()  # nothing is removed before all agree
         if team.is_first:
             if config.resume:
                 self._save(state, every_file=True)  # a kill may have come between one file and the next
             else:
-                _prepare(config)
+                self.folder.begin(config)
         team.wait()
         self.train = self.train.near(team.device)
-        with Scalars(config, state.epoch, enabled=team.is_first) as scalars:
+        shown = self.folder.tensorboard if config.tensorboard and team.is_first else None
+        with Scalars(shown, state.epoch) as scalars:
 
             def tell(record: dict[str, Any]) -> None:
                 if team.is_first:
                     _say(report.epoch_line(record, config.epochs))
                     scalars.add(record)
 
-            sela.fit(config, self.train, team, state=state, given=self.given, after_epoch=self._save, report=tell)
+            fit(config, self.train, team, state=state, table=self.table, after_epoch=self._save, report=tell)
             if state.labels is None:
-                self._save(state)  # --relabels 0: the untrained network is the result
+                self._save(state)  # relabels 0: the untrained network is the result
             return self._close(state, tell)
 
     def _introduce(self, state: State) -> None:
@@ -107,7 +99,7 @@ class Run:
         where = f"{team.size} processes on {team.device.type}" if team.size > 1 else str(team.device)
         more = f", {len(self.test)} more for evaluation" if self.test else ""
         trained = f" (trained on at {config.train_size})" if config.train_size != config.image_size else ""
-        labels = f"labels of {config.labels}" if config.assigner == "file" else f"{solves} solves ({config.schedule})"
+        labels = f"{solves} solves ({config.schedule})" if self.table is None else f"labels of {config.labels}"
         self._print(
             f"{len(train)} images of {config.image_size} px{trained}{more}; {config.arch} on {where}; "
             f"{config.heads} heads of {config.k} labels; {labels} in {config.epochs} epochs; output in {config.out}"
@@ -116,7 +108,7 @@ class Run:
             self._print(f"skipped: {line}")
         if any(drop_epoch(drop, config.epochs) >= config.epochs for drop in config.lr_drops):
             drops = " ".join(f"{drop:g}" for drop in config.lr_drops)
-            self._print(f"note: --lr-drops {drops} are not all reached in {config.epochs} epochs")
+            self._print(f"note: drops of the learning rate at {drops} are not all reached in {config.epochs} epochs")
         if config.resume:
             self._print(f"resumed after epoch {state.epoch}")
             return
@@ -131,27 +123,18 @@ class Run:
         return [*self.train.skipped, *(self.test.skipped if self.test else [])]
 
     def _save(self, state: State, every_file: bool = False) -> None:
-        """The checkpoint first: what lies beside it can be made from it. Labels are written when they are new."""
-        if not self.team.is_first:
-            return
-        config = self.config
-        state.save(self.last)
-        files.write_lines(config.out / "metrics.jsonl", state.records)
-        table = config.out / f"labels.{config.table}"
-        if state.labels is not None and (every_file or "sweeps" in state.records[-1]):
-            assert state.confidence is not None
-            write_labels(table, self.train, state.labels, state.confidence)
-            report.write_sizes(config.out / "sizes.csv", state.labels, state.confidence, config.k)
+        if self.team.is_first:
+            self.folder.save(self.config, state, self.train, every_file)
 
-    def _close(self, state: State, tell: sela.Report) -> list[dict[str, Any]]:
+    def _close(self, state: State, tell: Report) -> list[dict[str, Any]]:
         """The contact sheet, the closing table and report.json."""
         config, train, test, team = self.config, self.train, self.test, self.team
         if state.labels is not None and team.is_first:
             assert state.confidence is not None
-            report.write_clusters(config.out / "clusters.png", train, state.labels[:, 0], state.confidence[:, 0])
+            self.folder.save_clusters(train, state.labels[:, 0], state.confidence[:, 0])
         if train.classes is None or (test is not None and test.classes is None):
             test = None  # images without classes cannot be evaluated on, nor any without those of training
-        rows = [] if train.classes is None else closing.rows(config, state, train, test, team, tell)
+        rows = [] if train.classes is None else baselines.rows(config, state, train, test, team, tell)
         if not team.is_first:
             return []
         protocol = "none" if train.classes is None else "kNN of the validation images" if test else "kNN leaves one out"
@@ -164,7 +147,7 @@ class Run:
             "resumed": config.resume,
             "config": config.plain(),
             "versions": {
-                "otlabel": labelling.VERSION,
+                "otlabel": VERSION,
                 "torch": torch.__version__,
                 "torchvision": torchvision.__version__,
                 "python": platform.python_version(),
@@ -174,28 +157,11 @@ class Run:
             "skipped": self._skipped(),
             "rows": rows,
         }
-        files.write_json(config.out / "report.json", facts)
+        self.folder.save_report(facts)
         if rows:
             report.closing_table(rows, self.console, protocol)
-        self._print(f"done in {seconds:.0f} s: labels.{config.table}, clusters.png, report.json in {config.out}")
+        self._print(f"done in {seconds:.0f} s: {', '.join(self.folder.shown(config.table))} in {config.out}")
         return rows
-
-
-def read(options: Config) -> tuple[Images, Images | None]:
-    """The images that the options name."""
-    source = Source(
-        options.data,
-        options.root,
-        options.image_size,
-        download=options.download,
-        skip_bad=options.skip_bad_images,
-        keep=options.keep,
-        workers=options.workers or cores(),
-    )
-    train, test = load(source)
-    if options.imbalance is not None:
-        train = imbalanced(train, options.imbalance, options.seed)
-    return train, test
 
 
 def _is_inside(path: Path | None, folder: Path | None) -> bool:
@@ -205,22 +171,3 @@ def _is_inside(path: Path | None, folder: Path | None) -> bool:
 def _say(line: str) -> None:
     tqdm.write(line)
     sys.stdout.flush()  # for those who follow a log file
-
-
-def _check_out(out: Path | None, overwrite: bool) -> None:
-    """The output folder is empty, or holds a run that may be overwritten; only files of a run are ever removed."""
-    if out is None or not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not overwrite or not out.is_dir():
-        raise UsageError(f"--out {out} is not empty. Choose another folder, or add --overwrite or --resume.")
-    made = MADE | {f".{name}.part" for name in MADE}  # a kill may have left the latter
-    others = sorted({entry.name for entry in out.iterdir()} - made)
-    if others:
-        raise UsageError(f"--overwrite empties folders of a run only, but {out} also holds {', '.join(others[:5])}.")
-
-
-def _prepare(config: Resolved) -> None:
-    if config.out.exists():
-        for entry in config.out.iterdir():  # not the folder itself, which may be a link or a mount
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    config.save(config.out / "config.yaml")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
-from ..options.config import Resolved
 from ..system.errors import UsageError
 
 
 class Scalars:
     """Every number of an epoch's record as a scalar, by its name; a run that goes on replaces what came after
-    ``epoch``."""
+    ``epoch``.
 
-    def __init__(self, config: Resolved, epoch: int, *, enabled: bool):
-        self.writer: Any = None
-        if not (enabled and config.tensorboard):
-            return
-        self.writer = summary_writer()(str(config.out / "tensorboard"), purge_step=epoch + 1)
+    Args:
+        folder: None: nothing is written.
+    """
+
+    def __init__(self, folder: Path | None, epoch: int):
+        self.writer: Any = None if folder is None else summary_writer()(str(folder), purge_step=epoch + 1)
 
     def add(self, record: dict[str, Any]) -> None:
         """The record of an epoch."""
@@ -42,6 +43,6 @@ def summary_writer() -> type:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError(
-            "--tensorboard needs tensorboard, which is not installed. Run: pip install tensorboard"
+            "`tensorboard` needs tensorboard, which is not installed. Run: pip install tensorboard"
         ) from None
     return SummaryWriter

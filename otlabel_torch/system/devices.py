@@ -19,7 +19,7 @@ def pick_device(name: str) -> torch.device:
         torch.zeros(1, device=name).item()  # on "meta" there are no numbers
     except (RuntimeError, AssertionError) as error:  # torch's own words: unknown name, no driver, not compiled in
         reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {name} cannot be used here: {reason} Use --device cpu, or auto.") from None
+        raise UsageError(f"`device` {name} cannot be used here: {reason} Use `device` cpu, or auto.") from None
     return torch.device(name)
 
 

@@ -1,17 +1,25 @@
-"""What a user can mend: the message states the rule, what was found, and the remedy. Commands print it and end."""
+"""What a user can mend: the message states the rule, what was found, and the remedy. Commands print it and end.
+
+Options are called by their names, between backticks: "`batch_size` must be ...". A command shows them as they are
+typed, --batch-size; whoever calls the library reads the names of its arguments.
+"""
 
 
-class DataError(Exception):
-    """The images or labels cannot be used."""
+class UserError(Exception):
+    """What all of these are."""
 
 
-class UsageError(Exception):
+class DataError(UserError):
+    """The images or labels, or the files of a run, cannot be used."""
+
+
+class UsageError(UserError):
     """The options do not fit together, or do not fit the data."""
 
 
-class TrainingError(Exception):
+class TrainingError(UserError):
     """Training cannot go on."""
 
 
-class UnwritableError(Exception):
+class UnwritableError(UserError):
     """A file cannot be written; what was there before still is."""

@@ -98,12 +98,12 @@ def join(device: str) -> Iterator[Processes]:
         if local >= torch.cuda.device_count():
             raise UsageError(
                 f"torchrun --nproc-per-node must not exceed the GPUs of the machine, {torch.cuda.device_count()}. "
-                "Lower it, or add --device cpu."
+                "Lower it, or add `device` cpu."
             )
         device = f"cuda:{local}"
         torch.cuda.set_device(local)
     elif device not in ("auto", "cpu"):
-        raise UsageError(f"--device must be cpu, cuda or auto under torchrun, which deals the GPUs, got {device}.")
+        raise UsageError(f"`device` must be cpu, cuda or auto under torchrun, which deals the GPUs, got {device}.")
     place = pick_device("cpu" if device == "auto" else device)
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=PATIENCE)
     try:

@@ -11,18 +11,49 @@ import torch
 from ..system.errors import DataError
 from ..system.files import atomic
 
+FORMAT = 2  # raised whenever PARTS, or what they mean, change
+PARTS = (
+    "model", "heads", "optimiser", "scaler", "epoch", "images",
+    "labels", "confidence", "potentials", "labels_epoch", "labels_seed", "records",
+)  # fmt: skip  # what ``State`` is made of
 
-def save(path: Path, state: dict[str, Any]) -> None:
+
+def save(path: Path, parts: dict[str, Any]) -> None:
     """Tensors and plain values only: ``load`` refuses anything else."""
     whole = io.BytesIO()  # torch has words of its own for a full disk, which do not name it
-    torch.save(state, whole)
+    torch.save({"format": FORMAT} | {name: parts[name] for name in PARTS}, whole)
     with atomic(path) as file:
         file.write(whole.getbuffer())
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What ``save`` wrote, in host memory."""
+    """What ``save`` wrote, in host memory.
+
+    Raises:
+        DataError: the file is no checkpoint, half of one, or another version's.
+        OSError: it cannot be opened.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from None
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # damaged bytes make torch's reader raise almost anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"{path} cannot be read as a checkpoint: {reason}. Restore it, or start the run anew."
+        ) from None
+    if not isinstance(saved, dict) or "model" not in saved:
+        raise DataError(f"{path} is no checkpoint of a run. Restore it, or start the run anew.")
+    found = saved.get("format", 1)
+    if found != FORMAT:
+        raise DataError(
+            f"{path} must be a checkpoint of format {FORMAT}, got {found}: another version of otlabel_torch wrote it. "
+            "Go on with that one, or start the run anew."
+        )
+    missing = [name for name in PARTS if name not in saved]
+    if missing:
+        raise DataError(
+            f"{path} must be a whole checkpoint, but {', '.join(missing)} are missing. Restore it, or start the run "
+            "anew."
+        )
+    return saved

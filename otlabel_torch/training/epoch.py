@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from ..images.augment import Augment, mixed
+from ..images.augment import Augment
 from ..images.images import Images
-from ..labels.transport import autocast
+from ..network.collect import autocast
 from ..options.config import Resolved
 from ..system.errors import TrainingError
 from ..system.processes import Processes
+from .losses.base import Batch, Loss
 from .schedule import learning_rate
 from .state import State
 
 
-def train_epoch(config: Resolved, state: State, images: Images, team: Processes, name: str) -> dict[str, Any]:
+def train_epoch(
+    config: Resolved, state: State, loss: Loss, images: Images, team: Processes, name: str
+) -> dict[str, Any]:
     """Every image once, in random order, in batches that the processes share; returns the epoch's metrics."""
     assert state.labels is not None, "labels come before the first step"
     began = time.perf_counter()
@@ -36,6 +39,11 @@ def train_epoch(config: Resolved, state: State, images: Images, team: Processes,
         torch.manual_seed(torch.initial_seed() + team.rank)
     pixels = images.batches(own.flatten(0, 1))
     total = torch.zeros((), device=team.device)
+
+    def forward(images: Tensor) -> tuple[Tensor, Tensor | None]:
+        with autocast(images.device, config.precision):
+            return state.forward(images)
+
     title = f"{name} {state.epoch + 1}/{config.epochs}"
     bar = tqdm(own, desc=title, unit="batch", leave=False, disable=None if team.is_first else True)
     for step, parts in enumerate(bar):
@@ -43,10 +51,11 @@ def train_epoch(config: Resolved, state: State, images: Images, team: Processes,
             group["lr"] = learning_rate(config.lr, state.epoch + step / steps, config.epochs, config.lr_drops)
         state.optimiser.zero_grad(set_to_none=True)
         for number, part in enumerate(parts):
-            batch = augment(next(pixels).to(team.device, non_blocking=True))
+            shown = next(pixels).to(team.device, non_blocking=True)
+            batch = Batch(augment(shown), state.labels[part].to(team.device), partial(augment, shown))
             alone = number < len(parts) - 1 and isinstance(state.forward, DistributedDataParallel)
             with state.forward.no_sync() if alone else nullcontext():  # type: ignore[operator]
-                value = loss(config, state, batch, state.labels[part].to(team.device)) / len(parts)
+                value = loss(forward, batch, state) / len(parts)
                 state.scaler.scale(value).backward()
             total += value.detach()
         state.scaler.step(state.optimiser)
@@ -56,37 +65,9 @@ def train_epoch(config: Resolved, state: State, images: Images, team: Processes,
     if not (mean < float("inf") and whole):
         raise TrainingError(
             f"{'the weights' if mean < float('inf') else 'the loss'} became no finite numbers in epoch "
-            f"{state.epoch + 1}. Start anew with a smaller --lr than {config.lr}"
-            f"{' or --precision bf16' if config.precision == 'fp16' else ''}; the epochs before are kept."
+            f"{state.epoch + 1}. Start anew with a smaller `lr` than {config.lr}"
+            f"{' or `precision` bf16' if config.precision == 'fp16' else ''}; the epochs before are kept."
         )
     state.epoch += 1
     seconds = time.perf_counter() - began
     return {"loss": mean, "train_seconds": round(seconds, 3), "images_per_second": round(order.numel() / seconds, 1)}
-
-
-def loss(config: Resolved, state: State, batch: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy to labels (n, heads), averaged over images and heads: the paper's loss for several labellings.
-
-    With ``mixup`` images are blended, and so are the losses of their labels. With ``rotation`` every image is shown in
-    four turns; the labels are asked of the upright one, the turn of all (SeLa+Rot: the sum of both losses).
-    """
-    if config.mixup:
-        batch, share, partner = mixed(batch, config.mixup)
-    if config.rotation:
-        batch = torch.cat([batch.rot90(turn, (2, 3)) for turn in range(4)])
-        batch = batch.contiguous(memory_format=torch.channels_last)
-    with autocast(batch.device, config.precision):
-        scores, turns = state.forward(batch)
-    value = _entropies(scores, labels)
-    if config.mixup:
-        value = share * value + (1 - share) * _entropies(scores, labels[partner])
-    value = value.mean()
-    if turns is None:
-        return value
-    truth = torch.arange(4, device=batch.device).repeat_interleave(len(labels))
-    return value + F.cross_entropy(turns.float(), truth)
-
-
-def _entropies(scores: Tensor, labels: Tensor) -> Tensor:
-    """(n,): cross-entropy of scores (n, heads, k) to labels (n, heads), averaged over the heads."""
-    return F.cross_entropy(scores.float().flatten(0, 1), labels.flatten(), reduction="none").view_as(labels).mean(dim=1)

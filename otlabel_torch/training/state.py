@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..images.images import Images
+from ..labels.assigners.base import Labelling
 from ..network import weights
 from ..network.models import Network
 from ..options.config import Resolved
@@ -35,7 +36,29 @@ class State:
     labels: Tensor | None = None  # (n, heads) int64
     confidence: Tensor | None = None  # (n, heads) float32
     potentials: np.ndarray | None = None  # (heads, k)
-    records: list[dict[str, Any]] = field(default_factory=list)  # metrics.jsonl
+    labels_epoch: int | None = None  # epochs that were finished when the labels were made
+    labels_seed: int | None = None  # of the views that they were made from
+    records: list[dict[str, Any]] = field(default_factory=list)  # metrics.jsonl: a log, which nothing is read from
+
+    @property
+    def labels_are_new(self) -> bool:
+        """Whether the labels were made since the last epoch but one: before the last one's steps, or after them."""
+        return self.labels_epoch is not None and self.labels_epoch >= self.epoch - 1
+
+    def relabel(self, found: Labelling, seed: int) -> None:
+        """Take new labels in the place of those before.
+
+        Args:
+            seed: of the views that they were made from.
+        """
+        self.labels, self.confidence, self.potentials = found.labels, found.confidence, found.potentials
+        self.labels_epoch, self.labels_seed = self.epoch, seed
+
+    def reset_heads(self) -> None:
+        """Random heads, and an optimiser that knows nothing of those before."""
+        self.network.head.reset_parameters()
+        for parameter in self.network.head.parameters():
+            self.optimiser.state.pop(parameter, None)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint: ``model`` has the trunk's weights under the names that torchvision gives them."""
@@ -51,31 +74,52 @@ class State:
                 "labels": self.labels,
                 "confidence": self.confidence,
                 "potentials": None if self.potentials is None else torch.from_numpy(self.potentials),
+                "labels_epoch": self.labels_epoch,
+                "labels_seed": self.labels_seed,
                 "records": self.records,
                 "images": self.images,
             },
         )
 
     def load(self, path: Path) -> None:
-        """Take up what ``save`` wrote."""
+        """Take up what ``save`` wrote.
+
+        Raises:
+            DataError: the checkpoint is not whole, or belongs to other images or to another network.
+        """
         saved = checkpoint.load(path)
         if saved["images"] != self.images:
             raise DataError(
                 f"{path} belongs to other images: files were added, removed or renamed. Restore them, or start anew."
             )
-        load_network(self.network, saved)
+        load_network(self.network, saved, path)
         self.optimiser.load_state_dict(saved["optimiser"])
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.records = saved["epoch"], saved["records"]
         self.labels, self.confidence = saved["labels"], saved["confidence"]
         self.potentials = None if saved["potentials"] is None else saved["potentials"].numpy()
+        self.labels_epoch, self.labels_seed = saved["labels_epoch"], saved["labels_seed"]
 
 
-def load_network(network: Network, saved: dict[str, Any]) -> None:
-    """Give a network the weights of a checkpoint."""
-    network.trunk.load_state_dict(saved["model"])
-    for name, part in saved["heads"].items():
-        network.get_submodule(name).load_state_dict(part)
+def load_network(network: Network, saved: dict[str, Any], path: Path) -> None:
+    """Give a network the weights of a checkpoint.
+
+    Args:
+        path: of the checkpoint, for the error.
+
+    Raises:
+        DataError: they are another network's.
+    """
+    try:
+        network.trunk.load_state_dict(saved["model"])
+        for name, part in saved["heads"].items():
+            network.get_submodule(name).load_state_dict(part)
+    except (RuntimeError, AttributeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise DataError(
+            f"{path} must hold weights of the network that the run's configuration names: {reason} Restore one of "
+            "the two, or start the run anew."
+        ) from None
 
 
 def build(config: Resolved) -> Network:

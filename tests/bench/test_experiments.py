@@ -14,8 +14,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from benchmarks.experiments import cells, draw, grids
+from otlabel_torch.options.command import FLAGS
 from otlabel_torch.options.config import PRESETS, Config
-from otlabel_torch.train import FLAGS
 
 HERE = Path(__file__).parent.parent.parent
 

@@ -1,0 +1,51 @@
+"""How the network sees images when they are labelled."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..images.augment import Augment
+from ..images.images import Images
+from ..network.collect import Views, collect
+from ..network.models import Network
+from ..options.config import Resolved
+from ..system.processes import Processes
+from .assigners.base import Assigner, Context
+
+
+def look(
+    assigner: Assigner | type[Assigner],
+    config: Resolved,
+    network: Network,
+    images: Images,
+    team: Processes,
+    *,
+    epoch: int = 0,
+    seed: int,
+    table: Tensor | None = None,
+) -> Context:
+    """Let the network see all images, if the rule needs that.
+
+    Args:
+        seed: of the views.
+    """
+    values = torch.empty(0, 0)
+    if assigner.needs == "features":
+        values = collect(network, images, team, layer="features", precision=config.precision)
+    if assigner.needs == "hidden":
+        values = collect(
+            network,
+            images,
+            team,
+            layer="hidden",
+            views=labelling_views(config, seed),
+            precision=config.precision,
+            train_mode=config.label_mode == "train",
+        )
+    return Context(config, network, images, team, epoch, values, table)
+
+
+def labelling_views(config: Resolved, seed: int) -> Views | None:
+    """The views in which images are labelled; None: as they are."""
+    return Views(Augment(config.image_size, config.augment, alike=True), config.views, seed) if config.views else None

@@ -1,0 +1,132 @@
+"""What a layer makes of all images, each process its share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..images.augment import Augment, normalise
+from ..images.images import Images
+from ..system.devices import free_memory
+from ..system.processes import Processes
+from .models import Network
+
+BATCH = 128  # images: bounds the memory of the activations, and is what processes deal out
+MEMORY = 0.5  # of what is free, the most that values of all images may take; so much again is left for their scores
+
+Precision = Literal["float32", "bf16", "fp16"]
+Layer = Literal["features", "hidden"] | Callable[[Tensor], Tensor]  # or a function of normalised images (n, 3, s, s)
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Views:
+    """Augmented views of an image, which its scores are averaged over: the same changes for every image.
+
+    So the views of two images differ by the images alone, which may make better labels than draws of their own
+    (docs/reproduce.md), and what is seen of an image depends on no other, nor on who looks, or when.
+    """
+
+    augment: Augment  # of alike changes
+    count: int
+    seed: int
+
+    def of(self, pixels: Tensor, batch: int) -> Iterator[Tensor]:
+        """``count`` views of the images of a batch."""
+        torch.manual_seed(self.seed)
+        changed = [self.augment(pixels) for _ in range(self.count)]
+        torch.manual_seed(self.seed + batch + 1)  # dropout, in training mode, must differ from batch to batch
+        return iter(changed)
+
+
+@torch.no_grad()
+def collect(
+    network: Network,
+    images: Images,
+    team: Processes,
+    *,
+    layer: Layer = "features",
+    views: Views | None = None,
+    precision: Precision = "float32",
+    train_mode: bool = False,
+) -> Tensor:
+    """What a layer makes of this process's share of the images, (rows, width) float32, every image in its place.
+
+    ``hidden`` are the inputs of the heads. Those are linear, so that averages of inputs over views give the average
+    scores. Up to a constant a row, which no plan sees, those are the log-probabilities that SeLa's objective averages
+    over the same augmentations.
+
+    Args:
+        views: None: the image itself.
+        train_mode: as the paper's code does: statistics of the batch, which also moves the running ones, and dropout.
+    """
+    team.from_first(*network.buffers())  # running statistics, of which each process has its own
+    batches = _batches(len(images))
+    own = range(len(batches))[team.share(len(batches))]
+    pixels = images.batches(batches[i] for i in own)
+    name = layer if isinstance(layer, str) else "layer"
+    bar = tqdm(pixels, total=len(own), desc=name, unit="batch", leave=False, disable=None if team.is_first else True)
+    rows = sum(len(batches[i]) for i in own)
+    kept, done = torch.empty(0), 0
+    with in_mode(network, train_mode):
+        for number, batch in zip(own, bar, strict=True):
+            batch = batch.to(team.device, non_blocking=True)
+            inputs = iter((normalise(batch, network.size),)) if views is None else views.of(batch, number)
+            mean = torch.stack([_output(network, view, layer, precision) for view in inputs]).mean(dim=0)
+            if not done:
+                kept = torch.empty(rows, mean.shape[1], device=mean.device if _fits(mean, rows) else "cpu")
+            kept[done : done + len(mean)] = mean
+            done += len(mean)
+    return kept
+
+
+def _output(network: Network, images: Tensor, layer: Layer, precision: Precision) -> Tensor:
+    """What a layer makes of images, (n, width) float32."""
+    with autocast(images.device, precision):
+        if callable(layer):
+            return layer(images).float()
+        features = network.features(images)
+        return (features if layer == "features" else network.hidden(features)).float()
+
+
+def rows_of(team: Processes, n: int) -> list[int]:
+    """How many of n images each process collects."""
+    batches = _batches(n)
+    return [sum(len(batch) for batch in batches[share]) for share in team.shares(len(batches))]
+
+
+def _batches(n: int) -> list[Tensor]:
+    """Indices, BATCH at a time; one image by itself has no statistics, and goes with those before."""
+    batches = list(torch.arange(n).split(BATCH))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+def _fits(mean: Tensor, n: int) -> bool:
+    """Whether such rows of n images may stay on their device: a CUDA device with room for them and for scores."""
+    if mean.device.type != "cuda":
+        return False
+    return 4 * mean.shape[1] * n < MEMORY * free_memory(mean.device)
+
+
+@contextmanager
+def in_mode(network: Network, train: bool) -> Iterator[None]:
+    """Evaluation mode inside, in which batch statistics are neither used nor changed, or training mode."""
+    was_training = network.training
+    network.train(train)
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:
+    """Where matrix products may be narrower than float32."""
+    return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "float32")

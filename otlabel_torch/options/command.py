@@ -1,0 +1,110 @@
+"""From what is typed to a configuration, and from an error to one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import tyro
+
+from ..system.errors import UnwritableError, UsageError, UserError
+from .config import PRESETS, Config, Resolved
+
+FLAGS = (tyro.conf.FlagCreatePairsOff,)  # a switch has one name: --resume, --no-hidden
+ONLY_NOW = ("resume", "overwrite", "out", "device", "workers", "table", "print_config")  # may differ when a run goes on
+LEFT_OPEN = (None, "auto")  # typed, they ask the run to choose; it has
+OPTION = re.compile(r"`(\w+)`")  # as errors name an option
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command line: the value of every option, and the names of those that were typed."""
+
+    options: Config
+    names: frozenset[str]
+
+    @classmethod
+    def parse(
+        cls, program: str, default: Config, description: str | None = None, words: Sequence[str] | None = None
+    ) -> Typed:
+        """Read a command line.
+
+        Args:
+            default: what stands for options that are not typed, and declares which there are.
+            words: that were typed after the program's name; None: those of this process.
+        """
+        words = sys.argv[1:] if words is None else words
+        options = tyro.cli(
+            type(default), args=words, prog=program, default=default, description=description, config=FLAGS
+        )
+        # tyro takes whole names only, a value never begins with --, and a switch that is on is typed --no-NAME.
+        heads = {word.partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+        names = (field.name for field in dataclasses.fields(default))
+        return cls(options, frozenset(name for name in names if heads & {f"__{name}", f"__no_{name}"}))
+
+    def over(self, base: Config) -> Config:
+        """``base`` with all that was typed."""
+        return dataclasses.replace(base, **{name: getattr(self.options, name) for name in self.names})
+
+
+def preset(typed: Typed) -> Config:
+    """What the preset says, or the defaults."""
+    name = typed.options.preset
+    return Config() if name is None else Config.read(PRESETS / f"{name}.yaml")
+
+
+def resumed(typed: Typed, kind: type[Resolved] = Resolved) -> Config:
+    """The configuration of the run in ``out``.
+
+    Args:
+        kind: which options a run has.
+
+    Raises:
+        UsageError: there is no run, or an option was typed that contradicts it.
+    """
+    from ..runs.folder import RunFolder  # torch: seconds, which --help does not need
+
+    if typed.options.out is None:
+        raise UsageError("`resume` needs `out` DIR, the folder of the run to go on with.")
+    folder = RunFolder(typed.options.out.absolute())
+    if folder.missing is not None:
+        raise UsageError(f"`resume` needs {folder.missing}, which is not there. Start without `resume`.")
+    kept, asked = folder.configuration(kind), typed.options.absolute()
+    for name in (field.name for field in dataclasses.fields(kind) if field.name in typed.names):
+        now, then = getattr(asked, name), getattr(kept, name)
+        if name not in ONLY_NOW and now != then and now not in LEFT_OPEN:
+            raise UsageError(
+                f"`resume` keeps the run's configuration, in which {name} is {then!r}, not {now!r}. "
+                "Leave the option out, or start a new run."
+            )
+    now = {name: getattr(typed.options, name) for name in typed.names.intersection(ONLY_NOW)}
+    return dataclasses.replace(kept, **(now | {"out": folder.path, "overwrite": False}))
+
+
+@contextmanager
+def one_line_errors(*, unwritable: str = "", interrupted: str = "nothing was written") -> Iterator[None]:
+    """End the program with one line and exit status 1 where a user can mend what is wrong, or has had enough.
+
+    Args:
+        unwritable: what can be done beside making room, where a file cannot be written.
+        interrupted: what stands of the work.
+    """
+    try:
+        yield
+    except UnwritableError as error:
+        sys.exit(f"error: {as_typed(error)}{unwritable}")
+    except UserError as error:
+        sys.exit(f"error: {as_typed(error)}")
+    except MemoryError as error:
+        sys.exit(f"error: out of memory: {as_typed(error)}")
+    except KeyboardInterrupt:
+        sys.exit(f"interrupted: {interrupted}")
+
+
+def as_typed(error: BaseException) -> str:
+    """An error on one line, its options as they are typed."""
+    return OPTION.sub(lambda name: "--" + name[1].replace("_", "-"), " ".join(str(error).splitlines()))

@@ -1,0 +1,118 @@
+"""A run, or a file of weights, evaluated: from the command's options to a table and two files."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from ..evaluation import tables
+from ..evaluation.features import layer_scores
+from ..evaluation.labellings import RunLabels, label_scores
+from ..evaluation.subject import Subject
+from ..images.images import Images
+from ..images.imbalance import imbalanced
+from ..images.of_run import images_of, others
+from ..labels.transport import VERSION
+from ..network import weights
+from ..network.models import Network, check
+from ..options.config import Config
+from ..options.of_evaluate import EvaluateOptions
+from ..system import files
+from ..system.devices import pick_device
+from ..system.errors import DataError, UsageError
+from ..system.processes import Processes
+from .folder import RunFolder
+
+REPORT, ROW = "report.json", "row.csv"
+
+
+def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[str, Any]:
+    """Evaluate, print the tables, write report.json and row.csv; returns what is in report.json."""
+    console, began = console or Console(), time.perf_counter()
+    is_weights = options.run.is_file()
+    out = options.out or (_beside(options.run) if is_weights else RunFolder(options.run).evaluation)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.overwrite:
+        raise UsageError(f"`out` {out} is not empty. Choose another folder, or add `overwrite`.")
+    subject, own = (_of_weights(options), None) if is_weights else _of_run(options)
+    features = dict(layer_scores(subject, name, options.linear) for name in options.layers)
+    labels = label_scores(subject, own)
+    protocol = (
+        f"learned from {len(subject.train)} training images, measured on {len(subject.test)} validation images"
+        if subject.test
+        else f"no validation images: kNN of each of {len(subject.train)} images by the others; for the rest a fifth of "
+        "them is held out"
+    )
+    found = {
+        "evaluated": str(options.run),
+        "protocol": protocol,
+        "images": len(subject.train),
+        "validation_images": len(subject.test or []),
+        "seconds": round(time.perf_counter() - began, 1),
+        "seed": options.seed,
+        "versions": {"otlabel": VERSION, "torch": torch.__version__},
+        "features": features,
+        "labels": labels,
+    }
+    tables.show(console, features, labels, protocol)
+    files.write_json(out / REPORT, found)
+    files.write_text(out / ROW, tables.row(str(options.run), features, labels))
+    console.print(f"{REPORT} and {ROW} in {out}", highlight=False, soft_wrap=True, markup=False)
+    return found
+
+
+def _beside(weights_file: Path) -> Path:
+    return weights_file.with_name(f"{weights_file.stem}-evaluation")
+
+
+def _of_run(options: EvaluateOptions) -> tuple[Subject, RunLabels | None]:
+    """A run's network on all images, none left out, and its labels if they are of these images."""
+    if options.arch is not None:
+        raise UsageError(f"`arch` {options.arch} is for files of weights; a run has its own. Leave it out.")
+    team = Processes(pick_device(options.device))
+    trained = RunFolder(options.run).open(team.device)
+    config = others(trained.config, options.data, options.root, options.image_size, options.skip_bad_images)
+    train, test = _with_classes(images_of(dataclasses.replace(config, imbalance=None)))
+    subject = Subject(trained.network, train, test, team, options.seed, config.precision)
+    own = train if config.imbalance is None else imbalanced(train, config.imbalance, config.seed)
+    if trained.labels is None or own.fingerprint != trained.images:
+        return subject, None
+    of_test = None if test is None or trained.why_no_labels is not None else trained.labels_of(test, team)[0]
+    return subject, RunLabels(trained.labels, own.truth, config.k, of_test)
+
+
+def _of_weights(options: EvaluateOptions) -> Subject:
+    """A network with the weights of a file."""
+    if options.arch is None or (options.root is None and options.data != "digits"):
+        raise UsageError(
+            f"{options.run} is a file of weights, which needs `arch` NAME and `root` DIR, and `data` if that is no "
+            "folder of images."
+        )
+    team = Processes(pick_device(options.device))
+    named = Config(
+        data=options.data or "folder",
+        root=options.root,
+        image_size=options.image_size,
+        skip_bad_images=options.skip_bad_images,
+    )
+    train, test = images_of(named)
+    size = options.image_size or train.view_size
+    check(options.arch, size)
+    network = Network(options.arch, size, heads=1, k=1, hidden=False)
+    left = weights.initialise(network, options.arch, str(options.run))
+    if left:
+        raise UsageError(f"{options.run} does not fit images of {size} px: {', '.join(left)}. Add `image_size`.")
+    train, test = _with_classes((train, test))
+    return Subject(network.to(team.device).to(memory_format=torch.channels_last), train, test, team, options.seed)
+
+
+def _with_classes(images: tuple[Images, Images | None]) -> tuple[Images, Images | None]:
+    """Training and validation images; those without classes measure nothing."""
+    train, test = images
+    if train.classes is None:
+        raise DataError("evaluation needs images with classes, and these have none. Use CLASS/IMAGE, or `data`.")
+    return train, None if test is None or test.classes is None else test

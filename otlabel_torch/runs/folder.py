@@ -1,0 +1,239 @@
+"""The folder of a run: what its files are called, how they are written, and what is said if one is damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..images.images import Images
+from ..labels.tables import write_labels
+from ..options import rules
+from ..options.config import Resolved
+from ..system import files
+from ..system.errors import DataError, UsageError, UserError
+from ..training import checkpoint
+from ..training.state import State, build, load_network
+from . import report
+from .trained import TrainedRun
+
+CONFIGURATION, CHECKPOINTS, METRICS, REPORT = "config.yaml", "checkpoints", "metrics.jsonl", "report.json"
+LABELS, SIZES, CLUSTERS, PREDICTED = "labels", "sizes.csv", "clusters.png", "predicted.csv"
+TENSORBOARD, EVALUATION = "tensorboard", "evaluation"
+TABLES = ("csv", "parquet")
+MADE = {
+    CONFIGURATION, CHECKPOINTS, METRICS, REPORT, SIZES, CLUSTERS, PREDICTED, TENSORBOARD, EVALUATION,
+    *(f"{LABELS}.{table}" for table in TABLES),
+}  # fmt: skip  # all that a run and those who ask it write
+REMEDY = "Restore it from a copy, or start a run anew"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds a run, or is to hold one.
+
+    Whatever is wrong with a file of it is a UserError that names the file.
+    """
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the last epoch: network, optimiser, labels, potentials."""
+        return self.path / CHECKPOINTS / "last.pt"
+
+    def labels(self, table: str) -> Path:
+        """The table of labels in a format, one of ``TABLES``."""
+        return self.path / f"{LABELS}.{table}"
+
+    @property
+    def predicted(self) -> Path:
+        """Labels of other images."""
+        return self.path / PREDICTED
+
+    @property
+    def tensorboard(self) -> Path:
+        """The metrics, for TensorBoard."""
+        return self.path / TENSORBOARD
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of an evaluation."""
+        return self.path / EVALUATION
+
+    @property
+    def has_configuration(self) -> bool:
+        """Whether there is one beside the labels."""
+        return (self.path / CONFIGURATION).exists()
+
+    @property
+    def missing(self) -> Path | None:
+        """A file without which there is no run to use or to go on with."""
+        return next((path for path in (self.checkpoint, self.path / CONFIGURATION) if not _is_there(path)), None)
+
+    # Before a run.
+
+    def check_free(self, overwrite: bool) -> None:
+        """Raise UsageError unless the folder is empty, or holds a run that may be overwritten and nothing else."""
+        folder = self.path
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return
+        if not overwrite or not folder.is_dir():
+            raise UsageError(f"`out` {folder} is not empty. Choose another folder, or add `overwrite` or `resume`.")
+        made = MADE | {f".{name}.part" for name in MADE}  # a kill may have left the latter
+        others = sorted({entry.name for entry in folder.iterdir()} - made)
+        if others:
+            raise UsageError(
+                f"`overwrite` empties folders of a run only, but {folder} also holds {', '.join(others[:5])}."
+            )
+
+    def begin(self, config: Resolved) -> None:
+        """Empty the folder, and write what the run is started with."""
+        if self.path.exists():
+            for entry in self.path.iterdir():  # not the folder itself, which may be a link or a mount
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        self.save_configuration(config)
+
+    def save_configuration(self, config: Resolved) -> None:
+        """What the run is started with."""
+        config.save(self.path / CONFIGURATION)
+
+    # In a run and after it.
+
+    def save(self, config: Resolved, state: State, images: Images, every_file: bool = False) -> None:
+        """The checkpoint first: what lies beside it can be made from it. Labels are written when they are new."""
+        state.save(self.checkpoint)
+        files.write_lines(self.path / METRICS, state.records)
+        if state.labels is not None and (every_file or state.labels_are_new):
+            assert state.confidence is not None
+            write_labels(self.labels(config.table), images, state.labels, state.confidence)
+            report.write_sizes(self.path / SIZES, state.labels, state.confidence, config.k)
+
+    def save_clusters(self, images: Images, labels: Tensor, confidence: Tensor) -> None:
+        """The contact sheet of labels (n,) of one head."""
+        report.write_clusters(self.path / CLUSTERS, images, labels, confidence)
+
+    def shown(self, table: str) -> tuple[str, ...]:
+        """Names of what a user looks at first."""
+        return self.labels(table).name, CLUSTERS, REPORT
+
+    def save_report(self, facts: dict[str, Any]) -> None:
+        """What the run came to."""
+        files.write_json(self.path / REPORT, facts)
+
+    # To use a run, or to go on with it.
+
+    def configuration(self, kind: type[Resolved] = Resolved) -> Resolved:
+        """What the run was started with.
+
+        Args:
+            kind: which options a run has.
+
+        Raises:
+            UsageError: config.yaml is damaged, or no run can have been started with it.
+        """
+        path = self.path / CONFIGURATION
+        config = kind.read(path)
+        try:
+            rules.check_alone(config)
+        except UserError as error:
+            raise UsageError(f"{path} cannot be the configuration of a run: {error} {REMEDY}.") from None
+        return config
+
+    def resume(self, config: Resolved, state: State) -> None:
+        """Give a state at its start what the last checkpoint holds.
+
+        Raises:
+            DataError: the checkpoint is damaged, or belongs to other images or another network.
+        """
+        with self._readable():
+            state.load(self.checkpoint)
+            self._check_labels(config, state.labels, state.potentials)
+
+    def open(self, device: torch.device) -> TrainedRun:
+        """The run, to be used on other images.
+
+        Raises:
+            UserError: the folder holds no run, or a damaged one.
+        """
+        if self.missing is not None:
+            raise UsageError(
+                f"RUN must be the `out` of a training run, but {self.missing} is not there. Name another folder."
+            )
+        config = self.configuration()
+        with self._readable():
+            saved = checkpoint.load(self.checkpoint)
+            self._check_labels(config, saved["labels"], saved["potentials"])
+            network = build(config)
+            load_network(network, saved, self.checkpoint)
+        return TrainedRun(config, saved, network.to(device).to(memory_format=torch.channels_last))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The metrics of every epoch.
+
+        Raises:
+            DataError: metrics.jsonl is damaged.
+        """
+        with _json_in(self.path / METRICS, "Go on with the run, which writes it anew.") as text:
+            return [json.loads(line) for line in text.splitlines()]
+
+    def evaluation_report(self) -> dict[str, Any]:
+        """What an evaluation of the run found.
+
+        Raises:
+            DataError: there was none, or its file is damaged.
+        """
+        with _json_in(self.evaluation / REPORT, "Evaluate the run again.") as text:
+            return json.loads(text)
+
+    def _check_labels(self, config: Resolved, labels: Tensor | None, potentials: Any) -> None:
+        """Raise DataError unless labels and potentials are of the heads and labels that the configuration names.
+
+        The network's own weights do not tell 2 heads of 12 labels from 3 of 8.
+        """
+        if labels is None:
+            return
+        found, expected = (labels.shape[1], tuple(potentials.shape)), (config.heads, (config.heads, config.k))
+        if found != expected:
+            raise DataError(
+                f"{self.checkpoint} must hold labels of {config.heads} heads and potentials of {config.heads} x "
+                f"{config.k}, as {CONFIGURATION} says, got {found[0]} and {' x '.join(map(str, found[1]))}. {REMEDY}."
+            )
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Inside, whatever a damaged checkpoint makes torch raise becomes one line that names it."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # readers of damaged files raise anything: RuntimeError, KeyError, UnpicklingError
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            reason = f"{type(error).__name__}: {lines[min(1, len(lines) - 1)] if lines else 'no more is known'}"
+            raise DataError(
+                f"{self.checkpoint} must be the checkpoint of a run as {CONFIGURATION} describes it, but it cannot be "
+                f"used as such ({reason.rstrip('.')}). {REMEDY}."
+            ) from None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # in a folder that may not be read: whoever reads it will say so
+        return True
+
+
+@contextmanager
+def _json_in(path: Path, remedy: str) -> Iterator[str]:
+    """The text of a file; what is wrong with it inside becomes one line."""
+    try:
+        yield path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} must hold JSON, but it does not: {error}. {remedy}") from None
