@@ -7,6 +7,9 @@ ratios of a machine's speeds. "Count" below is the former, its table is in docs/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,3 +139,19 @@ class Tuning:
 
 
 DEFAULT = Tuning()
+_in_use: ContextVar[Tuning] = ContextVar("tuning", default=DEFAULT)
+
+
+@contextmanager
+def tuned(tuning: Tuning) -> Iterator[None]:
+    """Inside, ``otlabel.assign`` works with other numbers: for measurements of what they do, and tests."""
+    token = _in_use.set(tuning)
+    try:
+        yield
+    finally:
+        _in_use.reset(token)
+
+
+def tuning_in_use() -> Tuning:
+    """The numbers that ``otlabel.assign`` works with here."""
+    return _in_use.get()
