@@ -86,7 +86,7 @@ class AlexNet(nn.Module):
         return self.classifier(self.features(images).flatten(1))
 
 
-def check(arch: str, size: int) -> None:
+def check_arch(arch: str, size: int) -> None:
     """Raise UsageError if there is no such network for images of this size."""
     if arch == "alexnet" and size < LEAST_ALEXNET:
         raise UsageError(
@@ -100,7 +100,7 @@ def check(arch: str, size: int) -> None:
         )
 
 
-def check_trained(arch: str, size: int, train_size: int) -> None:
+def check_train_size(arch: str, size: int, train_size: int) -> None:
     """Raise UsageError if the network for images of this size takes none of the size it is to be trained on."""
     trunk, _ = _trunk(arch, size)
     try:

@@ -19,7 +19,7 @@ from ..images.imbalance import imbalanced
 from ..images.of_run import images_of, others
 from ..labels.transport import VERSION
 from ..network import weights
-from ..network.models import Network, check
+from ..network.models import Network, check_arch
 from ..options.config import Config
 from ..options.of_evaluate import EvaluateOptions
 from ..system import files
@@ -101,7 +101,7 @@ def _of_weights(options: EvaluateOptions) -> Subject:
     )
     train, test = images_of(named)
     size = options.image_size or train.view_size
-    check(options.arch, size)
+    check_arch(options.arch, size)
     network = Network(options.arch, size, heads=1, k=1, hidden=False)
     left = weights.initialise(network, options.arch, str(options.run))
     if left:
