@@ -22,20 +22,24 @@ import numpy as np
 import torch
 from PIL import Image
 
+from otlabel_torch import (
+    Config,
+    Images,
+    Processes,
+    RunFolder,
+    State,
+    Subject,
+    fit,
+    layer_scores,
+    pick_device,
+    resolve,
+    start,
+)
 from otlabel_torch.evaluation import probe
-from otlabel_torch.evaluation.features import layer_scores
-from otlabel_torch.evaluation.subject import Subject
-from otlabel_torch.images.images import Images
 from otlabel_torch.network import layers
 from otlabel_torch.network.collect import DTYPES
 from otlabel_torch.options.command import one_line_errors
-from otlabel_torch.options.config import Config, resolve
-from otlabel_torch.runs.folder import RunFolder
-from otlabel_torch.system.devices import pick_device
 from otlabel_torch.system.files import write_json
-from otlabel_torch.system.processes import Processes
-from otlabel_torch.training.loop import fit
-from otlabel_torch.training.state import State, start
 
 GATES = {"weighted kNN accuracy": 77.6, "linear probe accuracy": 83.4}  # the paper's, with AlexNet
 RECIPE: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """Whether the GPU kernels are right, and how fast: one command, on a machine with a GPU. python benchmarks/gpu_proof.py
 
 Needs torch (with Triton), NumPy, SciPy, Numba and pytest, and CuPy for its half; nothing is installed. Writes one JSON
-of rows that describe themselves, after every part anew, and prints them as a table last. About 8 minutes.
+of rows that describe themselves, after every part anew, and prints them as a table last. About 8 minutes. One file,
+though long: on a borrowed machine it is all that there is time to read.
 
     --rehearse  tiny problems, on the CPU if there is no GPU: whether the script itself works
     --tune      how the sweep is best cut up on this device, instead of the proof
@@ -30,13 +31,12 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-import oracle  # noqa: E402
+sys.path.insert(0, str(ROOT))  # nothing is installed
 
 import otlabel  # noqa: E402
 from otlabel import backends  # noqa: E402
-from otlabel.bench import textbook  # noqa: E402
+from otlabel._input.sources import InMemory  # noqa: E402
+from otlabel.bench import judge, textbook  # noqa: E402
 from otlabel.bench.problems import mixture, mixture_on_device  # noqa: E402
 
 EPSILON = 1 / 25
@@ -88,7 +88,7 @@ def quantiles(values: list[float], unit: str) -> Row:
 def conformance(rehearse: bool) -> Iterator[Row]:
     """The tests of all kernels, on fresh random input."""
     settings = {**os.environ, "OTLABEL_TEST_BACKENDS": ",".join(LIBRARIES)}
-    chosen = ["tests/test_kernels.py", "tests/gpu/test_device.py"]
+    chosen = ["tests/backends/test_kernels.py", "tests/backends/gpu/test_device.py"]
     if not rehearse:
         chosen += ["tests/test_round.py", "tests/test_forbidden.py", "tests/test_assign.py", "tests/torch/test_comm.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]
@@ -122,12 +122,12 @@ def errors(rehearse: bool) -> Iterator[Row]:
         for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
             scores = (torch.randn(n, k) * 10).to(PLACE, dtype)
             wide = scores.double().cpu().numpy()
-            truth = oracle.plan(wide, EPSILON, g, a).sum(axis=0)
+            truth = judge.columns(wide, EPSILON, g, a)
             for library, precise in itertools.product(LIBRARIES, (False, True)):
                 if library == "cupy" and dtype == torch.bfloat16:
                     continue  # CuPy has no such arrays from DLPack everywhere
                 kernels = backends.load(library).Kernels(
-                    in_library(scores, library), 1 / EPSILON, a, float(abs(wide).max())
+                    InMemory(in_library(scores, library)), 1 / EPSILON, a, float(abs(wide).max())
                 )
                 c = kernels.survey(g, 16.0, precise).swept.c
                 yield {
@@ -160,7 +160,9 @@ def bandwidth(rehearse: bool) -> Iterator[Row]:
                 [2 * gigabytes / t for t in copy], "GB/s"
             )
             for library, precise in itertools.product(LIBRARIES, (False, True)):
-                kernels = backends.load(library).Kernels(in_library(scores, library), 1.0, np.full(n, 1 / n), 10.0)
+                kernels = backends.load(library).Kernels(
+                    InMemory(in_library(scores, library)), 1.0, np.full(n, 1 / n), 10.0
+                )
                 g = kernels.with_scale(np.zeros(k))
                 times = seconds(lambda kernels=kernels, g=g, precise=precise: kernels.sweep(g, precise), 10)
                 yield {
@@ -227,7 +229,7 @@ def peers(rehearse: bool) -> Iterator[Row]:
     for regime in ("peaked", "broad"):
         scores = mixture_on_device(n, k, regime, PLACE)
         uniform = np.full(n, 1 / n)
-        exact = backends.load("torch").Kernels(scores, 1 / EPSILON, uniform, float(scores.abs().max()))
+        exact = backends.load("torch").Kernels(InMemory(scores), 1 / EPSILON, uniform, float(scores.abs().max()))
 
         def l1_error(g: np.ndarray, exact=exact, k=k) -> float | None:
             # Where float32 lost whole columns there are no potentials.
@@ -318,7 +320,7 @@ def tune(rehearse: bool) -> Iterator[Row]:
                 )
         kept = kernels.sweep_shape, cuda.sweep_shape
         for library, shape, choose in rows:
-            bound = backends.load(library).Kernels(in_library(scores, library), 1.0, uniform, 10.0)
+            bound = backends.load(library).Kernels(InMemory(in_library(scores, library)), 1.0, uniform, 10.0)
             choose()
             try:
                 g = bound.with_scale(np.zeros(k))

@@ -13,6 +13,7 @@ import numpy as np
 
 import otlabel
 from otlabel import backends
+from otlabel._input.sources import InMemory
 from otlabel.bench import machine
 from otlabel.bench.problems import REGIMES, mixture
 
@@ -44,7 +45,7 @@ def main() -> None:
         read = machine.read_seconds(single)
         for scores in (half, single):
             kernels = backends.load("numba").Kernels(
-                scores, 1 / EPSILON, np.full(n, 1 / n), float(np.abs(single).max())
+                InMemory(scores), 1 / EPSILON, np.full(n, 1 / n), float(np.abs(single).max())
             )
             sweep = median_seconds(lambda kernels=kernels, g=g: kernels.survey(g, WIDTH, True))
             print(

@@ -4,10 +4,23 @@
 """
 
 from ._assign import assign
+from ._input.score_source import ScoreSource
 from ._input.sources import LinearScores
+from ._predictor import Predictor
 from ._progress import Progress
-from ._result import Assignment, ConvergenceWarning, Status, Step
+from ._result import Assignment
+from ._solver.outcome import ConvergenceWarning, Status, Step
 
 __version__ = "0.1.0"
 
-__all__ = ["Assignment", "ConvergenceWarning", "LinearScores", "Progress", "Status", "Step", "assign"]
+__all__ = [
+    "Assignment",
+    "ConvergenceWarning",
+    "LinearScores",
+    "Predictor",
+    "Progress",
+    "ScoreSource",
+    "Status",
+    "Step",
+    "assign",
+]

@@ -12,9 +12,12 @@ from . import _memory, backends
 from ._input import problem as _problem
 from ._parallel import shards as _shards
 from ._parallel.shards import Comm
-from ._result import Assignment, ConvergenceWarning, Step
-from ._rounding import balance as _round
-from ._solver import outline as _solve
+from ._result import Assignment
+from ._rounding.balance import round_plan
+from ._solver.marginal import Marginal
+from ._solver.outcome import ConvergenceWarning, Step
+from ._solver.outline import solve
+from ._solver.tuning import DEFAULT, Tuning
 
 
 def assign(
@@ -40,10 +43,11 @@ def assign(
     Args:
         logits: scores, larger is better, shape (n, k), or (h, n, k) for h independent heads. A NumPy array, a CPU
             tensor or anything NumPy can read, of any float or integer dtype. Never modified; no softmax needed.
-            -inf forbids a label for an item. Also ``LinearScores`` (features and a linear layer), ``np.memmap``, and
-            zarr or h5py arrays (n, k), which are read a block of rows at a time, once a full sweep; and an iterator of
-            chunks (m, k), or a function that returns one: read once, into a temporary file of that size. CUDA tensors
-            and CuPy arrays stay on their device, which holds 16 bytes a row and lists beside them (docs/gpu.md).
+            -inf forbids a label for an item. Also ``LinearScores`` (features and a linear layer), a ``ScoreSource`` of
+            one's own, ``np.memmap``, and zarr or h5py arrays (n, k), which are read a block of rows at a time, once a
+            full sweep; and an iterator of chunks (m, k), or a function that returns one: read once, into a temporary
+            file of that size. CUDA tensors and CuPy arrays stay on their device, which holds 16 bytes a row and lists
+            beside them (docs/gpu.md).
         k: a check, not a choice: if given it must equal ``logits.shape[-1]``.
         epsilon: temperature of the plan in units of the scores; SeLa's lambda is 1/epsilon.
         a: row weights, shape (n,), non-negative, summing to 1. Default 1/n. A row of weight 0 is labelled but not
@@ -74,8 +78,45 @@ def assign(
         MemoryError: what the solve needs beside the scores exceeds what is free, in host memory or on the device.
     """
 
+    return assign_tuned(
+        DEFAULT,
+        logits,
+        k,
+        epsilon=epsilon,
+        a=a,
+        b=b,
+        rounding=rounding,
+        tol=tol,
+        max_sweeps=max_sweeps,
+        method=method,
+        init=init,
+        backend=backend,
+        comm=comm,
+        callback=callback,
+    )
+
+
+def assign_tuned(
+    tuning: Tuning,
+    logits: Any,
+    k: int | None = None,
+    *,
+    epsilon: float = 1 / 25,
+    a: Any = None,
+    b: Any = None,
+    rounding: str = "balanced",
+    tol: float = 1e-4,
+    max_sweeps: int = 1000,
+    method: str = "lbfgs",
+    init: Any = None,
+    backend: str = "auto",
+    comm: Comm | None = None,
+    callback: Callable[[Step], object] | None = None,
+) -> Assignment:
+    """``assign`` with other numbers inside: for measurements and tests of what those numbers do."""
+
     def checked() -> _problem.Problem:
-        return _problem.check(
+        return _problem.problem_of(
             logits,
             k,
             epsilon=epsilon,
@@ -92,10 +133,10 @@ def assign(
     def bound() -> list[backends.Kernels]:
         make_kernels = backends.load(backends.choose(backend, problem.scores[0])).Kernels
         heads = [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
-        _memory.check(heads, problem.shape[1:], problem.init, _solve.near(problem.tol))
+        _memory.check(heads, problem.shape[1:], problem.init, problem.tol, tuning)
         return heads
 
-    team = _shards.Alone() if comm is None else _shards.Shards(comm)
+    team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
     kernels = team.together(bound)
     name = backends.choose(backend, problem.scores[0])
@@ -107,19 +148,20 @@ def assign(
     solutions, labels, sizes, gaps = [], [], [], []
     k = problem.shape[2]
     for head, of_rows in enumerate(kernels):
-        of_all = team.share(of_rows)
-        solution = _solve.solve(
+        of_all, marginal = team.over_all_rows(of_rows), Marginal.exactly(problem.b[head])
+        solution = solve(
             of_all,
             (team.n, k),
-            problem.b[head],
+            marginal,
             init=problem.init[head],
             tol=problem.tol,
             max_sweeps=problem.max_sweeps,
             method=method,
+            tuning=tuning,
             head=head,
             callback=report,
         )
-        head_labels, gap = _round.round_plan(of_all, solution.g, problem.b[head], team.counted, rounding)
+        head_labels, gap = round_plan(of_all, solution.g, marginal, team.counted, rounding, tuning)
         solutions.append(solution)
         labels.append(head_labels[team.rows])
         sizes.append(np.bincount(head_labels[team.counted], minlength=k))
@@ -130,6 +172,6 @@ def assign(
         warnings.warn(
             f"{result.status.value} The L1 error is {np.max(result.error):.2e}, tol is {problem.tol:g}.",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return result

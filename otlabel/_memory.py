@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from ._solver import ascent as _ascent
-from ._solver import outline as _solve
+from ._solver.tuning import Tuning
+from ._system import machine
 from .backends import Kernels
 
-_ROWS = 128  # looked at
 _ENTRY = 12  # bytes of a listed entry: label and value
 _ROOM = 3.2  # the lists of two surveys, and what is taken from one
 _ITEM = 64  # bytes an item for labels, potentials and bookkeeping
-_VECTORS = 2 * _ascent.MEMORY + 64  # of k: L-BFGS's, and partial sums
+_VECTORS = 64  # of k, beside L-BFGS's: partial sums
 
 
-def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, near: float) -> None:
+def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol: float, tuning: Tuning) -> None:
     """Raise MemoryError if the solves of all heads, one after the other, need more than is free.
 
     Args:
         kernels: of each head.
         shape: n, k.
         init: (h, k) potentials to start from.
-        near: nats: width of the lists.
+        tol, tuning: of the solves, which say how wide lists will be.
     """
     if not all(head.in_host_memory for head in kernels):
         return  # what a device lacks its library tells, and its lists are bounded
-    needed = max(estimate(head, shape, g, near) for head, g in zip(kernels, init, strict=True))
-    free = available()
+    needed = max(estimate(head, shape, g, tol, tuning) for head, g in zip(kernels, init, strict=True))
+    free = machine.free_memory()
     if needed > free:
         raise MemoryError(
             f"labelling {shape[0]:,} items with {shape[1]:,} labels needs about {needed / 2**20:,.0f} MiB beside the "
@@ -38,28 +35,11 @@ def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, near
         )
 
 
-def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, near: float) -> float:
+def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, tol: float, tuning: Tuning) -> float:
     """Bytes that the solve of one head allocates, from what lies near the best of some rows."""
     n, k = shape
-    x = kernels.rows(np.unique(np.linspace(0, n - 1, _ROWS).astype(int))) + init
+    x = kernels.rows(np.unique(np.linspace(0, n - 1, tuning.sampled_rows).astype(int))) + init
     depth = x.max(axis=1, keepdims=True) - x
-    listed = max(float((depth <= near).sum(axis=1).mean()), min(k, _solve.LISTED))
-    hessian = 4 * 8 * k**2 if k <= _solve.MAX_NEWTON else 0
-    return n * (listed * _ENTRY * _ROOM + _ITEM) + 8 * k * _VECTORS + hessian
-
-
-def available() -> float:
-    """Bytes that can still be allocated without swapping, by the kernel's own estimate; inf where it has none."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return float("inf")
-    try:  # a container may have less
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        kinds = dict(line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines())
-        cached = int(kinds["inactive_file"]) + int(kinds["active_file"])  # given back when asked for
-        return free if limit == "max" else min(free, float(int(limit) - used + cached))
-    except (OSError, ValueError, KeyError):
-        return free
+    listed = max(float((depth <= tuning.near(tol)).sum(axis=1).mean()), min(k, tuning.listed))
+    hessian = 4 * 8 * k**2 if k <= tuning.largest_square else 0
+    return n * (listed * _ENTRY * _ROOM + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.pairs) + hessian

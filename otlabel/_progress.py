@@ -6,7 +6,7 @@ import math
 from types import TracebackType
 from typing import Any, Self
 
-from ._result import Step
+from ._solver.outcome import Step
 
 
 class Progress:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comm import TorchComm as TorchComm
+    from .evaluation.features import layer_scores as layer_scores
+    from .evaluation.subject import Subject as Subject
     from .images.images import Images as Images
     from .images.images import Source as Source
     from .images.images import load as load
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
     from .options.config import Config as Config
     from .options.config import Resolved as Resolved
     from .options.config import resolve as resolve
+    from .runs.folder import RunFolder as RunFolder
+    from .system.devices import pick_device as pick_device
     from .system.errors import DataError as DataError
     from .system.errors import TrainingError as TrainingError
     from .system.errors import UnwritableError as UnwritableError
     from .system.errors import UsageError as UsageError
+    from .system.errors import UserError as UserError
     from .system.processes import Processes as Processes
     from .training.loop import fit as fit
     from .training.losses import register_loss as register_loss
@@ -39,13 +44,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "comm": ["TorchComm"],
+    "evaluation.features": ["layer_scores"],
+    "evaluation.subject": ["Subject"],
     "images.images": ["Images", "Source", "load"],
     "labels.assigners": ["register_assigner"],
     "labels.assigners.base": ["Assigner", "Context", "Labelling"],
     "network.collect": ["collect"],
     "network.models": ["Network"],
     "options.config": ["Config", "Resolved", "resolve"],
-    "system.errors": ["DataError", "TrainingError", "UnwritableError", "UsageError"],
+    "runs.folder": ["RunFolder"],
+    "system.devices": ["pick_device"],
+    "system.errors": ["DataError", "TrainingError", "UnwritableError", "UsageError", "UserError"],
     "system.processes": ["Processes"],
     "training.loop": ["fit"],
     "training.losses": ["register_loss"],

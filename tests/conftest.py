@@ -1,7 +1,8 @@
 """One fixture over the backends, and fresh random input in every test.
 
-Without a GPU the backend "torch" is its plain operations, and "cupy" its CUDA C run on the CPU (gpu/on_host.py);
-gpu/test_triton.py runs the conformance tests again with Triton's kernels in its interpreter.
+Without a GPU the backend "torch" is its plain operations, and for "cupy" stands its CUDA C run on the CPU, which is a
+backend of its own (backends/gpu/on_host.py); backends/gpu/test_triton.py runs the conformance tests again with Triton's
+kernels in its interpreter.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ import importlib.util
 import os
 import sys
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from otlabel import backends
+from otlabel import ScoreSource, backends
+from otlabel._input.sources import InMemory
+from otlabel.backends import Kernels
 
-sys.path += [str(Path(__file__).parent / room) for room in ("gpu", "torch")]  # what tests of a room share
+sys.path += [str(Path(__file__).parent / room) for room in ("backends/gpu", "torch")]  # what tests of a room share
 
 SEED = int(os.environ.get("OTLABEL_TEST_SEED", np.random.SeedSequence().entropy % 2**31))
 
@@ -40,28 +45,16 @@ def pytest_report_header() -> str:
     return f"otlabel: backends {', '.join(names)}; random input from OTLABEL_TEST_SEED={SEED}"
 
 
-def put_on_gpu(backend: str, scores: np.ndarray) -> object:
-    """The scores as the backend's own array on the GPU, if there is one."""
-    if backend == "cupy" and not CUDA_ON_HOST:
-        import cupy
-
-        return cupy.asarray(scores)
-    if backend == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            return torch.from_numpy(np.array(scores, order="K")).cuda()
-    return scores
-
-
 @pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a registered backend: each in turn. A test file that has one of its own overrides this."""
     if request.param == "cupy" and CUDA_ON_HOST:
         import on_host
 
-        load, names = backends.load, backends.names
-        monkeypatch.setattr(backends, "load", lambda name: on_host if name == "cupy" else load(name))
-        monkeypatch.setattr(backends, "names", lambda: (*names(), "cupy"))
+        backends.register(on_host.BACKEND)
+        yield on_host.BACKEND.name
+        backends.unregister(on_host.BACKEND.name)
+        return
     if request.param == "torch":
         import torch
 
@@ -69,8 +62,35 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
         if torch.cuda.is_available():  # arrays in host memory are streamed to it, as pinned ones are
             place = torch.device("cuda", torch.cuda.current_device())
-            monkeypatch.setattr(backend_torch, "_place", lambda scores: place)
-    return request.param
+            monkeypatch.setattr(backend_torch.Kernels, "device", staticmethod(lambda source: place))
+    yield request.param
+
+
+@pytest.fixture
+def put(backend: str) -> Callable[[np.ndarray], Any]:
+    """Scores as the backend's own array on a device, if there is one."""
+    if backend == "cupy":
+        import cupy
+
+        return cupy.asarray
+    if backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return lambda scores: torch.from_numpy(np.array(scores, order="K")).cuda()
+    return lambda scores: scores
+
+
+@pytest.fixture
+def kernels_of(backend: str, put: Callable[[np.ndarray], Any]) -> Callable[..., Kernels]:
+    """Kernels of some scores (n, k), where the backend likes them best; of a source, where it is."""
+
+    def bind(scores: Any, epsilon: float, a: np.ndarray, largest: float | None = None) -> Kernels:
+        largest = float(np.abs(scores.astype(np.float64)).max()) if largest is None else largest
+        source = scores if isinstance(scores, ScoreSource) else InMemory(put(scores))
+        return backends.load(backend).Kernels(source, 1 / epsilon, a, largest)
+
+    return bind
 
 
 @pytest.fixture

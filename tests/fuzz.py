@@ -20,9 +20,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 import oracle
 
 import otlabel
-from otlabel._rounding import balance as _round
-from otlabel._solver import outline as _solve
-from otlabel.backends import numba
+from otlabel._assign import assign_tuned
+from otlabel._solver.tuning import Tuning
+from otlabel.backends import Backend, numba, register
+
+PARTS = "numba in small parts"
+
+
+class InSmallParts:
+    """The numba backend with parts of a few rows, as large problems have them."""
+
+    class Kernels(numba.Kernels):
+        sizes = numba.Sizes(part=50)
+
+
+register(Backend(PARTS, InSmallParts, requires="numba"))
 
 
 def random_scores(rng: np.random.Generator) -> np.ndarray:
@@ -50,11 +62,12 @@ def check(rng: np.random.Generator) -> bool:
     n, k = scores.shape
     b = np.full(k, 1 / k) if rng.random() < 0.5 else rng.dirichlet(np.full(k, rng.choice([0.05, 1.0])))
     epsilon, tol = float(10.0 ** rng.uniform(-3, 1)), float(10.0 ** rng.uniform(-9, -3))
-    # Lists of a few entries and parts of a few rows, as large problems have them.
-    _solve.SMALL, _solve.LISTED, _solve.NARROW = int(rng.choice([0, 1 << 18])), 3, 2
-    _round.DENSE, _round.FEW = (int(rng.choice([0, 1 << 22])) for _ in range(2))
-    numba._PART = int(rng.choice([50, 1 << 18]))
-    result = otlabel.assign(scores, epsilon=epsilon, b=b, tol=tol, backend=str(rng.choice(["numba", "numpy"])))
+    # Lists of a few entries, as large problems have them.
+    small = int(rng.choice([0, 1 << 18]))
+    whole_matrix, few = (int(rng.choice([0, 1 << 22])) for _ in range(2))
+    tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few=few)
+    backend = str(rng.choice(["numba", PARTS, "numpy"]))
+    result = assign_tuned(tuning, scores, epsilon=epsilon, b=b, tol=tol, backend=backend)
     lower, upper = oracle.size_limits(n, b)
     assert (lower <= result.sizes).all() and (result.sizes <= upper).all(), f"sizes {result.sizes}"  # noqa: PT018
     wide = scores.astype(np.float64)

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
 import otlabel
-from otlabel import _memory
+from otlabel._system import machine
 
 MEASURE = """
 import json, sys
 import numpy as np, otlabel
-from otlabel import _memory, _solve, backends
+from otlabel import _memory, backends
+from otlabel._solver.tuning import DEFAULT
+from otlabel._input.sources import InMemory
 
 n, k, sharpness = 150_000, 400, float(sys.argv[1])
 rng = np.random.default_rng(0)
 otlabel.assign(rng.normal(size=(1000, k)).astype(np.float32), epsilon=1.0)
 scores = rng.normal(size=(n, k)).astype(np.float32) * np.float32(sharpness)
-kernels = backends.load("numba").Kernels(scores, 1.0, np.full(n, 1 / n), float(np.abs(scores).max()))
+kernels = backends.load("numba").Kernels(InMemory(scores), 1.0, np.full(n, 1 / n), float(np.abs(scores).max()))
 def peak():  # of this program alone: what getrusage says begins with the parent's
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 
 before = peak()
-estimate = _memory.estimate(kernels, (n, k), np.zeros(k), _solve.near(1e-4))
+estimate = _memory.estimate(kernels, (n, k), np.zeros(k), 1e-4, DEFAULT)
 otlabel.assign(scores, epsilon=1.0)
 grown = 1024 * (peak() - before)
 print(json.dumps([estimate, grown]))
@@ -43,16 +44,10 @@ def test_the_estimate_is_near_what_a_solve_takes(sharpness):
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 def test_too_little_memory_is_an_error_before_the_first_sweep(backend, rng, monkeypatch):
-    monkeypatch.setattr(_memory, "available", lambda: 1e6)
+    monkeypatch.setattr(machine, "free_memory", lambda: 1e6)
     steps = []
     with pytest.raises(
         MemoryError, match=r"300 items with 500 labels needs about .* MiB .* 1 MiB are free.*predict, choose a smaller"
     ):
         otlabel.assign(rng.normal(size=(300, 500)), backend=backend, callback=steps.append)
     assert not steps
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="only Linux says what is free")
-def test_what_is_free_is_less_than_what_there_is():
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 2**20 < _memory.available() <= whole

@@ -1,128 +1,171 @@
-"""Arrays of the caller's library: which it is, their way to the host where that is wanted, and the labels' way back.
+"""Arrays of the caller's library: what the rest of the package has to know of one, and NumPy's.
 
-torch and cupy are never imported here: only a program that has imported them can have made their arrays.
+A class an array library: torch's and CuPy's stand in their backends' modules, for only a program that has imported
+them can have made their arrays. ``backends.library_of`` finds whose an array is.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 
 
-class Home(NamedTuple):
-    """Where the caller's scores are, and labels go."""
+class Library:
+    """An array library: a subclass says what its arrays need said otherwise than NumPy's.
 
-    library: str  # "numpy", "torch" or "cupy"
-    device: Any = None  # a torch.device, or the number of CuPy's
+    Blocks are two-dimensional arrays of scores, as ``array`` gives them or ``linear`` computes them.
+    """
 
-    def bring(self, labels: np.ndarray) -> Any:
-        """Labels from the host as an array of the caller's, on the current stream of its device."""
-        if self.library == "torch":
-            return sys.modules["torch"].from_numpy(labels).to(self.device)
-        if self.library == "cupy":
-            cupy = sys.modules["cupy"]
-            with cupy.cuda.Device(self.device):
-                return cupy.asarray(labels)
+    name: str  # of the backend that its arrays on a device are for
+
+    def owns(self, value: Any) -> bool:
+        """Whether ``value`` is an array of this library."""
+        raise NotImplementedError
+
+    def device(self, value: Any) -> Any:
+        """What tells ``give_back`` where ``value`` is; None if the library knows of one memory only."""
+        raise NotImplementedError
+
+    def on_device(self, value: Any) -> bool:
+        """Whether ``value`` is in the memory of an accelerator, where kernels of the library read it."""
+        raise NotImplementedError
+
+    def array(self, value: Any, name: str) -> Any:
+        """A real-valued array, detached: where it is if that is a device, or else as NumPy. Never modified.
+
+        Raises:
+            TypeError: ``name`` holds something else than real numbers.
+            ValueError: it holds no numbers, or no rectangular array of them.
+        """
+        if not self.on_device(value):
+            return self.to_numpy(value, name)
+        check_real(value.dtype, name)
+        return value
+
+    def to_numpy(self, value: Any, name: str) -> np.ndarray:
+        """A real-valued array as NumPy, detached and in host memory. Raises as ``array`` does."""
+        raise NotImplementedError
+
+    def give_back(self, labels: np.ndarray, device: Any) -> Any:
+        """Labels, or other numbers, from the host as an array of this library on ``device``, on its current stream."""
+        raise NotImplementedError
+
+    def largest(self, block: Any) -> float:
+        """The largest absolute value; NaN if there is one."""
+        raise NotImplementedError
+
+    def reached(self, block: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of some columns, which have a score above -inf (len(columns),), and which rows have one there (m,)."""
+        finite = block > -np.inf
+        if len(columns) < block.shape[1]:
+            finite = finite[:, columns]
+        return self.to_numpy(finite.any(0), "scores"), self.to_numpy(finite.any(1), "scores")
+
+    def softmax(self, block: Any, scale: float, g: np.ndarray) -> Any:
+        """(m, k) float64, where the block is: the softmax of the rows of block*scale + g.
+
+        Args:
+            block: (m, k) scores; -inf has no part in the sum.
+            scale: 1/epsilon.
+            g: (k,) float64; -inf takes a label out of use. A row without another entry is NaN.
+        """
+        raise NotImplementedError
+
+    def pick(self, block: Any, columns: np.ndarray) -> np.ndarray:
+        """(m,) float64 in host memory: of each row of a float64 block (m, k) the entry in its column (m,) int64."""
+        raise NotImplementedError
+
+    def stack(self, arrays: list[Any]) -> Any:
+        """Arrays of one shape along a new first axis."""
+        raise NotImplementedError
+
+    def layer(self, features: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
+        """weight (k, d) and bias (k,), zero if None is given, as ``linear`` wants them for such features.
+
+        The bias has the dtype that the scores will have: no narrower than float32.
+        """
+        raise NotImplementedError
+
+    def linear(self, features: Any, weight: Any, bias: Any) -> Any:
+        """(m, k): features (m, d) @ weight.T + bias of a ``layer``, summed and kept in the dtype of the bias."""
+        raise NotImplementedError
+
+
+class NumPy(Library):
+    """NumPy's arrays, and whatever else NumPy makes arrays of: lists, for example."""
+
+    name = "numpy"
+
+    def owns(self, value: Any) -> bool:
+        return True
+
+    def device(self, value: Any) -> None:
+        return None
+
+    def on_device(self, value: Any) -> bool:
+        return False
+
+    def to_numpy(self, value: Any, name: str) -> np.ndarray:
+        try:
+            array = np.asarray(value)
+        except ValueError as error:  # ragged lists
+            raise ValueError(
+                f"{name} must be a rectangular array of numbers, got {type(value).__name__}: {error}"
+            ) from None
+        if array.dtype.name == "bfloat16":  # ml_dtypes
+            array = array.astype(np.float32)
+        check_real(array.dtype, name)
+        return array
+
+    def give_back(self, labels: np.ndarray, device: Any) -> np.ndarray:
         return labels
 
+    def largest(self, block: np.ndarray) -> float:
+        if block.dtype == np.float16:
+            # NumPy compares halves one by one; their bits without the sign order as integers.
+            return float((block.view(np.uint16) & 0x7FFF).max().view(np.float16))
+        return float(max(-float(block.min()), float(block.max())))  # NaN propagates through both
 
-def home_of(value: Any) -> Home:
-    """Of an array, or of the features that scores are computed from."""
-    value = getattr(value, "features", value)
-    if is_tensor(value):
-        return Home("torch", value.device)
-    if _is_cupy(value):
-        return Home("cupy", value.device.id)
-    return Home("numpy")
+    def softmax(self, block: np.ndarray, scale: float, g: np.ndarray) -> np.ndarray:
+        x = block.astype(np.float64) * scale + g
+        q = np.exp(x - x.max(axis=1, keepdims=True))
+        return q / q.sum(axis=1, keepdims=True)
 
+    def pick(self, block: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return block[np.arange(len(block)), columns]
 
-def is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    def stack(self, arrays: list[np.ndarray]) -> np.ndarray:
+        return np.stack(arrays)
 
+    def layer(self, features: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        dtype = np.result_type(features.dtype, weight.dtype, np.float32)
+        transposed = np.ascontiguousarray(weight.T, dtype=dtype)
+        return transposed.T, np.zeros(len(weight), dtype) if bias is None else bias.astype(dtype)
 
-HOST = {"cpu"}  # torch's names of it
-
-
-def on_device(value: Any) -> bool:
-    """Whether it is an array in the memory of an accelerator."""
-    return value.device.type not in HOST if is_tensor(value) else _is_cupy(value)
-
-
-def as_array(value: Any, name: str) -> Any:
-    """Any array library's real-valued array, detached: where it is if that is a device, or else as NumPy."""
-    if not on_device(value):
-        return as_numpy(value, name)
-    if is_tensor(value):
-        torch = sys.modules["torch"]
-        if value.is_meta:
-            raise ValueError(f"{name} must hold numbers, got a tensor on meta. Pass one on a device or in host memory.")
-        if value.layout != torch.strided or value.dtype.is_complex or value.is_quantized:
-            raise TypeError(
-                f"{name} must be a dense tensor of real numbers, got {value.dtype}, {value.layout}. "
-                f"Convert it first, for example {name}.to_dense() or {name}.float()."
-            )
-        return value.detach()
-    _check_real(value.dtype, name)
-    return value
+    def linear(self, features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        return features.astype(bias.dtype, copy=False) @ weight.T + bias
 
 
-def as_numpy(value: Any, name: str) -> np.ndarray:
-    """Any array library's real-valued array as NumPy, detached and on the host."""
-    if on_device(value):
-        value = value.cpu() if is_tensor(value) else value.get()
-    if is_tensor(value):
-        value = value.detach()
-        try:
-            narrow = value.is_floating_point() and value.dtype.itemsize < 4  # of these NumPy only knows float16
-            value = (value.float() if narrow and value.dtype != sys.modules["torch"].float16 else value).numpy()
-        except (TypeError, RuntimeError) as error:  # sparse, quantised
-            raise TypeError(f"{name} must be a dense tensor of real numbers, got {value.dtype}: {error}") from None
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # ragged lists
-        raise ValueError(
-            f"{name} must be a rectangular array of numbers, got {type(value).__name__}: {error}"
-        ) from None
-    if array.dtype.name == "bfloat16":  # ml_dtypes
-        array = array.astype(np.float32)
-    _check_real(array.dtype, name)
-    return array
+NUMPY = NumPy()
 
 
-def largest(array: Any) -> float:
-    """The largest absolute value; NaN if there is one."""
-    if is_tensor(array):
-        torch = sys.modules["torch"]
-        # Where it is not contiguous, or bool, torch makes a copy: of a part at a time.
-        step = max(1, (1 << (30 if array.is_contiguous() else 24)) // max(1, array[0].numel()))
-        parts = [part.byte() if part.dtype == torch.bool else part for part in array.split(step)]
-        low, high = (torch.stack(ends) for ends in zip(*(part.aminmax() for part in parts), strict=True))
-        return max(-float(low.amin()), float(high.amax()))  # NaN is both
-    if _is_cupy(array):
-        # Its reductions of 2**31 numbers and more are other ones, and slow to compile.
-        step = max(1, (1 << 30) // max(1, array[0].size))
-        with array.device:
-            ends = [float(end) for i in range(0, len(array), step) for end in _ends(array[i : i + step])]
-        return float(np.abs(ends).max())
-    if array.dtype == np.float16 and isinstance(array, np.ndarray):
-        # NumPy compares halves one by one; their bits without the sign order as integers.
-        return float((array.view(np.uint16) & 0x7FFF).max().view(np.float16))
-    return float(max(-float(array.min()), float(array.max())))  # NaN propagates through both
+class Place(NamedTuple):
+    """Where an array is, and where labels for it go."""
+
+    library: Library
+    device: Any  # as ``Library.device`` names it
+
+    def give_back(self, labels: np.ndarray) -> Any:
+        """Labels from the host as an array of the caller's library."""
+        return self.library.give_back(labels, self.device)
 
 
-def _ends(array: Any) -> tuple[Any, Any]:
-    return array.min(), array.max()
+HOST = Place(NUMPY, None)  # what NumPy reads: any backend may work there
 
 
-def _is_cupy(value: Any) -> bool:
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(value, cupy.ndarray)
-
-
-def _check_real(dtype: np.dtype, name: str) -> None:
+def check_real(dtype: Any, name: str) -> None:
+    """Raise TypeError if a dtype of NumPy's kinds holds anything but real numbers."""
     if dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must hold real numbers (float, integer or bool), got dtype {dtype}. "

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .._system.threads import threaded
-from .libraries import Home, as_array, as_numpy, home_of, largest, on_device
-from .sources import as_source
+from ..backends import library_of, place_of
+from .libraries import HOST, NUMPY, Place
+from .score_source import ScoreSource
+from .sources import as_heads, as_source
 
 ROUNDINGS = ("balanced", "argmax")
 METHODS = ("lbfgs", "sinkhorn")
-_BLOCK = 1 << 20  # entries looked at in one step of the check for non-finite scores
+_CHECKED = 1 << 20  # entries looked at in one step of the check for non-finite scores
 _READ = 1 << 22  # the same where they are read, computed or looked at on a device
 _LARGEST = 1e300  # |scores| / epsilon must stay below: sums of a few of them must not overflow float64
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A checked labelling problem. ``scores`` are views of the caller's array, the rest is in host memory."""
+    """A checked labelling problem. ``scores`` may be views of the caller's array, the rest is in host memory."""
 
-    scores: list[Any]  # of each head: (n, k) of any real dtype, an array or a source
+    scores: list[ScoreSource]  # of each head: (n, k) of any real dtype
     shape: tuple[int, int, int]  # h, n, k
     has_heads: bool  # whether the caller's scores had the axis h
     largest: float  # of |scores| but -inf
@@ -34,10 +37,10 @@ class Problem:
     tol: float
     max_sweeps: int
     method: str
-    home: Home  # where labels go
+    place: Place  # where labels go
 
 
-def check(
+def problem_of(
     logits: Any,
     k: int | None,
     *,
@@ -99,14 +102,14 @@ def check(
         tol,
         int(max_sweeps),
         method,
-        home_of(logits),
+        place_of(logits),
     )
 
 
 def as_scores(logits: Any) -> Any:
     """The scores as an array (n, k) or (h, n, k), not copied where the library allows it, or as a source (n, k)."""
     source = as_source(logits)
-    array = as_array(logits, "logits") if source is None else source
+    array = library_of(logits).array(logits, "logits") if source is None else source
     if len(array.shape) not in ((2, 3) if source is None else (2,)):
         raise ValueError(
             f"logits must have shape (n, k), or (h, n, k) for h heads, got shape {tuple(array.shape)}. "
@@ -117,25 +120,22 @@ def as_scores(logits: Any) -> Any:
     return array
 
 
-def as_heads(scores: Any) -> list[Any]:
-    """The scores (n, k) of each head."""
-    return list(scores) if len(scores.shape) == 3 else [scores]
-
-
-def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
+def check_finite(heads: list[ScoreSource], epsilon: float) -> tuple[float, bool]:
     """The largest absolute score that is not -inf, and whether there is -inf.
 
     Scores of -inf forbid a label for an item; ``reached_labels`` says whether enough is left. NaN, +inf and overflow
     are a ValueError that names the first bad row.
     """
 
-    def check_block(place: tuple[int, int, Any]) -> tuple[float, bool]:
-        head, first, scores = place
+    library = heads[0].place.library
+
+    def check_block(where: tuple[int, int, ScoreSource]) -> tuple[float, bool]:
+        head, first, scores = where
         block = scores[first : first + step]
-        most = largest(block)
+        most = library.largest(block)
         if most / epsilon < _LARGEST:
             return most, False
-        wide = as_numpy(block, "logits").astype(np.float64)
+        wide = library.to_numpy(block, "logits").astype(np.float64)
         allowed = np.abs(wide[~np.isneginf(wide)])
         if (allowed / epsilon < _LARGEST).all():
             return float(allowed.max(initial=0.0)), True
@@ -143,39 +143,37 @@ def check_finite(heads: list[Any], epsilon: float) -> tuple[float, bool]:
         row, column = (int(axis[0]) for axis in np.nonzero(bad))
         raise ValueError(_say_bad(wide[row, column], f"row {first + row}{_of_head(head, len(heads))}", column, epsilon))
 
-    if all(on_device(head) for head in heads):  # one look at all is one launch; blocks only tell where something is
-        most = float(np.max([largest(head) for head in heads]))  # NaN if one is
+    # On a device one look at all is one launch; blocks only tell where something is.
+    if library is not NUMPY and all(head.in_memory for head in heads):
+        most = float(np.max([library.largest(head.array) for head in heads]))  # NaN if one is
         if most / epsilon < _LARGEST:
             return most, False
     step = _rows_of_block(heads)
     starts = range(0, heads[0].shape[0], step)
-    places = [(head, first, scores) for head, scores in enumerate(heads) for first in starts]
+    blocks = [(head, first, scores) for head, scores in enumerate(heads) for first in starts]
     # Another thread would not know the caller's stream.
-    found = threaded(check_block, places) if home_of(heads[0]).library == "numpy" else list(map(check_block, places))
+    found = threaded(check_block, blocks) if library is NUMPY else list(map(check_block, blocks))
     return max(most for most, _ in found), any(forbids for _, forbids in found)
 
 
-def _say_bad(value: Any, place: str, column: int, epsilon: float) -> str:
+def _say_bad(value: Any, row: str, column: int, epsilon: float) -> str:
     if np.isfinite(value):
         return (
-            f"logits / epsilon must be below {_LARGEST:.0e} in size, got {value} / {epsilon} in {place}, "
+            f"logits / epsilon must be below {_LARGEST:.0e} in size, got {value} / {epsilon} in {row}, "
             f"column {column}. Rescale the logits or raise epsilon."
         )
     return (
-        f"logits must be finite, or -inf where a label is forbidden, got {value} in {place}, column {column}. "
+        f"logits must be finite, or -inf where a label is forbidden, got {value} in {row}, column {column}. "
         "Remove or repair such rows first."
     )
 
 
-def reached_labels(heads: list[Any], shares: np.ndarray) -> np.ndarray:
+def reached_labels(heads: list[ScoreSource], shares: np.ndarray) -> np.ndarray:
     """(h, k): which labels in use have a finite score. Raise ValueError if some row has none. shares (h, k)."""
     reached = np.zeros(shares.shape, dtype=bool)
     for head, first, block in _row_blocks(heads):
-        finite = block > -np.inf
-        if (shares[head] == 0).any():
-            finite = finite[:, np.flatnonzero(shares[head])]
-        reached[head][shares[head] > 0] |= as_numpy(finite.any(0), "logits")
-        has_label = as_numpy(finite.any(1), "logits")
+        labels, has_label = heads[head].place.library.reached(block, np.flatnonzero(shares[head]))
+        reached[head][shares[head] > 0] |= labels
         if not has_label.all():
             row = first + int(np.argmin(has_label))
             raise ValueError(
@@ -200,7 +198,7 @@ def _of_head(head: int, heads: int) -> str:
     return f" of head {head}" if heads > 1 else ""
 
 
-def _row_blocks(heads: list[Any]):
+def _row_blocks(heads: list[ScoreSource]) -> Iterator[tuple[int, int, Any]]:
     """(head, first row, block of rows) over all rows."""
     step = _rows_of_block(heads)
     for head, scores in enumerate(heads):
@@ -208,8 +206,9 @@ def _row_blocks(heads: list[Any]):
             yield head, start, scores[start : start + step]
 
 
-def _rows_of_block(heads: list[Any]) -> int:
-    return max(1, (_BLOCK if isinstance(heads[0], np.ndarray) else _READ) // heads[0].shape[1])
+def _rows_of_block(heads: list[ScoreSource]) -> int:
+    at_hand = heads[0].in_memory and heads[0].place == HOST
+    return max(1, (_CHECKED if at_hand else _READ) // heads[0].shape[1])
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -230,7 +229,7 @@ def _positive(name: str, value: Any, hint: str) -> float:
 
 
 def _shares(name: str, value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    array = as_numpy(value, name).astype(np.float64)
+    array = library_of(value).to_numpy(value, name).astype(np.float64)
     if array.shape != shape:
         raise ValueError(f"{name} ({what}) must have shape {shape}, got {array.shape}.")
     bad = ~(np.isfinite(array) & (array >= 0))
@@ -249,7 +248,7 @@ def check_total(name: str, array: np.ndarray, what: str, remedy: str) -> np.ndar
 
 
 def _per_head(name: str, value: Any, h: int, k: int) -> np.ndarray:
-    array = as_numpy(value, name).astype(np.float64)
+    array = library_of(value).to_numpy(value, name).astype(np.float64)
     if array.shape not in ((k,), (h, k)):
         raise ValueError(f"{name} must have shape ({k},), or ({h}, {k}) for one row per head, got {array.shape}.")
     return np.broadcast_to(array, (h, k))

@@ -1,24 +1,33 @@
-"""Scores that are not one array in memory: computed from features, or read from disk, a block of rows at a time.
-
-A source has ``shape`` (n, k), ``dtype``, and gives rows for ``source[start:stop]`` and ``source[indices]``. Every sweep
-reads it once.
-"""
+"""The sources of scores: an array in memory, features and a linear layer, a file, chunks that come one by one."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from .. import backends
-from .libraries import as_array, as_numpy, home_of
+from ..backends import library_of, place_of
+from .libraries import HOST
+from .score_source import ScoreSource
 
-_BLOCK = 1 << 22  # entries copied at a time
+_COPIED = 1 << 22  # entries copied at a time, from a store into a temporary file
 
 
-class LinearScores:
+class InMemory(ScoreSource):
+    """An array (n, k) of any library, as ``Library.array`` gives it; not copied."""
+
+    in_memory = True
+
+    def __init__(self, array: Any):
+        self.array, self.shape, self.dtype, self.place = array, tuple(array.shape), array.dtype, place_of(array)
+
+    def rows(self, index: Any) -> Any:
+        return self.array[index]
+
+
+class LinearScores(ScoreSource):
     """Scores ``features @ weight.T + bias``, computed where they are needed: n x k are never held.
 
     On a CUDA device the product is summed in float32 (float64 for float64 features), without TF32.
@@ -34,96 +43,110 @@ class LinearScores:
     """
 
     def __init__(self, features: Any, weight: Any, bias: Any = None):
-        self.features, self.weight = as_array(features, "features"), as_array(weight, "weight")
-        if self.features.ndim != 2 or self.weight.ndim != 2 or self.features.shape[1] != self.weight.shape[1]:
+        self.features, weight = _array(features, "features"), _array(weight, "weight")
+        if self.features.ndim != 2 or weight.ndim != 2 or self.features.shape[1] != weight.shape[1]:
             raise ValueError(
                 "features (n, d) and weight (k, d) must agree in d, "
-                f"got shapes {tuple(self.features.shape)} and {tuple(self.weight.shape)}."
+                f"got shapes {tuple(self.features.shape)} and {tuple(weight.shape)}."
             )
-        self.shape = (len(self.features), len(self.weight))
-        given = None if bias is None else as_array(bias, "bias")
-        if given is not None and tuple(given.shape) != self.shape[1:]:
-            raise ValueError(f"bias must have shape {self.shape[1:]}, one number a label, got {tuple(given.shape)}.")
-        home = home_of(self.features)
-        place = "the host" if home.device is None else home.device
-        for name, array in (("weight", self.weight), ("bias", given)):
-            if array is not None and home_of(array) != home:
+        self.shape = (len(self.features), len(weight))
+        bias = None if bias is None else _array(bias, "bias")
+        if bias is not None and tuple(bias.shape) != self.shape[1:]:
+            raise ValueError(f"bias must have shape {self.shape[1:]}, one number a label, got {tuple(bias.shape)}.")
+        self.place = place_of(self.features)
+        where = "the host" if self.place == HOST else self.place.device
+        for name, array in (("weight", weight), ("bias", bias)):
+            if array is not None and place_of(array) != self.place:
                 raise ValueError(
-                    f"{name} must be where the features are, {home.library} on {place}, "
+                    f"{name} must be where the features are, {self.place.library.name} on {where}, "
                     f"got {type(array).__name__} on {getattr(array, 'device', 'the host')}."
                 )
-        self._library = None if home.library == "numpy" else backends.load(home.library)
-        if self._library is None:
-            self.dtype = np.result_type(self.features.dtype, self.weight.dtype, np.float32)
-            self._transposed = np.ascontiguousarray(self.weight.T, dtype=self.dtype)
-            self.bias = np.zeros(self.shape[1], self.dtype) if given is None else given.astype(self.dtype)
-        else:
-            self.bias = self._library.bias(self.features, self.weight, given)
+        self.weight, self.bias = self.place.library.layer(self.features, weight, bias)
+        self.dtype = self.bias.dtype
 
     def of(self, features: Any) -> Any:
         """Scores of some features."""
-        if self._library is not None:
-            return self._library.linear(features, self.weight, self.bias)
-        return features.astype(self.dtype, copy=False) @ self._transposed + self.bias
+        return self.place.library.linear(features, self.weight, self.bias)
 
-    def __getitem__(self, rows: Any) -> Any:
-        return self.of(self.features[rows])
+    def rows(self, index: Any) -> Any:
+        return self.of(self.features[index])
 
 
-class Stored:
+class Stored(ScoreSource):
     """A two-dimensional zarr array, h5py data set, or anything like them: read by slices of rows."""
 
+    read_ahead = True
+
     def __init__(self, array: Any):
-        self.array, self.shape, self.dtype = array, tuple(array.shape), np.dtype(array.dtype)
+        self.stored, self.shape, self.dtype = array, tuple(array.shape), np.dtype(array.dtype)
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        if isinstance(rows, slice):
-            return np.asarray(self.array[rows])
+    def rows(self, index: Any) -> np.ndarray:
+        if isinstance(index, slice):
+            return np.asarray(self.stored[index])
         # Some stores take no indices that are unsorted or repeated. NumPy's rules for them, out of range included.
-        rows = np.arange(self.shape[0])[rows]
-        return np.array([self.array[int(row)] for row in rows], dtype=self.dtype).reshape(len(rows), self.shape[1])
+        rows = np.arange(self.shape[0])[index]
+        return np.array([self.stored[int(row)] for row in rows], dtype=self.dtype).reshape(len(rows), self.shape[1])
 
-    def seekable(self) -> np.ndarray:
+    def seekable(self) -> ScoreSource:
         """The same in a temporary file that gives single rows as fast as blocks."""
-        step = max(1, _BLOCK // self.shape[1])
-        return spool(self[start : start + step] for start in range(0, self.shape[0], step))
+        return Spooled(self._blocks())
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        step = max(1, _COPIED // self.shape[1])
+        return (self.rows(slice(start, start + step)) for start in range(0, self.shape[0], step))
 
 
-def spool(chunks: Iterable[Any]) -> np.ndarray:
-    """Arrays (m, k), one below the other, in a temporary file that vanishes when no one uses it any more.
+class Spooled(InMemory):
+    """Arrays (m, k), one below the other, mapped from a temporary file that vanishes when no one uses it any more.
 
     It takes n*k numbers of space in TMPDIR. Scores are read several times, and single rows of them out of order: what
     makes the chunks, often a network, is asked for each once only.
+
+    Raises:
+        ValueError: chunks that do not fit below each other, or none.
     """
-    with tempfile.TemporaryFile(prefix="otlabel-") as file:
-        n, first = 0, None
-        for index, chunk in enumerate(chunks):
-            array = as_numpy(chunk, f"chunk {index}")
-            first = array if first is None else first
-            if array.ndim != 2 or array.shape[1] != first.shape[1] or array.dtype != first.dtype:
+
+    def __init__(self, chunks: Iterable[Any]):
+        with tempfile.TemporaryFile(prefix="otlabel-") as file:
+            n, first = 0, None
+            for number, chunk in enumerate(chunks):
+                array = library_of(chunk).to_numpy(chunk, f"chunk {number}")
+                first = array if first is None else first
+                if array.ndim != 2 or array.shape[1] != first.shape[1] or array.dtype != first.dtype:
+                    raise ValueError(
+                        "chunks of scores must be two-dimensional, with one number of labels and one dtype, got chunk "
+                        f"{number} of shape {array.shape}, {array.dtype} after shape {first.shape}, {first.dtype}."
+                    )
+                array.tofile(file)
+                n += len(array)
+            if first is None or 0 in (n, first.shape[1]):
                 raise ValueError(
-                    "chunks of scores must be two-dimensional, with one number of labels and one dtype, got chunk "
-                    f"{index} of shape {array.shape}, {array.dtype} after shape {first.shape}, {first.dtype}."
+                    "chunks of scores must hold at least one item and one label, got none. Is the reader used up?"
                 )
-            array.tofile(file)
-            n += len(array)
-        if first is None or 0 in (n, first.shape[1]):
-            raise ValueError(
-                "chunks of scores must hold at least one item and one label, got none. Is the reader used up?"
-            )
-        file.flush()
-        return np.memmap(file, dtype=first.dtype, mode="r", shape=(n, first.shape[1]))
+            file.flush()
+            super().__init__(np.memmap(file, dtype=first.dtype, mode="r", shape=(n, first.shape[1])))
 
 
-def as_source(value: Any) -> LinearScores | Stored | np.ndarray | None:
-    """The source that ``value`` is, or None if it is an array to be taken as it is."""
-    if isinstance(value, LinearScores):
+def as_source(value: Any) -> ScoreSource | None:
+    """The source that ``value`` is, or None if it is an array, or to become one."""
+    if isinstance(value, ScoreSource):
         return value
     if hasattr(value, "__next__"):
-        return spool(value)
+        return Spooled(value)
     if callable(value) and not hasattr(value, "shape"):
-        return spool(value())
+        return Spooled(value())
     # np.memmap is an array already. Stores have chunks (None in h5py's if contiguous); arrays have not.
     if hasattr(value, "chunks") and all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return Stored(value)
     return None
+
+
+def as_heads(scores: Any) -> list[ScoreSource]:
+    """The scores (n, k) of each head: of a source or of an array (n, k) or (h, n, k), as ``Library.array`` gives it."""
+    if isinstance(scores, ScoreSource):
+        return [scores]
+    return [InMemory(scores[head]) for head in range(len(scores))] if len(scores.shape) == 3 else [InMemory(scores)]
+
+
+def _array(value: Any, name: str) -> Any:
+    return library_of(value).array(value, name)

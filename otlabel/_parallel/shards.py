@@ -1,6 +1,6 @@
 """One solve over the rows of several processes: every process holds some rows, all of them take the same steps.
 
-Kernels of a shard answer for its rows; ``SharedKernels`` puts the answers together, so that the solver and the
+Kernels of a shard answer for its rows; ``KernelsOfAll`` puts the answers together, so that the solver and the
 rounding, which run alike in every process, see all rows. The processes must run on the same kind of processor, with as
 many BLAS threads: one that rounds differently could take another step than the rest, and wait for it forever.
 """
@@ -16,7 +16,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from .._input.problem import Problem, check_equal_weights, check_reached, check_total, reached_labels
-from ..backends import TINY, Kernels, Shortlist, Survey, Sweep
+from ..backends.precision import swept
+from ..backends.protocol import Kernels, Shortlist, Survey
 
 Result = TypeVar("Result")
 _ERRORS = (ValueError, TypeError, ImportError, MemoryError, OSError, RuntimeError)  # what ``assign`` may raise
@@ -32,7 +33,7 @@ class Comm(Protocol):
         """The sum over all processes of a float64 array of the same shape: the same bits in each."""
 
 
-class Alone:
+class SingleProcess:
     """One process that has all rows: what ``Shards`` is to several."""
 
     rows = slice(None)
@@ -46,7 +47,7 @@ class Alone:
         self.n, self.counted = problem.shape[1], problem.a > 0
         return problem
 
-    def share(self, kernels: Kernels) -> Kernels:
+    def over_all_rows(self, kernels: Kernels) -> Kernels:
         return kernels
 
 
@@ -113,9 +114,9 @@ class Shards:
         self.counted = a > 0
         return dataclasses.replace(problem, a=(a / a.sum())[self.rows], largest=largest, forbids=forbids)
 
-    def share(self, kernels: Kernels) -> Kernels:
+    def over_all_rows(self, kernels: Kernels) -> Kernels:
         """Kernels of all rows, from this process's."""
-        return SharedKernels(kernels, self)
+        return KernelsOfAll(kernels, self)
 
     def _check_alike(self, problem: Problem, has_weights: bool, rounding: str) -> None:
         h, _, k = problem.shape
@@ -138,20 +139,20 @@ class Shards:
                 raise ValueError(f"every process must pass the same problem, but {name} of process {other} is another.")
 
 
-class SharedKernels:
-    """Kernels of all rows, from those of each shard; the protocol ``otlabel.backends.Kernels``."""
+class KernelsOfAll:
+    """Kernels of all rows, from those of each shard; ``protocol.Kernels``."""
 
     def __init__(self, local: Kernels, shards: Shards):
         self.local, self.shards, self.blur, self.in_host_memory = local, shards, local.blur, local.in_host_memory
 
-    def rescaled(self, factor: float) -> SharedKernels:
-        return SharedKernels(self.local.rescaled(factor), self.shards)
+    def rescaled(self, factor: float) -> KernelsOfAll:
+        return KernelsOfAll(self.local.rescaled(factor), self.shards)
 
-    def seekable(self) -> SharedKernels:
-        return SharedKernels(self.shards.together(self.local.seekable), self.shards)
+    def seekable(self) -> KernelsOfAll:
+        return KernelsOfAll(self.shards.together(self.local.seekable), self.shards)
 
     def survey(self, g: np.ndarray, width: float, precise: bool) -> Survey:
-        return SharedSurvey(self.shards.together(lambda: self.local.survey(g, width, precise)), self.shards)
+        return SurveyOfAll(self.shards.together(lambda: self.local.survey(g, width, precise)), g, self.shards)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         return self.shards.gather(self.shards.together(lambda: self.local.labels(g))).astype(np.int64)
@@ -179,17 +180,19 @@ class SharedKernels:
         return self.shards.comm.all_reduce(whole)
 
 
-class SharedSurvey:
-    """The protocol ``otlabel.backends.Survey``."""
+class SurveyOfAll:
+    """``protocol.Survey`` of all rows, from those of each shard."""
 
-    def __init__(self, local: Survey, shards: Shards):
+    def __init__(self, local: Survey, g: np.ndarray, shards: Shards):
         self._shards = shards
-        swept = local.swept
-        per_shard = self._shards.stack(np.stack([swept.c, swept.log_c]))
-        c, log_c = per_shard[:, 0].sum(axis=0), np.logaddexp.reduce(per_shard[:, 1], axis=0)
-        with np.errstate(divide="ignore"):
-            log_c = np.where(c < TINY, log_c, np.log(c))
-        self.swept = Sweep(float(shards.comm.all_reduce(np.array([swept.logsumexp]))[0]), c, log_c)
+        logsumexp = float(shards.comm.all_reduce(np.array([local.swept.logsumexp]))[0])
+        per_shard = shards.stack(np.stack([local.swept.c, local.swept.log_c]))
+        self.swept, _ = swept(
+            logsumexp,
+            per_shard[:, 0].sum(axis=0),
+            g,
+            lambda columns: np.logaddexp.reduce(per_shard[:, 1, columns], axis=0),
+        )
         self.cost = self._mean(local.cost)
         self.rough = self._mean(local.rough) > 0  # in any process: all take the same steps
         self._list(local)
@@ -217,15 +220,15 @@ class SharedSurvey:
     def _mean(self, value: float) -> float:
         """Over all rows, of what is known for each shard."""
         rows = self._shards.rows
-        share = (rows.stop - rows.start) / self._shards.n
-        return float(self._shards.comm.all_reduce(np.array([share * value]))[0])
+        part = (rows.stop - rows.start) / self._shards.n
+        return float(self._shards.comm.all_reduce(np.array([part * value]))[0])
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         logsumexp, c = self._shards.together(lambda: self._local.sweep(g))
         total = self._shards.comm.all_reduce(np.append(c, logsumexp))
         return float(total[-1]), total[:-1]
 
-    def narrowed(self, g: np.ndarray, width: float) -> SharedSurvey:
+    def narrowed(self, g: np.ndarray, width: float) -> SurveyOfAll:
         narrow = copy.copy(self)
         narrow._list(self._shards.together(lambda: self._local.narrowed(g, width)))
         return narrow

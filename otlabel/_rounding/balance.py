@@ -7,43 +7,30 @@ a label that has too many, along near-ties, into one that has too few.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from .._result import Status
+from .._solver.marginal import Marginal
+from .._solver.outcome import Status
 from .._solver.outline import solve
+from .._solver.tuning import DEFAULT, Tuning
 from ..backends import Kernels, Shortlist
-
-DENSE = 1 << 18  # n*k up to which the shortlist is the whole matrix, 36 bytes an entry
-WIDTH = 2.0  # nats: the first shortlist of a larger problem; widened when it proves too narrow
-WIDEST = 1e4  # nats: a shortlist this wide that is still too narrow gives way to the whole matrix
-FEW = 100  # items: as many that found no way on a shortlist are moved by a search of the whole matrix
-SURPLUS = 0.005  # of the items: more than this is moved by sweeps at a lower temperature first
-COLDEST = 4.0**10  # epsilon is not divided by more than this
-ROUNDS = 40
-TIGHT = 1e-13  # relative: rounding error allowed between a label's score and its row's best
-
-
-@dataclass
-class Capacities:
-    """lower_j <= size_j <= upper_j, and the target that the current potentials ask for."""
-
-    lower: np.ndarray
-    upper: np.ndarray
-    target: np.ndarray  # sums to the number of items
-    hub: float  # potential of the spare places: labels above it hold `lower`, labels below it `upper`
+from .capacities import Capacities
 
 
 def round_plan(
-    kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray, rounding: str
+    kernels: Kernels,
+    g: np.ndarray,
+    marginal: Marginal,
+    counted: np.ndarray,
+    rounding: str,
+    tuning: Tuning = DEFAULT,
 ) -> tuple[np.ndarray, float]:
     """Labels from solved potentials.
 
     Args:
         kernels: of the scores, n x k.
         g: (k,) potentials, -inf for labels not in use.
-        b: (k,) shares.
+        marginal: of the labels.
         counted: (n,) bool, the rows that fill capacity; the others get their argmax.
         rounding: "balanced" or "argmax".
 
@@ -52,47 +39,34 @@ def round_plan(
     """
     if rounding == "argmax":
         return kernels.labels(g), float("nan")
-    return _balance(kernels, g, b, counted)
+    return _balance(kernels, g, marginal, counted, tuning)
 
 
-def capacities(n: int, b: np.ndarray, g: np.ndarray) -> Capacities:
-    """Floor and ceiling of n*b_j; the labels with the smallest potentials are offered the ceiling first."""
-    share = n * b
-    whole = np.abs(share - np.rint(share)) <= 1e-9
-    lower = np.where(whole, np.rint(share), np.floor(share)).astype(np.int64)
-    upper = np.where(whole, np.rint(share), np.ceil(share)).astype(np.int64)
-    target = lower.copy()
-    flexible = np.flatnonzero(upper > lower)
-    spare = n - int(lower.sum())
-    order = flexible[np.argsort(g[flexible], kind="stable")]
-    target[order[:spare]] += 1
-    edge = g[order[max(spare - 1, 0) : spare + 1]]  # the last label offered a spare place and the first that is not
-    return Capacities(lower, upper, target, float(edge.mean()) if edge.size else 0.0)
+def _balance(
+    kernels: Kernels, g: np.ndarray, marginal: Marginal, counted: np.ndarray, tuning: Tuning
+) -> tuple[np.ndarray, float]:
+    from .near_tie_paths import move_along_near_ties  # numba's import is paid by those who round
+    from .whole_matrix_paths import move_over_whole_matrix
 
-
-def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, float]:
-    from .near_tie_paths import fill  # numba's import is paid by those who round
-    from .whole_matrix_paths import move_far
-
-    n = int(counted.sum())
+    n, k = len(counted), len(g)
     own_argmax = None if counted.all() else kernels.labels(g)
-    kernels, g, sharpness = _sharpen(kernels, g, b, counted)
-    limits = capacities(n, b, g)
-    width = np.inf if counted.size * len(b) <= DENSE else WIDTH
+    kernels, g, sharpness = _sharpen(kernels, g, marginal, counted, tuning)
+    limits = Capacities.at(g, marginal, int(counted.sum()))
+    width = np.inf if n * k <= tuning.whole_matrix else tuning.near_tie
     labels = np.empty(0, dtype=np.int64)
-    for _ in range(ROUNDS):
+    for _ in range(tuning.rounds):
         short = kernels.shortlist(g, width)
-        labels = _keep_tight(short, g, labels)
-        sizes = np.bincount(labels[counted], minlength=len(b))
+        labels = _keep_tight(short, g, labels, tuning.noise)
+        sizes = np.bincount(labels[counted], minlength=k)
         if np.array_equal(sizes, limits.target):
             break
         surplus = np.maximum(sizes - limits.target, 0).sum()
-        left = fill(labels, counted, short.indptr, short.label, short.value, g, limits, width)
+        left = move_along_near_ties(labels, counted, short, g, limits, width, tuning.largest_square)
         routed = left == 0 or width < np.inf
-        if 0 < left <= FEW and width < np.inf:
-            routed = move_far(kernels, labels, counted, g, limits)
+        if 0 < left <= tuning.few and width < np.inf:
+            routed = move_over_whole_matrix(kernels, labels, counted, g, limits)
         elif left > surplus / 2:
-            width = 4 * width if width < WIDEST else np.inf
+            width = 4 * width if width < tuning.widest_tie else np.inf
         if not routed:
             raise ValueError(
                 "the sizes that b asks for cannot be met: too many items are allowed too few labels by the -inf in "
@@ -106,7 +80,9 @@ def _balance(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
     return labels, gap
 
 
-def _sharpen(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray) -> tuple[Kernels, np.ndarray, float]:
+def _sharpen(
+    kernels: Kernels, g: np.ndarray, marginal: Marginal, counted: np.ndarray, tuning: Tuning
+) -> tuple[Kernels, np.ndarray, float]:
     """Potentials that leave little to move, at a lower temperature if need be.
 
     The optimal labels do not depend on epsilon. Where scores say little, the argmax of a warm plan is far from balanced
@@ -115,34 +91,41 @@ def _sharpen(kernels: Kernels, g: np.ndarray, b: np.ndarray, counted: np.ndarray
     Returns:
         kernels and g (k,) at epsilon/sharpness, and the sharpness.
     """
-    n, sharpness = int(counted.sum()), 1.0
-    surplus = _surplus(kernels.labels(g), b, counted)
-    while surplus > max(SURPLUS * n, len(b)) and sharpness < COLDEST:
-        colder = kernels.rescaled(4.0)
+    n, k, sharpness = int(counted.sum()), len(g), 1.0
+    surplus = _surplus(kernels.labels(g), marginal, counted)
+    while surplus > max(tuning.surplus * n, k) and sharpness < tuning.coldest:
+        colder = kernels.rescaled(tuning.colder)
         solution = solve(
-            colder, (len(counted), len(b)), b, init=4.0 * g, tol=surplus / n / 8, max_sweeps=30, method="lbfgs"
+            colder,
+            (len(counted), k),
+            marginal,
+            init=tuning.colder * g,
+            tol=surplus / n / 8,
+            max_sweeps=tuning.colder_sweeps,
+            method="lbfgs",
+            tuning=tuning,
         )
-        left = _surplus(colder.labels(solution.g), b, counted)
+        left = _surplus(colder.labels(solution.g), marginal, counted)
         # While the plan is nearly flat a colder one converges at once and changes little: go on. A solve that does not
         # converge has met ties, or the end of what sweeps can do.
-        if left > 0.7 * surplus and solution.status is not Status.CONVERGED:
+        if left > tuning.worth * surplus and solution.status is not Status.CONVERGED:
             break
-        kernels, g, sharpness, surplus = colder, solution.g, 4.0 * sharpness, left
+        kernels, g, sharpness, surplus = colder, solution.g, tuning.colder * sharpness, left
     return kernels, g.copy(), sharpness
 
 
-def _surplus(labels: np.ndarray, b: np.ndarray, counted: np.ndarray) -> float:
+def _surplus(labels: np.ndarray, marginal: Marginal, counted: np.ndarray) -> float:
     """Items above the shares of their labels."""
-    sizes = np.bincount(labels[counted], minlength=len(b))
-    return float(np.maximum(sizes - counted.sum() * b, 0).sum())
+    sizes = np.bincount(labels[counted], minlength=len(marginal.upper))
+    return float(np.maximum(sizes - counted.sum() * marginal.upper, 0).sum())
 
 
-def _keep_tight(short: Shortlist, g: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _keep_tight(short: Shortlist, g: np.ndarray, labels: np.ndarray, noise: float) -> np.ndarray:
     """The labels that are still their row's best at g, ties included; the argmax for the others."""
     rows = np.repeat(np.arange(len(short.best)), np.diff(short.indptr))
     x = short.value + g[short.label]
     # Rounding error is that of the numbers added up, g and scores, however small their sum.
-    slack = TIGHT * (1 + np.abs(short.value).max() + np.abs(g[np.isfinite(g)]).max())
+    slack = noise * (1 + np.abs(short.value).max() + np.abs(g[np.isfinite(g)]).max())
     argmax = np.empty(len(short.best), dtype=np.int64)
     top = np.flatnonzero(x >= short.best[rows])[::-1]  # reversed, so that the first label of a tie is written last
     argmax[rows[top]] = short.label[top]

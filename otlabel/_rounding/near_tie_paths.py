@@ -10,44 +10,43 @@ hence every intermediate labelling optimal for its own sizes.
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._system.jit import jit
-
-MATRIX = 4096  # labels up to which the cheapest ways between them are kept, 12 bytes a pair
-
-if TYPE_CHECKING:
-    from .balance import Capacities
+from ..backends import Shortlist
+from .capacities import Capacities
 
 
-def fill(
+def move_along_near_ties(
     labels: np.ndarray,
     counted: np.ndarray,
-    indptr: np.ndarray,
-    label: np.ndarray,
-    value: np.ndarray,
+    short: Shortlist,
     g: np.ndarray,
     limits: Capacities,
     width: float,
+    largest_square: int,
 ) -> int:
     """Move items, in place, until every label has its target size, or no shortlist leads there.
 
     Args:
         labels: (n,) int64, each a row's best at g; changed.
         counted: (n,) bool, rows that fill capacity.
-        indptr, label, value: the shortlist, in compressed rows; it holds every row's own label.
+        short: holds every row's own label.
         g: (k,) potentials; changed.
         limits: capacities; target and hub are changed.
         width: nats: what is not on the shortlist was at least as far from its row's best when the list was made.
+        largest_square: labels up to which the cheapest ways between them are kept, 12 bytes a pair.
 
     Returns:
         the number of items still above target, of labels from which no path leads to one with room that is sure to be
         the shortest. All that was moved is optimal, whatever is not listed.
     """
     hub = np.array([limits.hub])
-    left = _fill(labels, counted, indptr, label, value, g, limits.lower, limits.upper, limits.target, hub, width)
+    rows = len(g) if len(g) <= largest_square else 1
+    _best, indptr, label, value = short
+    bounds = limits.lower, limits.upper, limits.target
+    left = _fill(labels, counted, indptr, label, value, g, *bounds, hub, width, rows)
     limits.hub = float(hub[0])
     return int(left)
 
@@ -71,7 +70,7 @@ def _cheapest(u, first, after, labels, indptr, label, value, least, through):
 
 
 @jit()
-def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g, width):
+def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g, width, rows):
     n, k = labels.size, g.size
     hub = k
     # Items of a label: a doubly linked list, so that a move is a few writes.
@@ -92,7 +91,6 @@ def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g,
 
     # The cheapest way from each label to each other: without g, and kept until an item of that label moves. Where
     # labels are very many there is one row, made anew each time.
-    rows = k if k <= MATRIX else 1
     least = np.empty((rows, k))
     through = np.empty((rows, k), dtype=np.int32)  # the item that goes this way
     known = np.zeros(k, dtype=np.bool_)

@@ -1,24 +1,23 @@
 """Shortest paths where labels share no near ties: a dense Dijkstra that looks at every item of the labels it meets.
 
-The graph is that of ``_paths``, with all its edges. An edge u -> v is as long as the smallest regret among u's items,
-which does not depend on g but for g_u - g_v: a row of such smallest regrets is computed when a path first reaches u,
-from the scores of u's items, and kept until one of them moves.
+The graph is that of ``near_tie_paths``, with all its edges. An edge u -> v is as long as the smallest regret among u's
+items, which does not depend on g but for g_u - g_v: a row of such smallest regrets is computed when a path first
+reaches u, from the scores of u's items, and kept until one of them moves.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..backends import Kernels
-
-if TYPE_CHECKING:
-    from .balance import Capacities
+from .capacities import Capacities
 
 
-def move_far(kernels: Kernels, labels: np.ndarray, counted: np.ndarray, g: np.ndarray, limits: Capacities) -> bool:
+def move_over_whole_matrix(
+    kernels: Kernels, labels: np.ndarray, counted: np.ndarray, g: np.ndarray, limits: Capacities
+) -> bool:
     """Move items, in place, until every label has its target size.
 
     Args:

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from .machine import cores
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -37,7 +39,7 @@ def threaded(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Resu
 
     tasks: list[_Task] = []
     try:
-        for _ in range(min(len(items), _threads()) - 1):
+        for _ in range(min(len(items), count()) - 1):
             tasks.append(_Task(worker))
         worker()
         _wait(tasks)
@@ -51,7 +53,10 @@ def threaded(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Resu
 
 
 def ahead(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """work(item) of each, in order, each begun while the caller is busy with the one before."""
+    """work(item) of each, in order, each begun while the caller is busy with the one before; one at a time.
+
+    So a file has one reader, and of the blocks it is read by one is in work and one in use.
+    """
     tasks: deque[_Task] = deque()
     try:
         for item in items:
@@ -107,7 +112,7 @@ def _interrupt_behind(error: BaseException) -> BaseException:
     return cause if isinstance(cause, KeyboardInterrupt) else error
 
 
-def _threads() -> int:
+def count() -> int:
+    """How many threads work together."""
     limit = os.environ.get("OTLABEL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, int(limit)) if limit and limit.isdigit() and int(limit) > 0 else cores
+    return min(cores(), int(limit)) if limit and limit.isdigit() and int(limit) > 0 else cores()

@@ -1,4 +1,4 @@
-"""Kernels for CuPy arrays: CUDA C, compiled for the device when they are first met and kept in CuPy's cache."""
+"""CuPy: its arrays, and kernels for them in CUDA C, compiled for the device when first met and kept in CuPy's cache."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from typing import Any
 import cupy
 import numpy as np
 
-from .._input.sources import LinearScores
+from .._input import libraries
+from .._input.libraries import HOST
+from .._input.score_source import ScoreSource
 from .gpu import cuda_engine as cuda
-from .gpu import device
+from .gpu import kernels
+from .gpu.engine import out_of_memory
 
 
-class Kernels(device.Kernels):
-    """The protocol ``otlabel.backends.Kernels``.
+class Kernels(kernels.Kernels):
+    """``protocol.Kernels``.
 
     Scores: a CuPy array, used where it is; anything else that NumPy reads is copied to the current device a block of
     rows at a time, in every sweep anew.
     """
 
-    def __init__(self, scores: Any, scale: float, a: np.ndarray, largest: float):
-        array = scores.features if isinstance(scores, LinearScores) else scores
-        place = array.device if isinstance(array, cupy.ndarray) else cupy.cuda.Device()
-        super().__init__(scores, CuPy(place), scale, a, largest)
+    def __init__(self, source: ScoreSource, scale: float, a: np.ndarray, largest: float):
+        device = cupy.cuda.Device() if source.place == HOST else cupy.cuda.Device(source.place.device)
+        super().__init__(source, CuPy(device), scale, a, largest)
 
 
 class CuPy(cuda.Cuda):
-    """The protocol ``device.Engine``, on CuPy's current stream."""
+    """``engine.Engine``, on CuPy's current stream."""
 
     def __init__(self, place: cupy.cuda.Device):
         super().__init__(cupy, place.attributes["MultiProcessorCount"])
@@ -42,7 +44,7 @@ class CuPy(cuda.Cuda):
                 yield
             except cupy.cuda.memory.OutOfMemoryError as error:
                 free, whole = cupy.cuda.runtime.memGetInfo()
-                raise device.out_of_memory(f"CUDA device {self.place.id}", free, whole, error) from error
+                raise out_of_memory(f"CUDA device {self.place.id}", free, whole, error) from error
 
     def download(self, array: Any) -> np.ndarray:
         return cupy.asnumpy(array)
@@ -58,6 +60,59 @@ class CuPy(cuda.Cuda):
         _kernel(name, macros)((blocks,), (threads,), tuple(np.intp(0) if a is None else a for a in arguments))
 
 
+class Library(libraries.Library):
+    """CuPy's arrays; a device is its number."""
+
+    name = "cupy"
+
+    def owns(self, value: Any) -> bool:
+        return isinstance(value, cupy.ndarray)
+
+    def device(self, value: Any) -> int:
+        return value.device.id
+
+    def on_device(self, value: Any) -> bool:
+        return True
+
+    def to_numpy(self, value: Any, name: str) -> np.ndarray:
+        return libraries.NUMPY.to_numpy(value.get(), name)
+
+    def give_back(self, labels: np.ndarray, device: int) -> Any:
+        with cupy.cuda.Device(device):
+            return cupy.asarray(labels)
+
+    def largest(self, block: Any) -> float:
+        # Its reductions of 2**31 numbers and more are other ones, and slow to compile.
+        step = max(1, (1 << 30) // max(1, block[0].size))
+        with block.device:
+            parts = [block[start : start + step] for start in range(0, len(block), step)]
+            ends = [float(end) for part in parts for end in (part.min(), part.max())]
+        return float(np.abs(ends).max())
+
+    def softmax(self, block: Any, scale: float, g: np.ndarray) -> Any:
+        with block.device:
+            x = block.astype(np.float64) * scale + cupy.asarray(g)
+            q = cupy.exp(x - x.max(axis=1, keepdims=True))
+            return q / q.sum(axis=1, keepdims=True)
+
+    def pick(self, block: Any, columns: np.ndarray) -> np.ndarray:
+        with block.device:
+            return cupy.asnumpy(cupy.take_along_axis(block, cupy.asarray(columns)[:, None], axis=1)[:, 0])
+
+    def stack(self, arrays: list[Any]) -> Any:
+        with arrays[0].device:
+            return cupy.stack(arrays)
+
+    def layer(self, features: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
+        dtype = np.result_type(features.dtype, weight.dtype, np.float32)
+        with weight.device:
+            return weight, cupy.zeros(len(weight), dtype) if bias is None else bias.astype(dtype)
+
+    def linear(self, features: Any, weight: Any, bias: Any) -> Any:
+        """CuPy uses no TF32 unless CUPY_TF32 is set."""
+        return features.astype(bias.dtype) @ weight.T.astype(bias.dtype) + bias
+
+
 @functools.cache
 def _kernel(name: str, macros: tuple[str, ...]) -> Any:
     options = ("--std=c++17", *(f"-D{macro}" for macro in macros))
@@ -68,14 +123,3 @@ def _kernel(name: str, macros: tuple[str, ...]) -> Any:
 def _resident(name: str, macros: tuple[str, ...], threads: int, device_id: int) -> int:
     occupancy = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor
     return max(1, occupancy(_kernel(name, macros).kernel.ptr, threads, 0))
-
-
-def bias(features: Any, weight: Any, given: Any) -> Any:
-    """The bias of ``linear``, zero if none is given, in the dtype of the scores."""
-    dtype = np.result_type(features.dtype, weight.dtype, np.float32)
-    return cupy.zeros(len(weight), dtype) if given is None else given.astype(dtype)
-
-
-def linear(features: Any, weight: Any, bias: Any) -> Any:
-    """features (m, d) @ weight (k, d).T + bias (k,) in the bias's dtype; CuPy uses no TF32 unless CUPY_TF32 is set."""
-    return features.astype(bias.dtype) @ weight.T.astype(bias.dtype) + bias

@@ -12,26 +12,33 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._input.sources import Stored
 from .._system.threads import ahead, threaded
-from . import TINY, Shortlist, Sweep
-from . import Survey as AnySurvey
 from . import numba_loops as compiled
 from . import numpy as _numpy
+from . import protocol
+from .precision import float32_error, swept
+from .protocol import Shortlist
 
-_BLOCK = 1 << 16  # entries of a block that has to be converted first: the copy stays in the second-level cache
-_READ = 1 << 20  # entries of a block that has to be computed or read first: matrix products like them large
-_ROOM = 1 << 19  # entries of the longest list
-_PART = 1 << 20  # entries of the smallest part worth a thread's start
-_PARTS = 64  # at most: each holds a (k,) partial sum
-_SHARE = 1 << 18  # entries of the smallest list worth a thread's start
 _HESSIANS = 2  # partial Hessians, added in order: as many threads work at one
 _FINE = 1e-3  # nats: where float32 is wrong by more than this, more is listed
 _COARSE = 1.0  # nats: where float32 is wrong by more than this, it is of no use and NumPy's float64 takes over
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How work is cut up, in entries of scores or of lists. Column sums are added up part by part."""
+
+    converted: int = 1 << 16  # of a block that has to be converted first: the copy stays in the second-level cache
+    read: int = 1 << 20  # of a block that has to be computed or read first: matrix products like them large
+    list_room: int = 1 << 19  # of the longest list
+    part: int = 1 << 20  # of the smallest part worth a thread's start
+    parts: int = 64  # of them, at most: each holds a (k,) partial sum
+    listed_part: int = 1 << 18  # of the smallest list worth a thread's start
 
 
 class _Listed(NamedTuple):
@@ -44,12 +51,12 @@ class _Listed(NamedTuple):
 
 
 class Survey:
-    """The protocol ``otlabel.backends.Survey``."""
+    """``protocol.Survey``."""
 
     rough, listing = False, 0.0
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
-        n, k = kernels.scores.shape
+        n, k = kernels.source.shape
         lse = np.empty(n)
 
         def part(start: int, stop: int) -> tuple[list[_Listed], float, np.ndarray]:
@@ -58,22 +65,16 @@ class Survey:
             return listed, logsumexp, c
 
         parts = kernels.run(part)
-        self._a = kernels.a
+        self._a, self._shortest = kernels.a, kernels.sizes.listed_part
         self._list([listed for lists, _, _ in parts for listed in lists], n * k)
         self._logsumexp = float(np.sum([logsumexp for _, logsumexp, _ in parts]))
         c = np.sum([c for _, _, c in parts], axis=0)
         c[np.isneginf(g)] = 0.0
-        with np.errstate(divide="ignore"):
-            log_c = np.log(c)
-        tiny = np.flatnonzero((c < TINY) & np.isfinite(g))
-        if tiny.size:
-            log_c[tiny] = kernels.log_columns(g, lse, tiny)
-            c[tiny] = np.exp(log_c[tiny])
-        self.cost = 1.0 + len(tiny) / k
-        self.swept = Sweep(self._logsumexp, c, log_c)
+        self.swept, columns = swept(self._logsumexp, c, g, lambda columns: kernels.log_columns(g, lse, columns))
+        self.cost = 1.0 + columns / k
 
     def _list(self, parts: list[_Listed], size: int) -> None:
-        self._parts, self._size = _merged(parts), size
+        self._parts, self._size = _merged(parts, self._shortest), size
         entries = sum(len(listed.label) for listed in parts)
         self.density = entries / size
         self.pairs = sum(float((np.diff(listed.indptr) ** 2).sum()) for listed in parts) / entries
@@ -96,31 +97,33 @@ class Survey:
         return self._logsumexp + float(np.sum([rise for rise, _ in parts])), np.sum([c for _, c in parts], axis=0)
 
     def hessian(self, g: np.ndarray) -> np.ndarray:
-        def share(which: int) -> np.ndarray:
+        def partial(which: int) -> np.ndarray:
             h = np.zeros((len(g), len(g)))
             for listed in self._parts[which::_HESSIANS]:
                 compiled.hessian_listed(*listed[1:], g, self._a[listed.rows], h)
             return h
 
-        shares = threaded(share, range(min(_HESSIANS, len(self._parts))))
-        return functools.reduce(lambda h, other: np.add(h, other, out=h), shares)
+        partials = threaded(partial, range(min(_HESSIANS, len(self._parts))))
+        return functools.reduce(lambda h, other: np.add(h, other, out=h), partials)
 
 
 class Kernels(_numpy.Kernels):
-    """The protocol ``otlabel.backends.Kernels``."""
+    """``protocol.Kernels``."""
 
-    def survey(self, g: np.ndarray, width: float, precise: bool) -> AnySurvey:
-        error = self._error(g)
+    sizes = Sizes()
+
+    def survey(self, g: np.ndarray, width: float, precise: bool) -> protocol.Survey:
+        error = float32_error(self.largest, self.scale, g)
         if error > _COARSE:
             return super().survey(g, width, precise)
         # What float32 spoils of the rest stays as small as it is where float32 is good.
         return Survey(self, g, width + max(0.0, math.log(max(error, _FINE) / _FINE)))
 
     def labels(self, g: np.ndarray) -> np.ndarray:
-        error = self._error(g)
+        error = float32_error(self.largest, self.scale, g)
         if error > _COARSE:
             return super().labels(g)
-        labels = np.empty(self.scores.shape[0], dtype=np.int64)
+        labels = np.empty(self.source.shape[0], dtype=np.int64)
 
         def part(start: int, stop: int) -> None:
             for rows, scores in self._blocks(start, stop):
@@ -130,10 +133,10 @@ class Kernels(_numpy.Kernels):
         return labels
 
     def shortlist(self, g: np.ndarray, width: float) -> Shortlist:
-        error = self._error(g)
+        error = float32_error(self.largest, self.scale, g)
         if error > _COARSE:
             return super().shortlist(g, width)
-        lse = np.empty(self.scores.shape[0])
+        lse = np.empty(self.source.shape[0])
 
         def part(start: int, stop: int) -> list[tuple[np.ndarray, ...]]:
             lists, _ = self.list_part(start, stop, g, width + 2 * error, False, np.zeros(len(g)), lse)
@@ -144,11 +147,12 @@ class Kernels(_numpy.Kernels):
         return Shortlist(best, np.concatenate([[0], np.cumsum(counts)]), label, value)
 
     def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
-        least, which = np.full(self.scores.shape[1], np.inf), np.zeros(self.scores.shape[1], dtype=np.int64)
-        step = max(1, _READ // self.scores.shape[1])
+        k = self.source.shape[1]
+        least, which = np.full(k, np.inf), np.zeros(k, dtype=np.int64)
+        step = max(1, self.sizes.read // k)
         for start in range(0, len(items), step):
             block = items[start : start + step]
-            compiled.regrets(_stored(self.scores[block]), self.scale, label, block, least, which)
+            compiled.regrets(_stored(self.source[block]), self.scale, label, block, least, which)
         return least, which
 
     def list_part(
@@ -156,6 +160,7 @@ class Kernels(_numpy.Kernels):
     ) -> tuple[list[_Listed], float]:
         """``compiled.survey`` of some rows; adds to c, fills the rows' lse, returns the lists and the logsumexp."""
         k = len(g)
+        room = max(self.sizes.list_room, k)
         counts = np.zeros(stop - start, dtype=np.int64)
         label, value = np.empty(0, dtype=np.int32), np.empty(0)
         lists = []
@@ -164,7 +169,7 @@ class Kernels(_numpy.Kernels):
             done = 0
             while done < len(scores):
                 if len(label) < k:  # lists stay where they were written: what is left of the room is for the next
-                    label, value = np.empty(max(_ROOM, k), dtype=np.int32), np.empty(max(_ROOM, k))
+                    label, value = np.empty(room, dtype=np.int32), np.empty(room)
                 first = done
                 done, used = compiled.survey(
                     scores, self.scale, g, first, width, relative, self.a[rows], c, lse[rows], own_counts, label, value
@@ -191,35 +196,32 @@ class Kernels(_numpy.Kernels):
 
     def run(self, part: Callable[[int, int], Any]) -> list[Any]:
         """part(start, stop) over all rows, in parallel; the results in order."""
-        n, k = self.scores.shape
-        bounds = np.linspace(0, n, int(np.clip(n * k // _PART, 1, min(_PARTS, n))) + 1).astype(int)
+        n, k = self.source.shape
+        parts = int(np.clip(n * k // self.sizes.part, 1, min(self.sizes.parts, n)))
+        bounds = np.linspace(0, n, parts + 1).astype(int)
         return threaded(lambda span: part(*span), list(itertools.pairwise(bounds.tolist())))
 
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is."""
-        in_memory = isinstance(self.scores, np.ndarray)
-        ready = in_memory and self.scores.dtype == _storage(self.scores.dtype) and self.scores.flags.c_contiguous
-        if ready:
-            yield slice(start, stop), _stored(self.scores[start:stop])
+        source = self.source
+        if source.in_memory and source.dtype == _storage(source.dtype) and source.array.flags.c_contiguous:
+            yield slice(start, stop), _stored(source[start:stop])
             return
         # Whole groups of rows, so that the layout of the caller's array does not change the order of any sum.
-        step = max(1, (_BLOCK if in_memory else _READ) // self.scores.shape[1] // compiled.ROWS) * compiled.ROWS
+        entries = self.sizes.converted if source.in_memory else self.sizes.read
+        step = max(1, entries // source.shape[1] // compiled.ROWS) * compiled.ROWS
         blocks = [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
-        read = ahead if isinstance(self.scores, Stored) else map
-        yield from zip(blocks, read(lambda rows: _stored(self.scores[rows]), blocks), strict=True)
-
-    def _error(self, g: np.ndarray) -> float:
-        """A bound on the error, in nats, of S/epsilon + g in float32: four roundings."""
-        return 4 * 2.0**-24 * (self.largest * self.scale + np.abs(g[np.isfinite(g)]).max())
+        read = ahead if source.read_ahead else map
+        yield from zip(blocks, read(lambda rows: _stored(source[rows]), blocks), strict=True)
 
 
-def _merged(parts: list[_Listed]) -> list[_Listed]:
-    """Short neighbours put together until they are worth a thread; long lists are not copied."""
+def _merged(parts: list[_Listed], shortest: int) -> list[_Listed]:
+    """Lists of fewer than ``shortest`` entries put together with their neighbours; long ones are not copied."""
     merged: list[_Listed] = []
     group: list[_Listed] = []
     for part in parts:
-        short = len(part.label) < _SHARE
-        if group and not (short and sum(len(listed.label) for listed in group) < _SHARE):
+        short = len(part.label) < shortest
+        if group and not (short and sum(len(listed.label) for listed in group) < shortest):
             merged.append(_joined(group))
             group = []
         if short:

@@ -10,20 +10,19 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
-from .._input.sources import Stored
-from . import TINY, Shortlist, Sweep
-from . import Survey as AnySurvey
-
-_BLOCK = 1 << 18  # entries of a block of rows: its float64 temporaries stay in the cache
+from .._input.score_source import ScoreSource
+from . import protocol
+from .precision import float64_blur, swept
+from .protocol import Shortlist
 
 
 class Survey:
-    """The protocol ``otlabel.backends.Survey``."""
+    """``protocol.Survey``."""
 
     rough, listing = False, 0.0
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
-        k = kernels.scores.shape[1]
+        k = len(g)
         c, lse, listed = np.zeros(k), [], []
         for rows, scores, x in kernels.exponents(g):
             best = x.max(axis=1, keepdims=True)
@@ -37,8 +36,9 @@ class Survey:
             listed.append((near.sum(axis=1), label.astype(np.int32), value))
         counts, labels, values = zip(*listed, strict=True)
         self._a, self._lse = kernels.a, np.concatenate(lse)
-        log_c, columns = log_columns(kernels, g, c, self._lse)
-        self.swept = Sweep(float(self._a @ self._lse), c, log_c)
+        self.swept, columns = swept(
+            float(self._a @ self._lse), c, g, lambda columns: kernels.log_columns(g, self._lse, columns)
+        )
         self._list(np.concatenate(counts), np.concatenate(labels), np.concatenate(values))
         self.cost = 1.0 + columns / k
 
@@ -70,23 +70,22 @@ class Survey:
 
 
 class Kernels:
-    """The protocol ``otlabel.backends.Kernels``, a block of rows at a time."""
+    """``protocol.Kernels``, a block of rows at a time."""
 
     in_host_memory = True
+    block = 1 << 18  # entries of a block of rows: its float64 temporaries stay in the cache
 
-    def __init__(self, scores: np.ndarray, scale: float, a: np.ndarray, largest: float):
-        self.scores, self.scale, self.a, self.largest = scores, scale, a, largest
-        self.blur = 2.0**-53 * largest * scale
+    def __init__(self, source: ScoreSource, scale: float, a: np.ndarray, largest: float):
+        self.source, self.scale, self.a, self.largest = source, scale, a, largest
+        self.blur = float64_blur(largest, scale)
 
     def rescaled(self, factor: float) -> Self:
-        return type(self)(self.scores, self.scale * factor, self.a, self.largest)
+        return type(self)(self.source, self.scale * factor, self.a, self.largest)
 
     def seekable(self) -> Self:
-        if not isinstance(self.scores, Stored):
-            return self
-        return type(self)(self.scores.seekable(), self.scale, self.a, self.largest)
+        return type(self)(self.source.seekable(), self.scale, self.a, self.largest)
 
-    def survey(self, g: np.ndarray, width: float, precise: bool) -> AnySurvey:
+    def survey(self, g: np.ndarray, width: float, precise: bool) -> protocol.Survey:
         return Survey(self, g, width)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
@@ -105,38 +104,33 @@ class Kernels:
         return Shortlist(np.concatenate(best), indptr, np.concatenate(labels), np.concatenate(values))
 
     def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
-        least, which = np.full(self.scores.shape[1], np.inf), np.zeros(self.scores.shape[1], dtype=np.int64)
-        step = max(1, _BLOCK // len(least))
+        k = self.source.shape[1]
+        least, which = np.full(k, np.inf), np.zeros(k, dtype=np.int64)
+        step = max(1, self.block // k)
         for start in range(0, len(items), step):
             scores = self.rows(items[start : start + step])
             regrets = scores[:, [label]] - scores
             first = regrets.argmin(axis=0)
-            regret = regrets[first, np.arange(len(least))]
+            regret = regrets[first, np.arange(k)]
             which = np.where(regret < least, items[start : start + step][first], which)
             least = np.minimum(least, regret)
         return least, which
 
     def rows(self, rows: np.ndarray | slice) -> np.ndarray:
-        return self.scores[rows].astype(np.float64) * self.scale
+        return self.source[rows].astype(np.float64) * self.scale
 
     def exponents(self, g: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """S/epsilon and S/epsilon + g, a block of rows at a time."""
-        step = max(1, _BLOCK // len(g))
-        for start in range(0, self.scores.shape[0], step):
+        step = max(1, self.block // len(g))
+        for start in range(0, self.source.shape[0], step):
             rows = slice(start, start + step)
-            scores = self.scores[rows].astype(np.float64, order="C")
+            scores = self.source[rows].astype(np.float64, order="C")
             scores *= self.scale
             yield rows, scores, scores + g
 
-
-def log_columns(kernels: Kernels, g: np.ndarray, c: np.ndarray, lse: np.ndarray) -> tuple[np.ndarray, int]:
-    """log c, from a second pass in the log domain for the columns in use whose sum is tiny; and how many those are."""
-    with np.errstate(divide="ignore"):
-        log_c, log_a = np.log(c), np.log(kernels.a)
-    tiny = np.flatnonzero((c < TINY) & np.isfinite(g))
-    if tiny.size:
-        parts = [
-            logsumexp(x[:, tiny] + (log_a[rows] - lse[rows])[:, None], axis=0) for rows, _, x in kernels.exponents(g)
-        ]
-        log_c[tiny] = logsumexp(np.stack(parts), axis=0)
-    return log_c, len(tiny)
+    def log_columns(self, g: np.ndarray, lse: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """log c_j of some columns, in the log domain. lse (n,): of the rows at g."""
+        with np.errstate(divide="ignore"):
+            shift = np.log(self.a) - lse
+        parts = [logsumexp(x[:, columns] + shift[rows, None], axis=0) for rows, _, x in self.exponents(g)]
+        return logsumexp(np.stack(parts), axis=0)

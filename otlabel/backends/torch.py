@@ -1,205 +1,121 @@
-"""Kernels for torch tensors: Triton on CUDA, plain tensor operations in float64 on any other device."""
+"""torch: its tensors, and kernels for them: Triton on CUDA, plain tensor operations in float64 on any other device."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib.util
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from .._input.sources import LinearScores
-from .gpu import device
+from .._input import libraries
+from .._input.libraries import HOST
+from .._input.score_source import ScoreSource
+from .gpu import kernels
+from .gpu.torch_engine import Plain, as_tensor
 
-_NATIVE = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-_SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)  # float32 holds all their values
-_BLOCK = 1 << 20  # entries that plain operations work on at a time
 
-
-class Kernels(device.Kernels):
-    """The protocol ``otlabel.backends.Kernels``.
+class Kernels(kernels.Kernels):
+    """``protocol.Kernels``.
 
     Scores: a tensor, used where it is; pinned host memory, streamed to the current CUDA device; anything else that
     NumPy reads, a block of rows at a time on the CPU.
     """
 
-    def __init__(self, scores: Any, scale: float, a: np.ndarray, largest: float):
-        place = _place(scores)
-        triton = place.type == "cuda" and importlib.util.find_spec("triton") is not None
+    def __init__(self, source: ScoreSource, scale: float, a: np.ndarray, largest: float):
+        device = self.device(source)
+        triton = device.type == "cuda" and importlib.util.find_spec("triton") is not None
         # Triton's interpreter runs the same kernels on the CPU, for tests.
         kind: Any = Plain
         if triton or os.environ.get("TRITON_INTERPRET") == "1":
             from .gpu.triton_engine import Triton
 
             kind = Triton
-        super().__init__(scores, kind(place), scale, a, largest)
+        super().__init__(source, kind(device), scale, a, largest)
+
+    @staticmethod
+    def device(source: ScoreSource) -> torch.device:
+        """Where the kernels work."""
+        if source.place != HOST:  # Metal has no float64
+            device = source.place.device
+            return torch.device("cpu") if device.type == "mps" else device
+        if source.in_memory and torch.cuda.is_available() and as_tensor(source[:1]).is_pinned():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("cpu")
 
 
-class Plain:
-    """The protocol ``device.Engine`` in plain tensor operations."""
+class Library(libraries.Library):
+    """Tensors. Those in host memory are read as NumPy arrays; a device is a torch.device."""
 
-    has_float32 = False
+    name = "torch"
+    host = frozenset({"cpu"})  # torch's names of the types of device that are host memory
 
-    def __init__(self, place: torch.device):
-        self.place = place
+    def owns(self, value: Any) -> bool:
+        return isinstance(value, torch.Tensor)
 
-    @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
-        if self.place.type != "cuda":
-            yield
-            return
-        with torch.cuda.device(self.place):
-            try:
-                yield
-            except torch.cuda.OutOfMemoryError as error:
-                free, whole = torch.cuda.mem_get_info()
-                raise device.out_of_memory(str(self.place), free, whole, error) from error
+    def device(self, value: torch.Tensor) -> torch.device:
+        return value.device
 
-    def upload(self, array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.place)
+    def on_device(self, value: torch.Tensor) -> bool:
+        return value.device.type not in self.host
 
-    def holds(self, scores: Any) -> bool:
-        return isinstance(scores, torch.Tensor) and scores.device == self.place
+    def array(self, value: torch.Tensor, name: str) -> Any:
+        if not self.on_device(value):
+            return self.to_numpy(value, name)
+        if value.is_meta:
+            raise ValueError(f"{name} must hold numbers, got a tensor on meta. Pass one on a device or in host memory.")
+        if value.layout != torch.strided or value.dtype.is_complex or value.is_quantized:
+            raise TypeError(
+                f"{name} must be a dense tensor of real numbers, got {value.dtype}, {value.layout}. "
+                f"Convert it first, for example {name}.to_dense() or {name}.float()."
+            )
+        return value.detach()
 
-    def stored(self, block: Any) -> torch.dtype:
-        dtype = _tensor(block).dtype
-        if dtype in _NATIVE:
-            return dtype
-        return torch.float32 if dtype in _SMALL else torch.float64
+    def to_numpy(self, value: torch.Tensor, name: str) -> np.ndarray:
+        if self.on_device(value):
+            value = value.cpu()
+        value = value.detach()
+        try:
+            narrow = value.is_floating_point() and value.dtype.itemsize < 4  # of these NumPy only knows float16
+            array = (value.float() if narrow and value.dtype != torch.float16 else value).numpy()
+        except (TypeError, RuntimeError) as error:  # sparse, quantised
+            raise TypeError(f"{name} must be a dense tensor of real numbers, got {value.dtype}: {error}") from None
+        return libraries.NUMPY.to_numpy(array, name)
 
-    def is_ready(self, scores: torch.Tensor) -> bool:
-        return scores.dtype in _NATIVE and (scores.stride(1) == 1 or scores.shape[1] == 1)
+    def give_back(self, labels: np.ndarray, device: torch.device) -> torch.Tensor:
+        return torch.from_numpy(labels).to(device)
 
-    def ready(self, block: Any, stored: torch.dtype) -> torch.Tensor:
-        return _tensor(block).to(self.place, non_blocking=True).to(stored).contiguous()
+    def largest(self, block: torch.Tensor) -> float:
+        # Where it is not contiguous, or bool, torch makes a copy: of a part at a time.
+        step = max(1, (1 << (30 if block.is_contiguous() else 24)) // max(1, block[0].numel()))
+        parts = [part.byte() if part.dtype == torch.bool else part for part in block.split(step)]
+        low, high = (torch.stack(ends) for ends in zip(*(part.aminmax() for part in parts), strict=True))
+        return max(-float(low.amin()), float(high.amax()))  # NaN is both
 
-    def streamed(self, items: Sequence[device.Item], read: Callable[[device.Item], torch.Tensor]) -> Iterator:
-        """On CUDA an item is copied while the kernels work on the one before; three are there at most."""
-        if self.place.type != "cuda":
-            yield from map(read, items)
-            return
-        copying, working = self._copying, torch.cuda.current_stream()
-        copying.wait_stream(working)
-        done: deque[torch.cuda.Event] = deque()
-        previous: torch.Tensor | None = None
-        for item in items:
-            if len(done) > 1:
-                done.popleft().synchronize()
-            with torch.cuda.stream(copying):
-                block = read(item)
-            if previous is not None:
-                yield previous
-                done.append(working.record_event())
-            working.wait_stream(copying)
-            block.record_stream(working)
-            previous = block
-        if previous is not None:
-            yield previous
+    def softmax(self, block: torch.Tensor, scale: float, g: np.ndarray) -> torch.Tensor:
+        if block.device.type == "mps":  # Metal has no float64
+            block = block.cpu()
+        return torch.softmax(block.double() * scale + torch.from_numpy(g).to(block.device), dim=1)
 
-    @functools.cached_property
-    def _copying(self) -> torch.cuda.Stream:
-        """One for all sweeps: memory and workspaces are kept by stream."""
-        return torch.cuda.Stream()
+    def pick(self, block: torch.Tensor, columns: np.ndarray) -> np.ndarray:
+        return block.gather(1, torch.from_numpy(columns).to(block.device)[:, None])[:, 0].cpu().numpy()
 
-    def pick(self, scores: Any, rows: np.ndarray) -> torch.Tensor:
-        place = scores.device if isinstance(scores, torch.Tensor) else None
-        picked = scores[rows if place is None else torch.from_numpy(rows).to(place)]
-        return _tensor(picked).to(self.place)
+    def stack(self, arrays: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(arrays)
 
-    def wide(self, array: torch.Tensor) -> torch.Tensor:
-        return array.double()
+    def layer(self, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Any, Any]:
+        dtype = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
+        return weight, weight.new_zeros(len(weight), dtype=dtype) if bias is None else bias.to(dtype)
 
-    def download(self, array: torch.Tensor) -> np.ndarray:
-        return (array.float() if array.dtype == torch.bfloat16 else array).cpu().numpy()
-
-    def zeros(self, length: int, dtype: str) -> torch.Tensor:
-        return torch.zeros(length, dtype=getattr(torch, dtype), device=self.place)
-
-    def empty(self, length: int, dtype: str) -> torch.Tensor:
-        return torch.empty(length, dtype=getattr(torch, dtype), device=self.place)
-
-    def empty_like_scores(self, scores: torch.Tensor, length: int) -> torch.Tensor:
-        return torch.empty(length, dtype=scores.dtype, device=self.place)
-
-    def joined(self, arrays: list[torch.Tensor]) -> torch.Tensor:
-        return arrays[0] if len(arrays) == 1 else torch.cat(arrays)
-
-    def log(self, array: torch.Tensor) -> torch.Tensor:
-        return torch.log(array)
-
-    def starts(self, counts: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.pad(torch.cumsum(counts, 0, dtype=torch.int64), (1, 0))
-
-    def sweep(self, scores, g, a, lse, out, precise) -> None:
-        for rows, x in self._exponents(scores, g):
-            top = x.amax(1)
-            q = torch.exp(x - top[:, None])
-            total = q.sum(1)
-            lse[rows] = top + torch.log(total)
-            out[:-1] += (a[rows] / total) @ q
-        out[-1] += a @ lse
-
-    def scan(self, scores, g, width, best, label, count) -> None:
-        for rows, x in self._exponents(scores, g):
-            best[rows] = x.amax(1)
-            columns = torch.arange(x.shape[1], device=self.place)
-            label[rows] = torch.where(x == best[rows, None], columns, x.shape[1]).amin(1)
-            if count is not None:
-                count[rows] = self._near(x, best[rows], width).sum(1, dtype=torch.int32)
-
-    def fill(self, scores, g, width, best, indptr, label, score) -> None:
-        for rows, x in self._exponents(scores, g):
-            row, column = torch.nonzero(self._near(x, best[rows], width), as_tuple=True)
-            there = slice(int(indptr[rows.start]), int(indptr[rows.stop]))
-            label[there], score[there] = column.int(), scores[rows][row, column]
-
-    def sweep_listed(self, lists, g, lse, a, out) -> None:
-        indptr, label, score = lists
-        row = torch.repeat_interleave(torch.arange(len(a), device=self.place), indptr.diff())
-        j = label.long()
-        q = torch.exp(score.double() * g[-1] - lse[row] + g[j])
-        total = torch.zeros_like(a).index_add_(0, row, q)
-        out[:-1] = torch.zeros_like(g[:-1]).index_add_(0, j, q * (a / total)[row])
-        out[-1] = a @ torch.log(total)
-
-    def log_columns(self, scores, columns, scale, shift) -> np.ndarray:
-        x = scores[:, torch.from_numpy(columns).to(self.place)].double() * scale + shift[:, None]
-        return self.download(torch.logsumexp(x, 0))
-
-    def cheapest(self, scores, label) -> tuple[np.ndarray, np.ndarray]:
-        regret = scores[:, label, None] - scores
-        least = regret.amin(0)
-        rows = torch.arange(len(scores), device=self.place)[:, None]
-        return self.download(least), self.download(torch.where(regret == least, rows, len(scores)).amin(0))
-
-    def _exponents(self, scores: torch.Tensor, g: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-        """S/epsilon + g in float64, a block of rows at a time."""
-        step = max(1, _BLOCK // scores.shape[1])
-        for start in range(0, len(scores), step):
-            rows = slice(start, min(start + step, len(scores)))
-            yield rows, scores[rows].double() * g[-1] + g[:-1]
-
-    def _near(self, x: torch.Tensor, best: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
-        return (x >= best[:, None] - width) & ~torch.isneginf(x)
-
-
-def bias(features: torch.Tensor, weight: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
-    """The bias of ``linear``, zero if none is given, in the dtype of the scores."""
-    dtype = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
-    return weight.new_zeros(len(weight), dtype=dtype) if given is None else given.to(dtype)
-
-
-def linear(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """features (m, d) @ weight (k, d).T + bias (k,), summed and kept in the dtype of the bias, without TF32."""
-    if features.is_cuda and features.dtype == weight.dtype and features.dtype in (torch.float16, torch.bfloat16):
-        return torch.mm(features, weight.T, out_dtype=bias.dtype) + bias
-    with _without_tf32(), torch.autocast(features.device.type, enabled=False):
-        return torch.addmm(bias, features.to(bias.dtype), weight.T.to(bias.dtype))
+    def linear(self, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Without TF32, whatever the program's setting, and without autocast."""
+        if features.is_cuda and features.dtype == weight.dtype and features.dtype in (torch.float16, torch.bfloat16):
+            return torch.mm(features, weight.T, out_dtype=bias.dtype) + bias
+        with _without_tf32(), torch.autocast(features.device.type, enabled=False):
+            return torch.addmm(bias, features.to(bias.dtype), weight.T.to(bias.dtype))
 
 
 @contextlib.contextmanager
@@ -212,27 +128,3 @@ def _without_tf32() -> Iterator[None]:
         yield
     finally:
         matmul.fp32_precision = before
-
-
-def _place(scores: Any) -> torch.device:
-    """Where the kernels work."""
-    if isinstance(scores, LinearScores):
-        scores = scores.features
-    if isinstance(scores, torch.Tensor):  # Metal has no float64
-        return torch.device("cpu") if scores.device.type == "mps" else scores.device
-    if isinstance(scores, np.ndarray) and torch.cuda.is_available() and _tensor(scores[:1]).is_pinned():
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("cpu")
-
-
-def _tensor(block: Any) -> torch.Tensor:
-    """A block of rows as a tensor: the same memory where torch can use it."""
-    if isinstance(block, torch.Tensor):
-        return block
-    block = np.ascontiguousarray(block)
-    if not block.flags.writeable or min(block.strides) < 0:  # of one row NumPy calls those contiguous too
-        block = block.copy()
-    try:
-        return torch.from_numpy(block)
-    except TypeError:  # of NumPy's types torch lacks a few
-        return torch.from_numpy(block.astype(np.float64))

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import math
 import re
-import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -19,100 +14,15 @@ from .. import backends
 from . import compare as comparison
 from . import machine, suite, tables
 from . import scaling as fit
+from .options import DTYPE, FILE, POSITIVE, SIZE, Measuring, Sizes, measuring, option
 from .own import ROUNDINGS, usable
 from .peers import PEERS
 from .problems import REGIMES, made, stored
 from .process import Job, Row
 
+BACKENDS = [backend.name for backend in backends.registered()]
 PEER_NAMES = {re.sub("[^a-z0-9]+", "-", peer.name.lower()): peer for peer in PEERS}
 PEER_LIST = "\n".join(("\b", "Peers:", *(f"  {name:20} {peer.about}" for name, peer in PEER_NAMES.items())))
-FILE = click.Path(dir_okay=False, path_type=Path)
-SIZE = click.IntRange(min=2)
-LARGEST = 1e6  # seconds, and whatever else an option can be
-PICTURES = (".png", ".svg", ".pdf")
-DTYPE = click.Choice(["float16", "float32", "float64"])
-
-
-class Positive(click.FloatRange):
-    """A number in a range, in which click sees NaN."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
-
-
-POSITIVE = Positive(min=0, min_open=True, max=LARGEST)
-
-
-class Sizes(click.ParamType):
-    """Whole numbers with commas between them."""
-
-    name = "size,size,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        try:
-            sizes = value if isinstance(value, tuple) else tuple(sorted({int(part) for part in value.split(",")}))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of whole numbers like 1000,10000.", param, ctx)
-        if len(sizes) < 2 or sizes[0] < 2:
-            self.fail(f"{value!r} must be two sizes or more, each at least 2.", param, ctx)
-        return sizes
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """The options of every command that measures."""
-
-    cap: float
-    repeat: int
-    rounds: int
-    threads: int | None
-    json_file: Path | None
-    plot: Path | None
-
-
-def end_well() -> None:
-    """Asked to end, by SIGTERM, end the process that is measured too."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
-
-def option(*names: str, **settings: Any) -> Callable:
-    """click's option, with its default shown."""
-    return click.option(*names, **({"show_default": "default" in settings} | settings))
-
-
-def measuring(cap: float, repeat: int, rounds: int, plot: str | None = None) -> Callable:
-    """Pass a ``Measuring`` as ``how``. plot: the name of the picture that --plot without one makes."""
-    bare = {} if plot is None else {"is_flag": False, "flag_value": Path(plot)}
-    options = [
-        option("--cap", type=POSITIVE, default=cap, help="Seconds a solve may take; who needs more has no time."),
-        option(
-            "--repeat", type=click.IntRange(1), default=repeat, help="Timed solves of a process, after an untimed one."
-        ),
-        option("--rounds", type=click.IntRange(1), default=rounds, help="Processes of a row. The rows take turns."),
-        option("--threads", type=click.IntRange(1), help="Cores and threads, equal for all.  [default: all cores]"),
-        option("--json", "json_file", type=FILE, help="Write the rows to this file, each as soon as it is there."),
-        option("--plot", type=FILE, help="Draw a picture (.png, .svg, .pdf)." + (f" [{plot}]" if plot else ""), **bare),
-    ]
-
-    def decorate(command: Callable) -> Callable:
-        @functools.wraps(command)
-        def measured(**given: Any) -> None:
-            how = Measuring(**{name: given.pop(name) for name in Measuring.__dataclass_fields__})
-            for file in (how.json_file, how.plot):
-                if file is not None and not file.absolute().parent.is_dir():
-                    raise click.UsageError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
-            if how.plot is not None and how.plot.suffix not in PICTURES:
-                raise click.UsageError(f"--plot {how.plot} must end in one of {', '.join(PICTURES)}.")
-            machine.limit_threads(how.threads)
-            end_well()
-            command(how=how, **given)
-
-        return functools.reduce(lambda made, add: add(made), reversed(options), measured)
-
-    return decorate
 
 
 @click.group(
@@ -170,7 +80,7 @@ def overview(how: Measuring) -> None:
 @option("--tol", type=POSITIVE, default=1e-4, help="L1 error of the column sums, the same for all.")
 @option(
     "--backend",
-    type=click.Choice(["auto", "all", "none", *backends.REQUIRES]),
+    type=click.Choice(["auto", "all", "none", *BACKENDS]),
     multiple=True,
     default=["auto"],
     help="Of otlabel. auto: the quickest for arrays in memory.",
@@ -224,7 +134,7 @@ def solve(
 @option("--ks", type=Sizes(), default=(250, 500, 1000, 2000, 4000), help="Labels, at the middle of --ns.")
 @option("--regime", type=click.Choice(list(REGIMES)), default="peaked", help="Kind of the scores.")
 @option("--dtype", type=DTYPE, default="float32", help="Storage of the scores.")
-@option("--backend", type=click.Choice(["auto", *backends.REQUIRES]), default="auto", help="Of otlabel.")
+@option("--backend", type=click.Choice(["auto", *BACKENDS]), default="auto", help="Of otlabel.")
 @option("--rounding", type=click.Choice(ROUNDINGS), default="balanced", help="Of otlabel.")
 @option("--peer", type=click.Choice(list(PEER_NAMES)), metavar="NAME", help="This solver instead of otlabel.")
 @measuring(cap=60.0, repeat=1, rounds=3, plot="scaling.png")

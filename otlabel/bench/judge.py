@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+
+from .._system.machine import cores
 
 BLOCK = 1 << 20  # scores that a thread looks at at a time
 
@@ -47,7 +48,7 @@ def judge(scores: np.ndarray, epsilon: float, g: np.ndarray | None, labels: np.n
         return c, np.bincount(own, minlength=k), float(x[np.arange(len(x)), own].sum()), best
 
     height = max(1, BLOCK // k)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         parts = list(pool.map(block, range(0, n, height)))
     c, sizes = (np.sum(of_blocks, axis=0) for of_blocks in ([p[0] for p in parts], [p[1] for p in parts]))
     score, best = math.fsum(part[2] for part in parts), math.fsum(part[3] for part in parts)
@@ -56,6 +57,13 @@ def judge(scores: np.ndarray, epsilon: float, g: np.ndarray | None, labels: np.n
         error = float(np.abs(c / n - 1 / k).sum())
         bound = (best - cheapest_sizes(g, n)) / n
     return Verdict(error, score / n, int(sizes.min()), int(sizes.max()), bound)
+
+
+def columns(scores: np.ndarray, epsilon: float, g: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """(k,) longdouble: the column sums of the plan, docs/algorithm.md eq. (1), in extended precision, all at once."""
+    x = scores.astype(np.longdouble) / np.longdouble(epsilon) + g
+    q = np.exp(x - x.max(axis=1, keepdims=True))
+    return (a / q.sum(axis=1)) @ q
 
 
 def cheapest_sizes(g: np.ndarray, n: int) -> float:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from .._system.machine import cores
+
 PACKAGES = (
     "otlabel", "numpy", "scipy", "numba", "torch", "triton", "cupy-cuda13x", "POT", "ott-jax", "jax", "geomloss",
     "k-means-constrained", "ortools",
@@ -52,7 +54,7 @@ def slug() -> str:
 
 def threads() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def limit_threads(count: int | None) -> None:

@@ -22,7 +22,7 @@ def methods() -> dict[str, Peer]:
     """Everything that can be measured, by name; whether it is installed is another question."""
     own = [
         Peer(f"otlabel {backend} {rounding}", backend, None, rounding == "balanced", "", adapter(backend, rounding))
-        for backend in backends.REQUIRES
+        for backend in (known.name for known in backends.registered())
         for rounding in ROUNDINGS
     ]
     return {method.name: method for method in (*own, *PEERS)}

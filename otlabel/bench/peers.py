@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _memory
+from .._system.machine import free_memory
 from . import machine, textbook
 from .judge import judge
 
@@ -214,7 +214,7 @@ def linear_sum_assignment(task: Task) -> Callable[[], Answer]:
 
     n, k = task.scores.shape
     places = -(-n // k)
-    needed, free = 2 * 8 * (k * places) ** 2, _memory.available()
+    needed, free = 2 * 8 * (k * places) ** 2, free_memory()
     if needed > free:
         raise MemoryError(f"needs {needed / 2**30:.1f} GiB for n x n costs, {free / 2**30:.1f} GiB are free")
 

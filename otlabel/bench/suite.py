@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .._system.files import atomic
 from . import machine
 from .own import ROUNDINGS, methods, usable
 from .peers import PEERS
@@ -117,13 +117,9 @@ def _merged(before: Row | None, row: Row) -> Row:
 
 def write(path: Path, rows: Sequence[Row]) -> None:
     """All rows as JSON, atomically."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        content = {"otlabel-bench": FORMAT, "rows": [_finite(row) for row in rows]}
-        scratch.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    content = {"otlabel-bench": FORMAT, "rows": [_finite(row) for row in rows]}
+    with atomic(path) as file:
+        file.write(f"{json.dumps(content, indent=1, allow_nan=False)}\n".encode())
 
 
 def _finite(row: Row) -> Row:

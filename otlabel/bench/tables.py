@@ -166,14 +166,14 @@ def devices(facts: dict[str, Any], bandwidth: float) -> Table:
     table.add_row("memory", f"{facts['memory_gib']} GiB, read at {bandwidth:.1f} GB/s by {facts['threads']} threads")
     table.add_row("GPU", "\n".join(facts["gpus"]) or "none that nvidia-smi knows")
     table.add_row("system", f"{facts['system']}, Python {facts['python']}")
-    for backend, package in backends.REQUIRES.items():
-        if backend in usable():
-            says = "quickest for arrays in memory" if backend == usable()[0] else "ready"
-        elif backend in backends.names():
+    for backend in backends.registered():
+        if backend.name in usable():
+            says = "quickest for arrays in memory" if backend.name == usable()[0] else "ready"
+        elif backend.name in backends.names():
             says = "installed, but there is no device for it"
         else:
-            says = f"not installed: pip install {package}"
-        table.add_row(f"backend {backend}", says)
+            says = f"not installed: pip install {backend.install}"
+        table.add_row(f"backend {backend.name}", says)
     for install in dict.fromkeys(peer.install for peer in PEERS if peer.install):
         version = facts["versions"].get(install)
         table.add_row(f"peer {install}", version or f"not installed: pip install {install}")

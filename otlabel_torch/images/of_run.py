@@ -6,7 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import TypeVar
 
-from ..options.config import Config, DataSet, cores
+from otlabel._system.machine import cores
+
+from ..options.config import Config, DataSet
 from .images import Images, Source, load
 from .imbalance import imbalanced
 

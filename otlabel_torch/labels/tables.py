@@ -33,12 +33,12 @@ def write_labels(path: Path, images: Images, labels: Tensor, confidence: Tensor)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for i, (name, row, sure) in enumerate(zip(images.paths, labels.tolist(), confidence.tolist(), strict=True)):
-        writer.writerow([i, name, *row, *map(share, sure)])
+        writer.writerow([i, name, *row, *map(confidence_text, sure)])
     write_text(path, text.getvalue())
 
 
-def share(value: float) -> str:
-    """Of 1; empty where labels come from no plan."""
+def confidence_text(value: float) -> str:
+    """A confidence as tables show it; empty where labels come from no plan."""
     return "" if math.isnan(value) else f"{value:.4f}"
 
 
@@ -55,17 +55,17 @@ def read_labels(path: Path, images: Images) -> Tensor:
     heads = [i for i, name in enumerate(names) if name.startswith(HEADS) or (not keyed and name.isdigit())]
     if not heads:
         raise DataError(
-            f"--labels {path} must have columns of labels, called {', '.join(f'{name}...' for name in HEADS)}, "
+            f"`labels` {path} must have columns of labels, called {', '.join(f'{name}...' for name in HEADS)}, "
             f"got {', '.join(map(repr, names))}."
         )
     try:
         table = np.stack([_integers(columns[i]) for i in heads], axis=1)
     except (ValueError, TypeError) as error:
-        raise DataError(f"--labels {path} must hold whole numbers from 0 as labels: {error}") from None
+        raise DataError(f"`labels` {path} must hold whole numbers from 0 as labels: {error}") from None
     labels = table[_rows(path, names, columns, images)]
     if labels.size and labels.max() >= len(images):
         raise DataError(
-            f"--labels {path} must hold labels below the number of images, {len(images)}, got {labels.max()}. "
+            f"`labels` {path} must hold labels below the number of images, {len(images)}, got {labels.max()}. "
             "Number the labels from 0."
         )
     return torch.from_numpy(np.ascontiguousarray(labels))
@@ -84,7 +84,7 @@ def _rows(path: Path, names: list[str], columns: list[np.ndarray], images: Image
     if "path" not in names and "index" not in names:
         if count != n:
             raise DataError(
-                f"--labels {path} has no column path or index, so it must have a line for each of the {n} images, "
+                f"`labels` {path} has no column path or index, so it must have a line for each of the {n} images, "
                 f"got {count}."
             )
         return np.arange(n)
@@ -95,11 +95,11 @@ def _rows(path: Path, names: list[str], columns: list[np.ndarray], images: Image
         keys, wanted = _integers(columns[names.index("index")]).tolist(), list(range(n))
     place = {key: row for row, key in enumerate(keys)}
     if len(place) < count:
-        raise DataError(f"--labels {path} must name every image once, but {count - len(place)} lines repeat another's.")
+        raise DataError(f"`labels` {path} must name every image once, but {count - len(place)} lines repeat another's.")
     missing = [key for key in wanted if key not in place]
     if missing:
         raise DataError(
-            f"--labels {path} must label every image, but {len(missing)} of {n} are missing ({missing[0]} for one). "
+            f"`labels` {path} must label every image, but {len(missing)} of {n} are missing ({missing[0]} for one). "
             "Is it of these images?"
         )
     return np.array([place[key] for key in wanted])
@@ -118,14 +118,14 @@ def _columns(path: Path) -> tuple[list[str], list[np.ndarray]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = [line for line in csv.reader(file) if line]
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"--labels {path} cannot be read as a table: {error}") from None
+        raise DataError(f"`labels` {path} cannot be read as a table: {error}") from None
     if not lines or any(len(line) != len(lines[0]) for line in lines):
-        raise DataError(f"--labels {path} must be a table, every line with as many columns as the first.")
+        raise DataError(f"`labels` {path} must be a table, every line with as many columns as the first.")
     named = not all(cell.strip().isdigit() for cell in lines[0])
     names = [cell.strip() for cell in lines[0]] if named else [str(i) for i in range(len(lines[0]))]
     rows = lines[named:]
     if not rows:
-        raise DataError(f"--labels {path} must have a line an image, got none.")
+        raise DataError(f"`labels` {path} must have a line an image, got none.")
     return names, [np.array(column) for column in zip(*rows, strict=True)]
 
 

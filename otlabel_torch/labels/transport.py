@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from ..network.models import Network
 from ..system.devices import free_memory
 from ..system.processes import Processes
 from .assigners.base import Labelling
-from .predictor import Predictor
+
+VERSION = otlabel.__version__
 
 
 def solve(
@@ -54,7 +55,7 @@ def solve(
             comm=team.comm,
         )
         found = torch.as_tensor(result.labels).to(hidden.device)
-        sure.append(Predictor(result.potentials, epsilon).confidence(scores, found))
+        sure.append(confidence_of(result.predictor, scores, found))
         labels.append(found)
         results.append(result)
     counts = rows_of(team, n)
@@ -84,8 +85,15 @@ def predict(network: Network, hidden: Tensor, potentials: np.ndarray, epsilon: f
     """
     labels, sure = [], []
     for head in range(network.heads):
-        scores = scores_of(network, head, hidden)
-        learned = Predictor(potentials[head], epsilon)
-        labels.append(learned.predict(scores))
-        sure.append(learned.confidence(scores, labels[-1]))
+        scores, g = scores_of(network, head, hidden), potentials[head]
+        in_use = np.isfinite(g)  # which is all that is asked of shares when labels are predicted
+        predictor = otlabel.Predictor(g, epsilon, in_use / in_use.sum())
+        found = predictor.predict(scores)
+        labels.append(torch.as_tensor(found))
+        sure.append(confidence_of(predictor, scores, found))
     return torch.stack(labels, dim=1).cpu(), torch.stack(sure, dim=1).cpu()
+
+
+def confidence_of(predictor: otlabel.Predictor, scores: Tensor | otlabel.LinearScores, labels: Any) -> Tensor:
+    """(n,) float32: what each row of the plan gives to its label (n,)."""
+    return torch.as_tensor(predictor.confidence(scores, labels)).float()

@@ -1,4 +1,4 @@
-"""What a layer makes of all images, each process its share."""
+"""What a layer makes of all images, each process its part."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def collect(
     precision: Precision = "float32",
     train_mode: bool = False,
 ) -> Tensor:
-    """What a layer makes of this process's share of the images, (rows, width) float32, every image in its place.
+    """What a layer makes of this process's part of the images, (rows, width) float32, every image in its place.
 
     ``hidden`` are the inputs of the heads. Those are linear, so that averages of inputs over views give the average
     scores. Up to a constant a row, which no plan sees, those are the log-probabilities that SeLa's objective averages
@@ -68,7 +68,7 @@ def collect(
     """
     team.from_first(*network.buffers())  # running statistics, of which each process has its own
     batches = _batches(len(images))
-    own = range(len(batches))[team.share(len(batches))]
+    own = range(len(batches))[team.part(len(batches))]
     pixels = images.batches(batches[i] for i in own)
     name = layer if isinstance(layer, str) else "layer"
     bar = tqdm(pixels, total=len(own), desc=name, unit="batch", leave=False, disable=None if team.is_first else True)
@@ -98,7 +98,7 @@ def _output(network: Network, images: Tensor, layer: Layer, precision: Precision
 def rows_of(team: Processes, n: int) -> list[int]:
     """How many of n images each process collects."""
     batches = _batches(n)
-    return [sum(len(batch) for batch in batches[share]) for share in team.shares(len(batches))]
+    return [sum(len(batch) for batch in batches[part]) for part in team.parts(len(batches))]
 
 
 def _batches(n: int) -> list[Tensor]:

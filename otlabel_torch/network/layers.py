@@ -36,13 +36,13 @@ def reader(network: Network, name: str, device: torch.device) -> tuple[str, Call
     if name == MAPS:
         several = [own for own, shape in shapes.items() if len(shape) == 4 and shape[2] > 1]
         if not several:
-            raise UsageError("--layers maps needs a convolutional network, this one has no maps. Use features.")
+            raise UsageError("`layers` maps needs a convolutional network, this one has no maps. Use features.")
         name, called = several[-1], f"maps (layer {several[-1]})"
     else:
         called = f"layer {name}"
     if name not in shapes or len(shapes[name]) not in (2, 4):
         usable = ", ".join(own for own, shape in shapes.items() if len(shape) in (2, 4))
-        raise UsageError(f"--layers must be {FEATURES}, {MAPS} or one of {usable}, got {name}.")
+        raise UsageError(f"`layers` must be {FEATURES}, {MAPS} or one of {usable}, got {name}.")
 
     def read(images: Tensor) -> Tensor:
         kept: list[Tensor] = []

@@ -86,21 +86,21 @@ class AlexNet(nn.Module):
         return self.classifier(self.features(images).flatten(1))
 
 
-def check(arch: str, size: int) -> None:
+def check_arch(arch: str, size: int) -> None:
     """Raise UsageError if there is no such network for images of this size."""
     if arch == "alexnet" and size < LEAST_ALEXNET:
         raise UsageError(
-            f"--arch alexnet needs images of {LEAST_ALEXNET} px or more, got {size}. Add --image-size 224."
+            f"`arch` alexnet needs images of {LEAST_ALEXNET} px or more, got {size}. Add `image_size` 224."
         )
     if arch.startswith(TIMM):
         _timm(arch)
     elif arch not in ("convnet", "alexnet", *RESNETS):
         raise UsageError(
-            f"--arch must be convnet, alexnet, {', '.join(RESNETS)}, or {TIMM}NAME with a name of timm's, got {arch}."
+            f"`arch` must be convnet, alexnet, {', '.join(RESNETS)}, or {TIMM}NAME with a name of timm's, got {arch}."
         )
 
 
-def check_trained(arch: str, size: int, train_size: int) -> None:
+def check_train_size(arch: str, size: int, train_size: int) -> None:
     """Raise UsageError if the network for images of this size takes none of the size it is to be trained on."""
     trunk, _ = _trunk(arch, size)
     try:
@@ -108,7 +108,7 @@ def check_trained(arch: str, size: int, train_size: int) -> None:
             trunk.eval()(torch.zeros(1, 3, train_size, train_size))
     except (AssertionError, RuntimeError) as error:
         raise UsageError(
-            f"--train-size {train_size}: {arch} made for {size} px does not take such images ({error}). Leave it out."
+            f"`train_size` {train_size}: {arch} made for {size} px does not take such images ({error}). Leave it out."
         ) from error
 
 
@@ -133,12 +133,12 @@ def _timm(arch: str):
     try:
         import timm
     except ImportError:
-        raise UsageError(f"--arch {arch} needs timm, which is not installed. Run: pip install timm") from None
+        raise UsageError(f"`arch` {arch} needs timm, which is not installed. Run: pip install timm") from None
     name = arch.removeprefix(TIMM)
     if not timm.is_model(name):
         near = timm.list_models(f"*{name}*")[:5]
         raise UsageError(
-            f"--arch {arch}: timm has no {name}. {f'Near it: {near}' if near else 'See timm.list_models()'}."
+            f"`arch` {arch}: timm has no {name}. {f'Near it: {near}' if near else 'See timm.list_models()'}."
         )
     return timm
 

@@ -40,7 +40,7 @@ def initialise(network: Network, arch: str, init: str) -> list[str]:
     wrong = [name for name in other if not any(part in name for part in OF_A_SIZE)]
     if missing or unknown or wrong:
         raise UsageError(
-            f"--init {init} must hold the weights of --arch {arch}, but of {len(own)} {len(missing)} are missing "
+            f"`init` {init} must hold the weights of `arch` {arch}, but of {len(own)} {len(missing)} are missing "
             f"({', '.join(missing[:3])}), {len(wrong)} have another shape ({', '.join(wrong[:3])}), and {len(unknown)} "
             f"are of something else ({', '.join(unknown[:3])})."
         )
@@ -55,26 +55,26 @@ def _imagenet(arch: str) -> dict[str, Tensor]:
         try:
             return torchvision.models.get_model_weights(arch).DEFAULT.get_state_dict(progress=True, check_hash=True)
         except OSError as error:
-            raise UsageError(f"--init imagenet cannot fetch the weights of {arch}: {error}. Use --init FILE.") from None
+            raise UsageError(f"`init` imagenet cannot fetch the weights of {arch}: {error}. Use `init` FILE.") from None
     if arch.startswith(TIMM):
         import timm
 
         try:
             net: nn.Module = timm.create_model(arch.removeprefix(TIMM), pretrained=True)
         except (OSError, RuntimeError) as error:
-            raise UsageError(f"--init imagenet cannot have the weights of {arch}: {error} Use --init FILE.") from None
+            raise UsageError(f"`init` imagenet cannot have the weights of {arch}: {error} Use `init` FILE.") from None
         return net.state_dict()
-    raise UsageError(f"--init imagenet needs --arch {', '.join(RESNETS)} or {TIMM}NAME, got {arch}.")
+    raise UsageError(f"`init` imagenet needs `arch` {', '.join(RESNETS)} or {TIMM}NAME, got {arch}.")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise UsageError(f"--init must be random, imagenet or a file of weights, got {path}: {error}") from None
+        raise UsageError(f"`init` must be random, imagenet or a file of weights, got {path}: {error}") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"--init {path} must be a file of tensors that torch.save wrote: {reason}") from None
+        raise UsageError(f"`init` {path} must be a file of tensors that torch.save wrote: {reason}") from None
 
 
 def _plain(saved: Any) -> dict[str, Tensor]:

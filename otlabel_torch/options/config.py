@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
 import yaml
+
+from otlabel._system.machine import cores
 
 from ..labels.assigners import ASSIGNERS
 from ..system.files import write_text
@@ -233,8 +234,3 @@ def resolve(config: Config, n: int, size: int, labels: tuple[int, int] | None = 
 def smaller(size: int) -> int:
     """Three quarters of a side, up to a multiple of 8, so that halving it three times loses no pixels."""
     return min(size, 8 * math.ceil(size * 3 / 32))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

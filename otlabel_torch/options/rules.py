@@ -52,7 +52,7 @@ def check_alone(config: Resolved) -> None:
     if any(not drop > 0 for drop in config.lr_drops):
         raise UsageError(f"`lr_drops` must be positive, got {' '.join(f'{drop:g}' for drop in config.lr_drops)}.")
     check_size(config.image_size)
-    models.check(config.arch, config.image_size)
+    models.check_arch(config.arch, config.image_size)
 
 
 def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | None = None) -> None:
@@ -63,7 +63,7 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
     """
     check_alone(config)
     if config.train_size != config.image_size:
-        models.check_trained(config.arch, config.image_size, config.train_size)
+        models.check_train_size(config.arch, config.image_size, config.train_size)
     _check_rules(config, labels)
     _check_batches(config, n, processes)
     if config.seed + config.epochs + config.heads >= 2**32:

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-import otlabel
-
 from ..evaluation import tables
 from ..evaluation.features import layer_scores
 from ..evaluation.labellings import RunLabels, label_scores
@@ -19,8 +17,9 @@ from ..evaluation.subject import Subject
 from ..images.images import Images
 from ..images.imbalance import imbalanced
 from ..images.of_run import images_of, others
+from ..labels.transport import VERSION
 from ..network import weights
-from ..network.models import Network, check
+from ..network.models import Network, check_arch
 from ..options.config import Config
 from ..options.of_evaluate import EvaluateOptions
 from ..system import files
@@ -55,7 +54,7 @@ def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[s
         "validation_images": len(subject.test or []),
         "seconds": round(time.perf_counter() - began, 1),
         "seed": options.seed,
-        "versions": {"otlabel": otlabel.__version__, "torch": torch.__version__},
+        "versions": {"otlabel": VERSION, "torch": torch.__version__},
         "features": features,
         "labels": labels,
     }
@@ -102,7 +101,7 @@ def _of_weights(options: EvaluateOptions) -> Subject:
     )
     train, test = images_of(named)
     size = options.image_size or train.view_size
-    check(options.arch, size)
+    check_arch(options.arch, size)
     network = Network(options.arch, size, heads=1, k=1, hidden=False)
     left = weights.initialise(network, options.arch, str(options.run))
     if left:

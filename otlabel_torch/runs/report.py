@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from ..images.images import Images
-from ..labels.tables import share
+from ..labels.tables import confidence_text
 from ..system.files import atomic, write_text
 
 ROWS, COLUMNS = 24, 16  # of the contact sheet
@@ -53,7 +53,7 @@ def write_sizes(path: Path, labels: Tensor, confidence: Tensor, k: int) -> None:
         sizes = torch.bincount(labels[:, head], minlength=k)
         sums = torch.bincount(labels[:, head], weights=confidence[:, head].double(), minlength=k)
         for label, (size, total) in enumerate(zip(sizes.tolist(), sums.tolist(), strict=True)):
-            writer.writerow([head, label, size, share(total / size) if size else ""])
+            writer.writerow([head, label, size, confidence_text(total / size) if size else ""])
     write_text(path, text.getvalue())
 
 

@@ -16,10 +16,9 @@ from rich.console import Console
 from torch import Tensor
 from tqdm import tqdm
 
-import otlabel
-
 from ..images.of_run import images_of
 from ..labels.tables import read_labels
+from ..labels.transport import VERSION
 from ..options import rules
 from ..options.config import Config, Resolved, resolve
 from ..system.errors import UsageError
@@ -148,7 +147,7 @@ class Run:
             "resumed": config.resume,
             "config": config.plain(),
             "versions": {
-                "otlabel": otlabel.__version__,
+                "otlabel": VERSION,
                 "torch": torch.__version__,
                 "torchvision": torchvision.__version__,
                 "python": platform.python_version(),

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from otlabel._memory import available
+from otlabel._system import machine
 
 from .errors import UsageError
 
@@ -28,4 +28,4 @@ def free_memory(device: torch.device | None = None) -> float:
     if device is not None and device.type == "cuda":
         free, _total = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return available() / int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return machine.free_memory() / int(os.environ.get("LOCAL_WORLD_SIZE", 1))

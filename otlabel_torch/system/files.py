@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from otlabel._system import files
 
 from .errors import UnwritableError
 
@@ -19,20 +20,12 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
     Raises:
         UnwritableError: the disk is full, the folder is not ours, ...
     """
-    part = path.with_name(f".{path.name}.part")  # one name, so that the next write takes up what a kill left
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with files.atomic(path, sole_writer=True) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UnwritableError(f"{path} cannot be written: {error.strerror or error}") from error
-        raise
+    except OSError as error:
+        raise UnwritableError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def write_text(path: Path, text: str) -> None:

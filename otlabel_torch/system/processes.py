@@ -34,9 +34,9 @@ class Processes:
         """Whether it is the one that writes files and speaks."""
         return self.rank == 0
 
-    def share(self, count: int) -> slice:
+    def part(self, count: int) -> slice:
         """This process's part of ``count`` things, which are dealt in order."""
-        return _share(count, self.rank, self.size)
+        return _part(count, self.rank, self.size)
 
     def gather(self, rows: Tensor, sizes: list[int]) -> Tensor:
         """The rows of all processes, one below the other, in each.
@@ -52,9 +52,9 @@ class Processes:
         dist.all_gather(parts, padded)
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]).to(rows.device)
 
-    def shares(self, count: int) -> list[slice]:
+    def parts(self, count: int) -> list[slice]:
         """Every process's part."""
-        return [_share(count, rank, self.size) for rank in range(self.size)]
+        return [_part(count, rank, self.size) for rank in range(self.size)]
 
     def from_first(self, *tensors: Tensor) -> None:
         """Give tensors the values that they have in the first process."""
@@ -80,7 +80,7 @@ class Processes:
             dist.barrier()
 
 
-def _share(count: int, rank: int, size: int) -> slice:
+def _part(count: int, rank: int, size: int) -> slice:
     return slice(count * rank // size, count * (rank + 1) // size)
 
 

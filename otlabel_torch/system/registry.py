@@ -32,7 +32,7 @@ class Registry:
 
         def add(kind: Kind) -> Kind:
             if name in self:
-                raise ValueError(f"{self._option} {name} is registered already. Choose another name.")
+                raise ValueError(f"`{self._option}` {name} is registered already. Choose another name.")
             self._added[name] = kind
             return kind
 
@@ -56,7 +56,7 @@ class Registry:
             return self._added[name]
         if name not in self._own:
             raise UsageError(
-                f"{self._option} must be one of {', '.join(self.names)}, got {name}. One of your own must be "
+                f"`{self._option}` must be one of {', '.join(self.names)}, got {name}. One of your own must be "
                 "registered first (docs/extending.md)."
             )
         module, kind = self._own[name].split(":")

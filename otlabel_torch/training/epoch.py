@@ -65,8 +65,8 @@ def train_epoch(
     if not (mean < float("inf") and whole):
         raise TrainingError(
             f"{'the weights' if mean < float('inf') else 'the loss'} became no finite numbers in epoch "
-            f"{state.epoch + 1}. Start anew with a smaller --lr than {config.lr}"
-            f"{' or --precision bf16' if config.precision == 'fp16' else ''}; the epochs before are kept."
+            f"{state.epoch + 1}. Start anew with a smaller `lr` than {config.lr}"
+            f"{' or `precision` bf16' if config.precision == 'fp16' else ''}; the epochs before are kept."
         )
     state.epoch += 1
     seconds = time.perf_counter() - began

@@ -31,5 +31,5 @@ def learning_rate(first: float, epoch: float, epochs: int, drops: tuple[float, .
 
 
 def drop_epoch(drop: float, epochs: int) -> float:
-    """The epoch that an entry of ``--lr-drops`` stands for."""
+    """The epoch that an entry of ``lr_drops`` stands for."""
     return drop * epochs if drop < 1 else drop

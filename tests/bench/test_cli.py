@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from otlabel.bench import cli, machine, scaling, suite
+from otlabel.bench import machine, options, scaling, suite
 from otlabel.bench.cli import PEER_NAMES, main
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def apart(tmp_path, monkeypatch):
     """Nothing of a command that runs in this process stays in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(machine, "limit_threads", lambda count: None)
-    monkeypatch.setattr(cli, "end_well", lambda: None)
+    monkeypatch.setattr(options, "end_well", lambda: None)
 
 
 def test_solve_measures_shows_writes_and_draws(tmp_path):

@@ -42,3 +42,9 @@ def test_no_balanced_labels_score_more_than_the_bound(scores):
         bound = judge(scores, 1.0, g, None).bound
         assert bound is not None
         assert bound >= best - 1e-9
+
+
+def test_columns_are_those_of_the_oracle(rng):
+    scores, g, a = rng.normal(size=(90, 7)) * 20, rng.normal(size=7), rng.dirichlet(np.ones(90))
+    truth = oracle.plan(scores, 0.1, g, a).sum(axis=0)
+    np.testing.assert_allclose(judging.columns(scores, 0.1, g, a).astype(float), truth.astype(float), rtol=1e-15)

@@ -53,7 +53,7 @@ def test_own_kinds_are_classes():
 
 
 def test_a_registry_takes_every_name_once_and_lists_what_it_has():
-    registry = Registry("--kind", {"own": "otlabel_torch.labels.assigners.base:Assigner"})
+    registry = Registry("kind", {"own": "otlabel_torch.labels.assigners.base:Assigner"})
     spec = Annotated[str, NameIn(registry)]
     assert registry["own"] is Assigner
 
@@ -65,7 +65,7 @@ def test_a_registry_takes_every_name_once_and_lists_what_it_has():
     assert registry.names == ("own", "mine")
     assert tyro.cli(spec, args=["mine"]) == "mine"  # registered after the option was declared
     for name in ("own", "mine"):
-        with pytest.raises(ValueError, match=f"--kind {name} is registered already"):
+        with pytest.raises(ValueError, match=f"`kind` {name} is registered already"):
             registry.register(name)(Mine)
-    with pytest.raises(UsageError, match="--kind must be one of own, mine, got other"):
+    with pytest.raises(UsageError, match="`kind` must be one of own, mine, got other"):
         registry["other"]

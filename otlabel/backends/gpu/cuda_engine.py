@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import device
+from .engine import most_partials
 
 SOURCE = Path(__file__).with_name("kernels.cu").read_text()
 # As in kernels.cu:
@@ -50,7 +50,7 @@ def sweep_shape(k: int, stride: int, itemsize: int, address: int) -> Shape | Non
 
 
 class Cuda:
-    """The protocol ``device.Engine`` over arrays of the library ``xp``, CuPy or NumPy."""
+    """``engine.Engine`` over arrays of the library ``xp``, CuPy or NumPy."""
 
     has_float32 = True
 
@@ -132,7 +132,7 @@ class Cuda:
             name, threads, groups = "sweep", shape.threads, -(-n // shape.rows)
             macros = tuple(f"{label.upper()}={value}" for label, value in shape._asdict().items())
         macros = self.score(scores), *macros
-        most = device.most_partials(scores.shape, scores.itemsize)
+        most = most_partials(scores.shape, scores.itemsize)
         blocks = min(groups, self.processors * self.resident(name, macros, threads), most)
         partial = self.xp.zeros((blocks, k + 1))
         rows = scores, np.int64(_stride(scores)), g, a, lse, partial, np.int64(n), np.int32(k)

@@ -6,7 +6,8 @@
 //
 // Compiled for one type of scores, SCORE: double, float, half or bfloat16; `sweep` also for one shape of the matrix.
 // g is (k + 1) doubles with 1/epsilon behind the potentials. No header is included: NVRTC has none, and a header of the
-// tests maps the rest to the host, where the same source runs on a CPU.
+// tests maps the rest to the host, where the same source runs on a CPU. That is also why it is one file of more than 300
+// lines: without an include there is no second one.
 
 typedef long long int64;
 typedef unsigned long long uint64;

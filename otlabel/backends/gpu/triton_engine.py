@@ -9,8 +9,9 @@ import torch
 import triton
 import triton.language as tl
 
-from ..torch import Plain
-from . import device, triton_kernels
+from . import triton_kernels
+from .engine import most_partials
+from .torch_engine import Plain
 
 MEMORY, PROGRAM_MEMORY = 160 << 10, 96 << 10  # bytes that the programs of a multiprocessor share, and one of them
 WIDEST = 12_288  # labels whose scores a program's registers hold
@@ -66,7 +67,7 @@ def fill_shape(k: int) -> tuple[int, int]:
 
 
 class Triton(Plain):
-    """The protocol ``device.Engine`` in Triton; what is seldom done stays plain."""
+    """``engine.Engine`` in Triton; what is seldom done stays plain."""
 
     has_float32 = True
 
@@ -78,7 +79,7 @@ class Triton(Plain):
         programs = min(
             triton.cdiv(n, rows if wide else shape.rows),
             self._processors() * (2 if wide else shape.per_processor),
-            device.most_partials(scores.shape, scores.itemsize),
+            most_partials(scores.shape, scores.itemsize),
         )
         partial = torch.zeros(programs, k + 1, dtype=torch.float64, device=self.place)
         align, layout = _layout(scores)

@@ -8,6 +8,8 @@ g comes as (k + 1,) float64 with 1/epsilon behind the potentials: Triton would m
 and fill want to be launched with ``enable_fp_fusion=False``: S/epsilon + g is then rounded twice, as NumPy rounds it,
 so that ties stay ties. Scores are rows ``stride`` entries apart; k and stride come divided by ALIGN, which tells the
 compiler that several scores can be loaded at once.
+
+A little above 300 lines: the kernels share their ways of reading a tile, and are read, and compiled, side by side.
 """
 
 from __future__ import annotations

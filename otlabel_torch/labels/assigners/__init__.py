@@ -3,7 +3,7 @@
 from ...system.registry import Registry
 
 ASSIGNERS = Registry(
-    "--assigner",
+    "assigner",
     {
         "sinkhorn": f"{__name__}.sinkhorn:Sinkhorn",
         "kmeans": f"{__name__}.kmeans:KMeans",

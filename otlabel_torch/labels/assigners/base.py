@@ -64,8 +64,8 @@ class Assigner:
 
     title: ClassVar[str | None] = None  # in tables; None: "labels by" its name
     needs: ClassVar[Needs] = "features"
-    """What it looks at: inputs of the heads in the views of the labelling (this process's share of the images),
-    features of the images themselves, the table of --labels, or nothing."""
+    """What it looks at: inputs of the heads in the views of the labelling (of this process's part of the images),
+    features of the images themselves, the table of labels that was given, or nothing."""
     updates: ClassVar[bool] = True  # whether labels are solved for again as the network learns
     uses_transport: ClassVar[bool] = False  # whether labels may be given shares of the images
     predicts_others: ClassVar[bool] = False

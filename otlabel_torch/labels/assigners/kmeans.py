@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..kmeans import kmeans
 from .base import Assigner, Context, Labelling, Trained
 
 COMPONENTS = 256  # of the features, whitened: DeepCluster's
@@ -28,8 +29,7 @@ class KMeans(Assigner):
 
 def clusters(features: Tensor, heads: int, k: int, seed: int) -> Tensor:
     """(n, heads) int64 labels below k of features (n, width)."""
-    from sklearn.cluster import MiniBatchKMeans  # a second of imports that no other rule needs
-    from sklearn.decomposition import PCA
+    from sklearn.decomposition import PCA  # a second of imports that no other rule needs
     from sklearn.preprocessing import normalize
 
     x = features.double().numpy()
@@ -37,5 +37,4 @@ def clusters(features: Tensor, heads: int, k: int, seed: int) -> Tensor:
     x = whitener.fit_transform(x)
     spread = whitener.singular_values_ > whitener.singular_values_[0] * len(x) * np.finfo(np.float32).eps
     x = normalize(x[:, spread])  # where features do not vary there is nothing but rounding to whiten
-    labels = [MiniBatchKMeans(k, random_state=seed + head, n_init=1).fit_predict(x) for head in range(heads)]
-    return torch.from_numpy(np.stack(labels, axis=1)).long()
+    return torch.stack([kmeans(torch.from_numpy(x), k, seed + head)[0] for head in range(heads)], dim=1)

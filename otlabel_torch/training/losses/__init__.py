@@ -2,6 +2,6 @@
 
 from ...system.registry import Registry
 
-LOSSES = Registry("--loss", {"cross-entropy": f"{__name__}.cross_entropy:CrossEntropy"})
+LOSSES = Registry("loss", {"cross-entropy": f"{__name__}.cross_entropy:CrossEntropy"})
 
 register_loss = LOSSES.register

@@ -23,8 +23,8 @@ class Mixup(Loss):
     alpha: float
 
     def __call__(self, forward: Forward, batch: Batch, state: State) -> Tensor:
-        images, share, partner = mixed(batch.images, self.alpha)
-        return self.inner(forward, replace(batch, images=images, blend=Blend(share, partner)), state)
+        images, weight, partner = mixed(batch.images, self.alpha)
+        return self.inner(forward, replace(batch, images=images, blend=Blend(weight, partner)), state)
 
 
 @dataclass(frozen=True)

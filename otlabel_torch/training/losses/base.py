@@ -18,7 +18,7 @@ Forward = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 class Blend:
     """How every image of a batch is mixed with another one."""
 
-    share: Tensor  # (n,) that the image has in its blend
+    weight: Tensor  # (n,) of the image in its blend, of 1
     partner: Tensor  # (n,) int64: place of the other in the batch
 
 
@@ -46,12 +46,12 @@ class Loss:
 
 
 def entropies(scores: Tensor, batch: Batch) -> Tensor:
-    """(n,): cross-entropy of scores (n, heads, k) to the labels, averaged over the heads; of blends in their shares."""
+    """(n,): cross-entropy of scores (n, heads, k) to the labels, averaged over the heads; of blends by weight."""
     value = _entropies(scores, batch.labels)
     if batch.blend is None:
         return value
-    share, partner = batch.blend.share, batch.blend.partner
-    return share * value + (1 - share) * _entropies(scores, batch.labels[partner])
+    weight, partner = batch.blend.weight, batch.blend.partner
+    return weight * value + (1 - weight) * _entropies(scores, batch.labels[partner])
 
 
 def _entropies(scores: Tensor, labels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from otlabel_torch.system.errors import UsageError
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "--prior must be uniform, zipf or a file of numbers"),
+        (None, "`prior` must be uniform, zipf or a file of numbers"),
         ("1\n2\n", "must hold a line for each of the 3 labels and one column, or 2"),
         ("1\nx\n3\n", "must be uniform, zipf or a file of numbers"),
         ("1\n-1\n3\n", "must hold finite numbers of 0 or more, not all 0, got -1"),

@@ -78,9 +78,9 @@ def test_imagenets_weights_are_torchvisions(peer, tmp_path, monkeypatch):
 def test_what_is_refused(peer, tmp_path):
     network = Network("resnet18", 64, heads=1, k=2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    with pytest.raises(UsageError, match="--init imagenet needs --arch resnet18"):
+    with pytest.raises(UsageError, match="`init` imagenet needs `arch` resnet18"):
         initialise(Network("convnet", 16, 1, 2), "convnet", "imagenet")
-    with pytest.raises(UsageError, match="--init must be random, imagenet or a file of weights"):
+    with pytest.raises(UsageError, match="`init` must be random, imagenet or a file of weights"):
         initialise(network, "resnet18", str(tmp_path / "nothing.pt"))
     (tmp_path / "noise.pt").write_bytes(b"noise")
     with pytest.raises(UsageError, match="must be a file of tensors"):
@@ -89,7 +89,7 @@ def test_what_is_refused(peer, tmp_path):
     with pytest.raises(UsageError, match="must be a file of tensors"):
         initialise(network, "resnet18", str(tmp_path / "evil.pt"))
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), tmp_path / "other.pt")
-    with pytest.raises(UsageError, match=r"must hold the weights of --arch resnet18, but of .* are missing"):
+    with pytest.raises(UsageError, match=r"must hold the weights of `arch` resnet18, but of .* are missing"):
         initialise(network, "resnet18", str(tmp_path / "other.pt"))
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 

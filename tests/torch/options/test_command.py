@@ -162,11 +162,11 @@ def test_errors_are_shown_on_one_line_with_options_as_they_are_typed():
     ):
         raise UnwritableError("`k` is no file")
     with (
-        pytest.raises(SystemExit, match="^interrupted: half of it stands$"),
+        pytest.raises(SystemExit, match=r"^interrupted: half of it stands$"),
         one_line_errors(interrupted="half of it stands"),
     ):
         raise KeyboardInterrupt
-    with pytest.raises(SystemExit, match="^error: out of memory"), one_line_errors():
+    with pytest.raises(SystemExit, match=r"^error: out of memory"), one_line_errors():
         raise MemoryError
 
 

@@ -65,7 +65,7 @@ def test_the_network_is_trained_at_one_size_and_labelled_at_another(tmp_path, mo
     ("arch", "size"), [("alexnet", 96), ("convnet", 4), ("timm/vit_tiny_patch16_224", 64), ("convnet", 0)]
 )
 def test_a_network_that_does_not_take_the_smaller_images_is_named(arch, size, tmp_path):
-    with pytest.raises(UsageError, match=f"train_size.* {size}" if size == 0 else f"--train-size {size}: {arch}"):
+    with pytest.raises(UsageError, match=f"`train_size`.* {size}" if size == 0 else f"`train_size` {size}: {arch}"):
         ran(tmp_path / "run", arch=arch, image_size=128, train_size=size)
     assert not (tmp_path / "run").exists()
 

@@ -12,7 +12,8 @@ from otlabel_torch.images.images import Images
 from otlabel_torch.options.config import Config, resolve
 from otlabel_torch.system.errors import TrainingError
 from otlabel_torch.system.processes import Processes
-from otlabel_torch.training import epoch as steps
+from otlabel_torch.training import epoch
+from otlabel_torch.training.epoch import train_epoch
 from otlabel_torch.training.loop import fit
 from otlabel_torch.training.losses.around import loss_of
 from otlabel_torch.training.losses.base import Batch
@@ -60,11 +61,11 @@ def test_labels_follow_their_images(images, monkeypatch, accumulate, size):
         met += 1
         return state.network.head.weight.sum()
 
-    monkeypatch.setattr(steps, "Augment", Unchanged)
+    monkeypatch.setattr(epoch, "Augment", Unchanged)
     for rank in range(size):
         config, state = begun(images, accumulate=accumulate)
         torch.manual_seed(7)
-        steps.train_epoch(config, state, loss, images, Processes(CPU, rank, size), "test")
+        train_epoch(config, state, loss, images, Processes(CPU, rank, size), "test")
     assert sorted(seen) == list(range(120))  # all processes together show every image once
     assert met == 5 * accumulate * size
     assert seen[:24] != sorted(seen[:24])
@@ -143,9 +144,7 @@ def test_mixup_blends_images_and_the_losses_of_their_labels(images):
 def test_training_learns_in_every_precision(images, precision):
     config, state = begun(images, precision=precision, lr=0.02)
     before = [parameter.clone() for parameter in state.network.parameters()]
-    losses = [
-        steps.train_epoch(config, state, loss_of(config), images, Processes(CPU), "test")["loss"] for _ in range(2)
-    ]
+    losses = [train_epoch(config, state, loss_of(config), images, Processes(CPU), "test")["loss"] for _ in range(2)]
     assert losses[1] < losses[0] < 4
     assert all(not torch.equal(one, other) for one, other in zip(before, state.network.parameters(), strict=True))
     assert all(parameter.dtype == torch.float32 for parameter in state.network.parameters())
@@ -155,7 +154,7 @@ def test_training_learns_in_every_precision(images, precision):
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(images):
     config, state = begun(images, lr=1e30)
     saved = []
-    with pytest.raises(TrainingError, match=r"became no finite numbers in epoch 1.*smaller --lr than 1e\+30"):
+    with pytest.raises(TrainingError, match=r"became no finite numbers in epoch 1.*smaller `lr` than 1e\+30"):
         fit(
             dataclasses.replace(config, assigner="file", relabels=1),
             images,
@@ -172,7 +171,7 @@ def test_compiled_and_plain_networks_take_the_same_step(images):
     for compiled in (False, True):
         config, state = begun(images, compile=compiled)
         torch.manual_seed(3)
-        steps.train_epoch(config, state, loss_of(config), images, Processes(CPU), "test")
+        train_epoch(config, state, loss_of(config), images, Processes(CPU), "test")
         outcome.append(state.network.state_dict())
     assert outcome[0].keys() == outcome[1].keys()
     for name, tensor in outcome[0].items():

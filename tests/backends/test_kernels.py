@@ -1,4 +1,8 @@
-"""Conformance: every backend against the oracle, on fresh random input, by relative error."""
+"""Conformance: every backend against the oracle, on fresh random input, by relative error.
+
+For a backend of one's own: ``from test_kernels import *`` in a test file with a fixture ``backend``, as
+test_own_backend.py does it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,9 @@ import itertools
 import numpy as np
 import oracle
 import pytest
-from conftest import BACKENDS, put_on_gpu
 
-from otlabel import backends
-from otlabel._system import threads as _threads
-from otlabel.backends.gpu import device
+from otlabel.backends import numba
+from otlabel.backends.gpu import kernels as gpu
 
 DTYPES = ("float64", "float32", "float16", "int32", "int8", "uint8", "bool")
 SHAPES = ((1, 1), (1, 7), (5, 1), (3, 2), (64, 10), (257, 33), (50, 1000))
@@ -23,16 +25,8 @@ WIDTHS = (0.0, 3.0, 14.0, np.inf)
 def parts(request, monkeypatch):
     """Small inputs take the threaded path too, and are copied to a device in blocks."""
     if request.param == "many parts":
-        from otlabel.backends import numba
-
-        monkeypatch.setattr(numba, "_PART", 50)
-        monkeypatch.setattr(numba, "_BLOCK", 40)
-        monkeypatch.setattr(device, "CHUNK", 1 << 12)
-
-
-def kernels_of(backend, scores, epsilon, a):
-    largest = float(np.abs(scores.astype(np.float64)).max())
-    return backends.load(backend).Kernels(put_on_gpu(backend, scores), 1 / epsilon, a, largest)
+        monkeypatch.setattr(numba.Kernels, "sizes", numba.Sizes(part=50, converted=40))
+        monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(block=1 << 12))
 
 
 def random_scores(rng, shape, dtype):
@@ -74,10 +68,10 @@ def listed_part(scores, epsilon, g, width):
     ("shape", "width"), [*itertools.product(SHAPES, WIDTHS), *itertools.product(LARGE, WIDTHS[2:3])], ids=str
 )
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_survey_agrees_with_oracle(backend, rng, shape, dtype, width):
+def test_survey_agrees_with_oracle(backend, kernels_of, rng, shape, dtype, width):
     scores, a, g = random_case(rng, shape, dtype)
     epsilon = float(rng.choice([1 / 25, 0.1, 1.0, 50.0]))
-    survey = kernels_of(backend, scores, epsilon, a).survey(g, width, True)
+    survey = kernels_of(scores, epsilon, a).survey(g, width, True)
     swept = survey.swept
     naive_lse, naive_c = naive_sweep(scores, epsilon, g, a)
     plan = oracle.plan(scores, epsilon, g, a)
@@ -97,9 +91,9 @@ def test_survey_agrees_with_oracle(backend, rng, shape, dtype, width):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize("shape", [*SHAPES, LARGE[0]], ids=str)
-def test_rough_sweep_is_float32_s(backend, rng, shape, dtype):
+def test_rough_sweep_is_float32_s(kernels_of, rng, shape, dtype):
     scores, a, g = random_case(rng, shape, dtype)
-    survey = kernels_of(backend, scores, 0.5, a).survey(g, 20.0, False)
+    survey = kernels_of(scores, 0.5, a).survey(g, 20.0, False)
     truth = oracle.plan(scores, 0.5, g, a).sum(axis=0)
     allowed = 2.0**-21 * (np.abs(scores.astype(np.float64)).max() / 0.5 + np.abs(g).max()) + 2e-6
     allowed = allowed if survey.rough else 1e-7
@@ -108,9 +102,9 @@ def test_rough_sweep_is_float32_s(backend, rng, shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-def test_sweep_of_listed_entries_agrees_with_oracle(backend, rng, dtype):
+def test_sweep_of_listed_entries_agrees_with_oracle(kernels_of, rng, dtype):
     scores, a, g = random_case(rng, (400, 70), dtype)
-    survey = kernels_of(backend, scores, 0.5, a).survey(g, 4.0, True)
+    survey = kernels_of(scores, 0.5, a).survey(g, 4.0, True)
     new = g + rng.normal(size=70)
     listed = np.where(listed_part(scores, 0.5, g, 4.0), scores.astype(np.float64), -np.inf)
     logsumexp, c = survey.sweep(new)
@@ -118,36 +112,19 @@ def test_sweep_of_listed_entries_agrees_with_oracle(backend, rng, dtype):
     np.testing.assert_allclose(logsumexp, float(oracle.logsumexp(listed, 0.5, new, a)), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", [name for name in BACKENDS if name in ("torch", "cupy")], indirect=True)
-def test_lists_that_do_not_fit_are_not_made(backend, rng, monkeypatch):
-    scores, a, g = random_case(rng, (5000, 12), "float32")
-    kernels = kernels_of(backend, scores, 0.5, a)
-    whole = kernels.shortlist(g, 3.0)
-    monkeypatch.setattr(device, "ROOM", 1000)
-    monkeypatch.setattr(device, "SHARE", 1e9)
-    for name, part in kernels.shortlist(g, 3.0)._asdict().items():
-        np.testing.assert_array_equal(part, getattr(whole, name))
-    survey = kernels.survey(g, 3.0, True)
-    assert survey.density == 1.0
-    new = g + rng.normal(size=12)
-    logsumexp, c = survey.sweep(new)  # of all scores then
-    np.testing.assert_allclose(c, oracle.plan(scores, 0.5, new, a).sum(axis=0).astype(float), rtol=1e-12)
-    assert logsumexp == pytest.approx(float(oracle.logsumexp(scores, 0.5, new, a)), rel=1e-13)
-
-
-def test_scores_too_large_for_float32_are_swept_in_float64(backend, rng):
+def test_scores_too_large_for_float32_are_swept_in_float64(kernels_of, rng):
     scores, a, g = random_case(rng, (60, 9))
     scores *= 1e30
-    kernels = kernels_of(backend, scores, 0.1, a)
+    kernels = kernels_of(scores, 0.1, a)
     swept = kernels.survey(g, 14.0, True).swept
     np.testing.assert_allclose(swept.c, oracle.plan(scores, 0.1, g, a).sum(axis=0).astype(float), rtol=1e-12)
     np.testing.assert_array_equal(kernels.labels(g), scores.argmax(axis=1))
 
 
-def test_sweep_where_columns_underflow(backend, rng):
+def test_sweep_where_columns_underflow(kernels_of, rng):
     scores, a, g = random_case(rng, (50, 6))
     g[2] -= 5000
-    swept = kernels_of(backend, scores, 1.0, a).survey(g, 14.0, True).swept
+    swept = kernels_of(scores, 1.0, a).survey(g, 14.0, True).swept
     lifted = oracle.plan(scores, 1.0, g, a)
     x = scores.astype(np.longdouble) + g
     top = x.max(axis=1)
@@ -158,10 +135,10 @@ def test_sweep_where_columns_underflow(backend, rng):
     np.testing.assert_allclose(swept.log_c[2], float(peak + np.log(np.exp(log_rows - peak).sum())), rtol=1e-12)
 
 
-def test_label_out_of_use_gets_nothing(backend, rng):
+def test_label_out_of_use_gets_nothing(kernels_of, rng):
     scores, a, g = random_case(rng, (90, 8))
     g[3] = -np.inf
-    kernels = kernels_of(backend, scores, 0.1, a)
+    kernels = kernels_of(scores, 0.1, a)
     swept = kernels.survey(g, 40.0, True).swept
     rest = np.delete(np.arange(8), 3)
     truth = oracle.plan(scores[:, rest], 0.1, g[rest], a).sum(axis=0)
@@ -172,11 +149,11 @@ def test_label_out_of_use_gets_nothing(backend, rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_labels_and_shortlist_agree_with_dense_search(backend, rng, dtype):
+def test_labels_and_shortlist_agree_with_dense_search(kernels_of, rng, dtype):
     scores, a, g = random_case(rng, (333, 21), dtype)
     if rng.random() < 0.5:
         g[:] = 0.0  # ties: the first label wins everywhere
-    kernels = kernels_of(backend, scores, 0.25, a)
+    kernels = kernels_of(scores, 0.25, a)
     x = scores.astype(np.float64) * 4 + g
     np.testing.assert_array_equal(kernels.labels(g), x.argmax(axis=1))
     short = kernels.shortlist(g, 2.0)
@@ -188,45 +165,15 @@ def test_labels_and_shortlist_agree_with_dense_search(backend, rng, dtype):
     np.testing.assert_array_equal(kernels.rows(np.array([7, 0, 7])), scores.astype(np.float64)[[7, 0, 7]] * 4)
 
 
-def test_any_memory_layout_gives_the_same_bits(backend, rng, monkeypatch):
-    monkeypatch.setattr(device, "CHUNK", 1 << 24)  # sums over blocks depend on where those end
+def test_any_memory_layout_gives_the_same_bits(kernels_of, rng, monkeypatch):
+    monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(block=1 << 24))  # sums over blocks depend on where those end
     scores, a, g = random_case(rng, (301, 40), "float32")
-    reference = kernels_of(backend, scores, 0.1, a).survey(g, 2.0, True).swept
+    reference = kernels_of(scores, 0.1, a).survey(g, 2.0, True).swept
     wide = np.zeros((301, 80), np.float32)
     wide[:, ::2] = scores
     frozen = scores.copy()
     frozen.flags.writeable = False
     for layout in (np.asfortranarray(scores), wide[:, ::2], scores[::-1].copy()[::-1], frozen):
-        swept = kernels_of(backend, layout, 0.1, a).survey(g, 2.0, True).swept
+        swept = kernels_of(layout, 0.1, a).survey(g, 2.0, True).swept
         np.testing.assert_array_equal(swept.c, reference.c)
         assert swept.logsumexp == reference.logsumexp
-
-
-def test_numba_is_bit_identical_for_any_number_of_threads(rng, monkeypatch):
-    scores, a, g = random_case(rng, (10_000, 65), "float32")
-    kernels = kernels_of("numba", scores, 0.1, a)
-    results = []
-    for threads in (1, 2, 7):
-        monkeypatch.setattr(_threads, "_threads", lambda threads=threads: threads)
-        survey = kernels.survey(g, 2.0, True)
-        results.append((*survey.swept, *survey.sweep(g + 0.1)))
-    for result in results[1:]:
-        for value, first in zip(result, results[0], strict=True):
-            np.testing.assert_array_equal(value, first)
-
-
-def test_exponential_is_accurate_to_the_last_digits(rng):
-    from otlabel.backends.numba_loops import exp
-
-    x = -np.concatenate([rng.random(2000) * 40, rng.random(2000) * 590, [0.0]])
-    ours = np.array([exp(value) for value in x])
-    assert np.max(np.abs(ours / np.exp(x.astype(np.longdouble)) - 1)) < 5e-16
-    assert exp(-601.0) == 0.0
-    assert exp(-np.inf) == 0.0
-
-
-def test_names_load_and_infer():
-    assert backends.infer(np.zeros((2, 2))) == "numba"
-    assert {"numba", "numpy", "torch"} <= set(backends.names()) <= {"numba", "numpy", "torch", "cupy"}
-    for name in ("numba", "numpy", "torch"):
-        assert backends.load(name).__name__.endswith(name)

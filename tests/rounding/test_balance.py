@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import oracle
 import pytest
 
 import otlabel
 from otlabel import backends
-from otlabel._rounding import balance as _round
-from otlabel._rounding import whole_matrix_paths as _far
+from otlabel._assign import assign_tuned
+from otlabel._input.sources import InMemory
+from otlabel._rounding import balance, whole_matrix_paths
+from otlabel._rounding.capacities import Capacities
+from otlabel._solver.marginal import Marginal
+from otlabel._solver.tuning import Tuning
 
 
 def total(scores, labels):
@@ -38,13 +44,11 @@ def test_equals_the_exact_optimum(backend, rng, case):
     assert abs(result.gap) <= 1e-9 * size / 0.2
 
 
-def test_narrow_shortlists_reach_the_same_optimum(backend, rng, monkeypatch):
+def test_narrow_shortlists_reach_the_same_optimum(backend, rng):
     scores = rng.normal(size=(400, 12))
     dense = otlabel.assign(scores, epsilon=0.05, backend=backend)
-    monkeypatch.setattr(_round, "DENSE", 0)
     for width in (1e-3, 0.5, 8.0):
-        monkeypatch.setattr(_round, "WIDTH", width)
-        result = otlabel.assign(scores, epsilon=0.05, backend=backend)
+        result = assign_tuned(Tuning(whole_matrix=0, near_tie=width), scores, epsilon=0.05, backend=backend)
         assert set(result.sizes) == {33, 34}
         assert total(scores, result.labels) == pytest.approx(total(scores, dense.labels), abs=1e-9)
         assert result.gap <= 1e-9
@@ -60,49 +64,48 @@ def test_the_search_of_the_whole_matrix_reaches_the_same_optimum(backend, rng, m
     scores[:k] = np.where(np.isinf(scores[:k]), 0.0, scores[:k])
     b = rng.dirichlet(np.full(k, 5.0))
     options = {"epsilon": 0.5, "b": b, "tol": 2.0, "backend": backend}
-    monkeypatch.setattr(_round, "SURPLUS", 1.0)  # leave all of it to the paths
-    dense = otlabel.assign(scores, **options)
-    monkeypatch.setattr(_round, "DENSE", 0)
-    monkeypatch.setattr(_round, "WIDTH", 1e-3)
-    monkeypatch.setattr(_round, "FEW", n)
-    searched, move_one = [], _far._Graph.move_one
-    monkeypatch.setattr(_far._Graph, "move_one", lambda graph, u: searched.append(u) or move_one(graph, u))
-    far = otlabel.assign(scores, **options)
+    paths = Tuning(surplus=1.0)  # leave all of it to the paths
+    dense = assign_tuned(paths, scores, **options)
+    searched, move_one = [], whole_matrix_paths._Graph.move_one
+    monkeypatch.setattr(
+        whole_matrix_paths._Graph, "move_one", lambda graph, u: searched.append(u) or move_one(graph, u)
+    )
+    far = assign_tuned(dataclasses.replace(paths, whole_matrix=0, near_tie=1e-3, few=n), scores, **options)
     assert searched
     np.testing.assert_array_less(np.abs(far.sizes - n * b), 1)
     assert total(scores, far.labels) == pytest.approx(total(scores, dense.labels), rel=1e-12)
     assert abs(far.gap) <= 1e-12 * (1 + np.abs(scores[np.isfinite(scores)]).max() / 0.5)
 
 
-def test_the_search_of_the_whole_matrix_says_when_there_is_no_way(backend, rng, monkeypatch):
-    monkeypatch.setattr(_round, "DENSE", 0)
+def test_the_search_of_the_whole_matrix_says_when_there_is_no_way(backend, rng):
     scores = rng.normal(size=(40, 4))
     scores[:30, 2:] = -np.inf  # 30 items for two labels of 10 places
     with pytest.raises(ValueError, match="sizes that b asks for cannot be met"):
-        otlabel.assign(scores, tol=2.0, backend=backend)
+        assign_tuned(Tuning(whole_matrix=0), scores, tol=2.0, backend=backend)
 
 
 def test_gap_of_worse_labels_is_what_they_lose(rng):
     """The certificate must be able to say no: swapping two items raises the gap by exactly the loss."""
     scores = rng.normal(size=(60, 5))
     result = otlabel.assign(scores, epsilon=1.0)
-    kernels = backends.load("numpy").Kernels(scores, 1.0, np.full(60, 1 / 60), 10.0)
+    kernels = backends.load("numpy").Kernels(InMemory(scores), 1.0, np.full(60, 1 / 60), 10.0)
     g = result.potentials.copy()
-    limits = _round.capacities(60, np.full(5, 0.2), g)
-    labels, gap = _round.round_plan(kernels, g, np.full(5, 0.2), np.ones(60, bool), "balanced")
+    marginal = Marginal.exactly(np.full(5, 0.2))
+    limits = Capacities.at(g, marginal, 60)
+    labels, gap = balance.round_plan(kernels, g, marginal, np.ones(60, bool), "balanced")
     short = kernels.shortlist(g, np.inf)
-    bound = _round._gap(short, labels, np.ones(60, bool), limits, g)
+    bound = balance._gap(short, labels, np.ones(60, bool), limits, g)
     worse = labels.copy()
     i, j = 0, int(np.flatnonzero(labels != labels[0])[0])
     worse[[i, j]] = labels[[j, i]]
     loss = (total(scores, labels) - total(scores, worse)) / 60
     assert loss > 0
-    assert _round._gap(short, worse, np.ones(60, bool), limits, g) == pytest.approx(bound + loss, abs=1e-12)
+    assert balance._gap(short, worse, np.ones(60, bool), limits, g) == pytest.approx(bound + loss, abs=1e-12)
     assert bound >= gap - 1e-12
 
 
 def test_shares_that_are_whole_numbers_up_to_rounding_count_as_whole():
-    limits = _round.capacities(30, np.full(10, 0.1), np.zeros(10))
+    limits = Capacities.at(np.zeros(10), Marginal.exactly(np.full(10, 0.1)), 30)
     np.testing.assert_array_equal(limits.lower, 3)
     np.testing.assert_array_equal(limits.upper, 3)
 
@@ -119,15 +122,15 @@ def test_the_interpreted_path_search_gives_the_same_labels(rng):
     from otlabel._rounding.near_tie_paths import _fill
 
     scores = rng.normal(size=(90, 7))
-    kernels = backends.load("numpy").Kernels(scores, 5.0, np.full(90, 1 / 90), 10.0)
+    kernels = backends.load("numpy").Kernels(InMemory(scores), 5.0, np.full(90, 1 / 90), 10.0)
     short = kernels.shortlist(np.zeros(7), np.inf)
     outcomes = []
     for function in (_fill, _fill.py_func):
-        limits = _round.capacities(90, np.full(7, 1 / 7), np.zeros(7))
+        limits = Capacities.at(np.zeros(7), Marginal.exactly(np.full(7, 1 / 7)), 90)
         labels, g, hub = kernels.labels(np.zeros(7)), np.zeros(7), np.array([limits.hub])
         assert function(  # no item is left where it is one too many
             labels, np.ones(90, bool), short.indptr, short.label, short.value, g,
-            limits.lower, limits.upper, limits.target, hub, np.inf,
+            limits.lower, limits.upper, limits.target, hub, np.inf, 7,
         ) == 0  # fmt: skip
         outcomes.append(labels)
         np.testing.assert_array_equal(np.bincount(labels, minlength=7), limits.target)

@@ -11,16 +11,15 @@ import pytest
 import torch
 
 import otlabel
-from otlabel._input import libraries as _arrays
 from otlabel.backends import torch as backend_torch
-from otlabel.backends.gpu import device
+from otlabel.backends.gpu import kernels as gpu
 
 PLACE = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
 def tensors_count_as_on_a_device(monkeypatch):
-    monkeypatch.setattr(_arrays, "HOST", set())
+    monkeypatch.setattr(backend_torch.Library, "host", frozenset())
 
 
 @pytest.fixture
@@ -98,7 +97,7 @@ def test_tensors_that_are_no_dense_numbers(tensor):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_linear_scores_are_computed_there(generator, monkeypatch, dtype, has_bias):
-    monkeypatch.setattr(device, "CHUNK", 1 << 10)
+    monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(block=1 << 10))
     features, weight = (torch.randn(n, 16, generator=generator).to(PLACE, dtype) for n in (150, 5))
     bias = torch.randn(5, generator=generator).to(PLACE, dtype) if has_bias else None
     scores = otlabel.LinearScores(features, weight, bias)
@@ -171,8 +170,8 @@ def test_out_of_memory_says_what_is_needed(monkeypatch, generator):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: pinned memory that is streamed to it")
 def test_pinned_scores_are_streamed(generator, monkeypatch):
-    monkeypatch.setattr(_arrays, "HOST", {"cpu"})
-    monkeypatch.setattr(device, "CHUNK", 1 << 12)
+    monkeypatch.setattr(backend_torch.Library, "host", frozenset({"cpu"}))
+    monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(block=1 << 12))
     scores = torch.randn(3000, 20, generator=generator)
     streamed = otlabel.assign(scores.pin_memory(), backend="torch")
     assert streamed.labels.device.type == "cpu"

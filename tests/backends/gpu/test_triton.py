@@ -15,7 +15,7 @@ triton = pytest.importorskip("triton", reason="torch has no Triton on this platf
 
 from otlabel.backends.gpu import triton_engine as kernels  # noqa: E402
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 SMALL = "not many and not 3000 and not 700 and not 257"  # the interpreter is slow
 
 
@@ -26,7 +26,7 @@ def interpreted(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_kernels_conform_under_the_interpreter():
-    done = interpreted(str(TESTS / "test_kernels.py"), "-k", SMALL)
+    done = interpreted(str(TESTS / "backends" / "test_kernels.py"), "-k", SMALL)
     assert done.returncode == 0, done.stdout[-5000:]
     assert int(re.search(r"(\d+) passed", done.stdout).group(1)) > 150
 
@@ -34,7 +34,7 @@ def test_kernels_conform_under_the_interpreter():
 def test_whole_solves_under_the_interpreter():
     chosen = "certified_in_float64 or rows_of_weight_zero or labels_of_share_zero"
     done = interpreted(
-        str(TESTS / "test_assign.py"), str(TESTS / "gpu" / "test_device.py"), "-k", chosen + " or bfloat16"
+        str(TESTS / "test_assign.py"), str(TESTS / "backends" / "gpu" / "test_device.py"), "-k", chosen + " or bfloat16"
     )
     assert done.returncode == 0, done.stdout[-5000:]
 

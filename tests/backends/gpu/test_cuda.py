@@ -16,6 +16,7 @@ import on_host
 import oracle
 import pytest
 
+from otlabel._input.sources import InMemory
 from otlabel.backends.gpu import cuda_engine as cuda
 
 
@@ -62,7 +63,7 @@ def test_a_view_that_begins_anywhere_is_swept(rng):
     for first in range(5):
         scores = wide[:, first : first + 64]
         a, g = np.full(40, 1 / 40), rng.normal(size=64)
-        kernels = on_host.Kernels(scores, 2.0, a, 10.0)
+        kernels = on_host.Kernels(InMemory(scores), 2.0, a, 10.0)
         for precise, rtol in ((False, 1e-5), (True, 1e-12)):
             c = kernels.survey(g, 3.0, precise).swept.c
             np.testing.assert_allclose(c, oracle.plan(scores, 0.5, g, a).sum(axis=0).astype(float), rtol=rtol)
@@ -72,7 +73,7 @@ BARRIER = """
 import ctypes, sys
 sys.path.append(sys.argv[1])
 import on_host
-from otlabel.backends import cuda
+from otlabel.backends.gpu import cuda_engine as cuda
 
 cuda.SOURCE = '''
 extern "C" __global__ void total(const double* partial, double* out, int programs, int length) {

@@ -86,7 +86,7 @@ def test_a_store_is_copied_where_single_rows_are_needed(scores, tmp_path):
     items = np.arange(0, 700, 7)
     for found, truth in zip(kernels.seekable().regrets(items, 3), kernels.regrets(items, 3), strict=True):
         np.testing.assert_array_equal(found, truth)
-    assert isinstance(kernels.seekable().scores, np.memmap)
+    assert isinstance(kernels.seekable().source, sources.Spooled)
 
 
 def test_reading_ahead_keeps_the_order_and_passes_errors_on():

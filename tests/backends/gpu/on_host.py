@@ -6,13 +6,15 @@ import ctypes
 import functools
 import hashlib
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from otlabel.backends import Backend
 from otlabel.backends.gpu import cuda_engine as cuda
-from otlabel.backends.gpu import device
+from otlabel.backends.gpu import kernels
 
 HEADER = Path(__file__).with_name("cuda_on_host.h")
 _LISTS = {  # the kernels' parameters: p is a pointer, l an int64, i an int
@@ -27,11 +29,14 @@ _LISTS = {  # the kernels' parameters: p is a pointer, l an int64, i an int
 _TYPES = {"p": ctypes.c_void_p, "l": ctypes.c_longlong, "i": ctypes.c_int}
 
 
-class Kernels(device.Kernels):
+class Kernels(kernels.Kernels):
     """The backend cupy with NumPy arrays in place of CuPy's, and a CPU in place of the GPU."""
 
-    def __init__(self, scores, scale, a, largest):
-        super().__init__(scores, OnHost(), scale, a, largest)
+    def __init__(self, source, scale, a, largest):
+        super().__init__(source, OnHost(), scale, a, largest)
+
+
+BACKEND = Backend("cuda-on-host", sys.modules[__name__])
 
 
 class OnHost(cuda.Cuda):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_proof.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu_proof.py"
 
 
 def test_the_proof_can_be_rehearsed(tmp_path):

@@ -1,0 +1,116 @@
+"""All looks at the scores of one solve go through here, and are counted: ``n_sweeps`` is that count.
+
+So does the choice of the labels in use: outside, vectors hold those m labels only; the kernels know all k.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..backends import Kernels, Survey, Sweep
+from .tuning import Tuning
+
+
+@dataclass
+class Budget:
+    """Scores looked at, divided by n*k, and how many may be."""
+
+    limit: float  # max_sweeps
+    spent: float = 0.0
+
+    def spend(self, cost: float) -> None:
+        self.spent += cost
+
+    def allows(self, cost: float) -> bool:
+        return self.spent + cost <= self.limit
+
+
+class Scores:
+    """The scores of a solve.
+
+    Args:
+        kernels: of the scores.
+        shape: n, k.
+        active: (k,) bool, the labels in use.
+        budget: to be spent.
+    """
+
+    def __init__(self, kernels: Kernels, shape: tuple[int, int], active: np.ndarray, budget: Budget, tuning: Tuning):
+        n, k = shape
+        self.active, self.budget, self.size, self.blur = active, budget, n * k, kernels.blur
+        self._kernels = kernels
+        self._sampled = np.unique(np.linspace(0, n - 1, tuning.sampled_rows).astype(int))
+        self.sample_cost = len(self._sampled) / n
+
+    def survey(self, g: np.ndarray, width: float, precise: bool) -> tuple[Sweep, bool, Lists]:
+        """What a sweep finds at g (m,), whether float32 had a part in it that matters, and the lists."""
+        survey = self._kernels.survey(self._all(g), width, precise)
+        self.budget.spend(survey.cost)
+        logsumexp, c, log_c = survey.swept
+        return Sweep(logsumexp, c[self.active], log_c[self.active]), survey.rough, Lists(survey, self)
+
+    def sample(self) -> np.ndarray:
+        """(r, m): S/epsilon of some rows."""
+        self.budget.spend(self.sample_cost)
+        return self._kernels.rows(self._sampled)[:, self.active]
+
+    def _all(self, g: np.ndarray) -> np.ndarray:
+        """Potentials (k,) of all labels, from those in use."""
+        full = np.full(len(self.active), -np.inf)
+        full[self.active] = g
+        return full
+
+
+class Lists:
+    """What a survey listed: ``otlabel.backends.Survey`` for the labels in use, counted."""
+
+    def __init__(self, survey: Survey, scores: Scores):
+        self._survey, self._scores = survey, scores
+
+    @property
+    def price(self) -> float:
+        """Sweeps that it still takes until there are lists."""
+        return self._survey.listing
+
+    @property
+    def density(self) -> float:
+        """Sweeps that an evaluation takes: the listed share of the entries."""
+        return self._survey.density
+
+    @property
+    def pairs(self) -> float:
+        """Pairs of entries listed in a row, divided by entries; infinite where there is no Hessian."""
+        return self._survey.pairs
+
+    def affords(self, evaluations: int, spare: float = 0.0) -> bool:
+        """Whether the budget has so many, and what it takes to certify where they lead: a sweep, a sample and two more.
+
+        Args:
+            spare: sweeps to leave beside those.
+        """
+        certifying = 1 + self._scores.sample_cost + spare
+        return self._scores.budget.allows(certifying + (evaluations + 2) * self.density)
+
+    def make(self) -> None:
+        """Pay for the lists."""
+        self._scores.budget.spend(self.price)
+
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+        """logsumexp and c (m,) of the listed entries at g (m,)."""
+        self._scores.budget.spend(self.density)
+        logsumexp, c = self._survey.sweep(self._scores._all(g))
+        return logsumexp, c[self._scores.active]
+
+    def hessian(self, g: np.ndarray) -> np.ndarray:
+        """(m, m): sum_i a_i p_i p_i^T of the listed entries; lower triangle."""
+        self._scores.budget.spend(self.density)
+        active = self._scores.active
+        h = self._survey.hessian(self._scores._all(g))
+        return h if active.all() else h[np.ix_(active, active)]
+
+    def narrowed(self, g: np.ndarray, width: float) -> Lists:
+        """Of these entries those within ``width`` nats of their row's best at g (m,)."""
+        self._scores.budget.spend(self.density)
+        return Lists(self._survey.narrowed(self._scores._all(g), width), self._scores)

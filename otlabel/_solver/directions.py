@@ -1,0 +1,156 @@
+"""Where to go from a point: Newton's direction if it has paid, else that of L-BFGS, else Sinkhorn's.
+
+L-BFGS works in the variable sqrt(b)*g, in which the Hessian's diagonal is near 1 (docs/algorithm.md section 3). What it
+has learned serves the next climb too, on lists made at another point.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+from .list_model import Model
+from .marginal import Marginal
+from .point import Point
+from .tuning import Tuning
+
+FAR = 1.0  # nats: while some column is further than this from its share, Sinkhorn steps come first
+
+
+class Kind(enum.Enum):
+    """How a direction was found."""
+
+    NEWTON = enum.auto()
+    LBFGS = enum.auto()
+    SINKHORN = enum.auto()
+
+
+def sinkhorn_step(point: Point, marginal: Marginal) -> np.ndarray:
+    """docs/algorithm.md eq. (3): the textbook update of g (m,); never decreases F."""
+    return np.log(marginal.target) - point.log_c
+
+
+class Directions:
+    """The choice between the three, over all climbs of a solve."""
+
+    def __init__(self, marginal: Marginal, tuning: Tuning):
+        self.pairs = Pairs(marginal.target, tuning.pairs)
+        self._marginal, self._tuning = marginal, tuning
+        self._sinkhorn_left = tuning.most_sinkhorn
+        self.begin()
+
+    def begin(self) -> None:
+        """A new climb: on another model, at other costs."""
+        self._saved = 0.0  # evaluations since Newton last disappointed
+        self._failed = False
+        self._warming = True
+
+    def next(self, model: Model, point: Point, held: np.ndarray) -> tuple[Kind, np.ndarray]:
+        """The direction (m,) to go from ``point``.
+
+        Args:
+            held: (m,) bool, labels at the edge of the box that would leave it; they stay, but in Sinkhorn's steps.
+        """
+        sinkhorn = sinkhorn_step(point, self._marginal)
+        if self._is_far(sinkhorn) or self._failed or sinkhorn.max() > self._tuning.widest:
+            # The gradient says nothing about how far the potential of a (nearly) empty column must go: log c does.
+            self._failed = False
+            return Kind.SINKHORN, sinkhorn
+        if point.error <= self._tuning.close and self._saved >= model.newton_cost and not held.any():
+            newton = newton_direction(model, point, self._marginal, self._tuning)
+            if newton is not None:
+                return Kind.NEWTON, newton
+            self._saved = 0.0
+        if self.pairs.count:
+            direction = self.pairs.direction(np.where(held, 0.0, point.gradient))
+            return Kind.LBFGS, np.where(held, 0.0, direction)
+        return Kind.SINKHORN, sinkhorn
+
+    def _is_far(self, sinkhorn: np.ndarray) -> bool:
+        """Whether a climb still begins with steps of Sinkhorn's, which are the better ones far away."""
+        self._warming = self._warming and self._sinkhorn_left > 0 and np.abs(sinkhorn).max() > FAR
+        self._sinkhorn_left -= self._warming
+        return self._warming
+
+    def learn(self, kind: Kind, old: Point, new: Point, evaluations: int) -> None:
+        """A direction led from one point to another, after so many evaluations."""
+        self._saved += evaluations
+        if kind is Kind.NEWTON and new.error > 0.5 * old.error:
+            self._saved = 0.0
+        if self._warming:
+            return
+        if kind is Kind.SINKHORN:
+            self.pairs.clear()
+        self.pairs.add(old, new)
+
+    def failed(self, kind: Kind, evaluations: int) -> None:
+        """No step along a direction climbs: what led to it is of no use, and Sinkhorn's comes next."""
+        self._saved = 0.0 if kind is Kind.NEWTON else self._saved + evaluations
+        self._failed = True
+        self.pairs.clear()
+
+
+class Pairs:
+    """The last steps s and changes y of the gradient: an approximate inverse Hessian.
+
+    Args:
+        b: (m,) shares.
+        most: pairs kept.
+    """
+
+    def __init__(self, b: np.ndarray, most: int):
+        self._root, self._most = np.sqrt(b), most
+        self._s, self._y = np.empty((most, len(b))), np.empty((most, len(b)))
+        self._sy, self._yy = np.empty((most, most)), np.empty((most, most))
+        self.count = 0
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.count = 0
+
+    def add(self, old: Point, new: Point) -> None:
+        """Learn from a step, unless rounding error is all there is to learn."""
+        s, y = (new.g - old.g) * self._root, (old.gradient - new.gradient) / self._root
+        sy = s @ y
+        if not sy > 1e-14 * np.sqrt((s @ s) * (y @ y)):
+            return
+        if self.count == self._most:
+            for vectors in (self._s, self._y):
+                vectors[:-1] = vectors[1:]
+            for products in (self._sy, self._yy):
+                products[:-1, :-1] = products[1:, 1:]
+            self.count -= 1
+        last = self.count
+        self.count += 1
+        self._s[last], self._y[last] = s, y
+        older = slice(0, self.count)
+        self._sy[older, last] = self._s[older] @ y  # the upper triangle: what came before times what came after
+        self._yy[older, last] = self._yy[last, older] = self._y[older] @ y
+
+    def direction(self, gradient: np.ndarray) -> np.ndarray:
+        """The ascent direction (m,), in g: the compact form of L-BFGS (Byrd, Nocedal, Schnabel 1994, eq. 3.13)."""
+        from scipy.linalg.lapack import dtrtrs  # 0.2 s that a mere import of otlabel does not pay
+
+        m = self.count
+        s, y, upper, yy = self._s[:m], self._y[:m], self._sy[:m, :m], self._yy[:m, :m]
+        v = gradient / self._root
+        gamma = upper[-1, -1] / yy[-1, -1]
+        u, _ = dtrtrs(upper, s @ v)
+        inner = np.diag(upper) * u + gamma * (yy @ u - y @ v)
+        w, _ = dtrtrs(upper, inner, trans=1)
+        return (gamma * v + w @ s - gamma * (u @ y)) / self._root
+
+
+def newton_direction(model: Model, point: Point, marginal: Marginal, tuning: Tuning) -> np.ndarray | None:
+    """Newton's direction (m,), damped; None where the Hessian is not positive definite."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    b, h = marginal.target, model.hessian(point)
+    # Along constant g, which changes nothing, F is flat: this makes it curved there, and only there.
+    h += np.outer(b, b)
+    h[np.diag_indices(len(b))] += tuning.damping * b
+    try:
+        return cho_solve(cho_factor(h, lower=True, overwrite_a=True, check_finite=False), point.gradient)
+    except np.linalg.LinAlgError:
+        return None

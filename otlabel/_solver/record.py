@@ -1,0 +1,75 @@
+"""What the surveys of a solve have found: the best point, and whether to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .counting import Budget
+from .outcome import Solution, Status, Step
+from .point import Point
+from .tuning import Tuning
+
+FLOOR = 1e-15  # the sums of float64 tell no smaller error
+
+
+class Record:
+    """The surveys so far.
+
+    Args:
+        tol: the error to reach.
+        patience: surveys without a higher F or a lower error that are borne.
+        budget: of the solve.
+        report: told of every survey.
+    """
+
+    def __init__(self, tol: float, patience: int, budget: Budget, tuning: Tuning, report: Callable[[Step], object]):
+        self.tol, self.patience = tol, patience
+        self.status: Status | None = None  # None: go on
+        self._budget, self._noise, self._report = budget, tuning.noise, report
+        self._history: list[tuple[float, float, float]] = []
+        self._best: Point | None = None
+        self._highest = -np.inf
+        self._last_progress = 0
+
+    @property
+    def error(self) -> float:
+        """Of the best point."""
+        return np.inf if self._best is None else self._best.error
+
+    def add(self, point: Point, head: int) -> None:
+        """A survey more; decides on the status."""
+        best, count = self._best, len(self._history) + 1
+        self._history.append((self._budget.spent, point.objective, point.error))
+        noise = self._noise * (1 + abs(point.objective))
+        if not point.objective <= self._highest + noise or point.error < self.error:
+            self._last_progress = count
+        self._highest = max(self._highest, point.objective)
+        # A lower error counts where F is not lower: far out, a rejected trial can have both by accident.
+        improves = best is None or (point.error < best.error and point.objective >= best.objective - noise)
+        if improves or point.error <= self.tol:
+            self._best = point
+        self._report(Step(head, self._budget.spent, point.objective, point.error))
+        self.status = self._verdict(point, count)
+
+    def _verdict(self, point: Point, count: int) -> Status | None:
+        if point.error <= self.tol:
+            return Status.CONVERGED
+        if point.error <= FLOOR:
+            return Status.PLATEAU
+        if not self._budget.allows(1):
+            return Status.SWEEP_LIMIT
+        if count - self._last_progress >= self.patience:
+            return Status.PLATEAU
+        return None
+
+    def solution(self, active: np.ndarray, target: np.ndarray) -> Solution:
+        """The best point as the end of the solve, for all labels; target (m,) of those in use."""
+        best, status = self._best, self.status
+        assert best is not None  # a solve begins with a survey
+        assert status is not None  # and ends with a status
+        g = np.full(len(active), -np.inf)
+        g[active] = best.g
+        relative = float(np.max(np.abs(np.expm1(best.log_c - np.log(target)))))
+        return Solution(g, best.error, relative, self._budget.spent, np.array(self._history), status)

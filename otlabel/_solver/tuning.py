@@ -1,0 +1,123 @@
+"""Every number that steers the solver and the rounding, in one place, with its meaning and where it comes from.
+
+None changes what is certified: a bad choice costs sweeps or time, never correctness. `benchmarks/tuning.py` halves and
+doubles each on the benchmark problems and counts the sweeps; `benchmarks/cost_ratios.py` measures the two that are
+ratios of a machine's speeds. "Count" below is the former, its table is in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Lengths are in nats of S/epsilon + g; errors are L1 errors of the column sums."""
+
+    # Lists: how much of the scores the steps between two surveys see.
+    listed: int = 20
+    """Entries of a row that surveys list, about. 1,281,167 x 3,000 took 11.8 s with 20, 21.7 with 12, 15.2 with 50."""
+    listed_again: int = 5
+    """The same for lists that are taken from lists. Without such 320,000 x 3,000 takes 3.2 times as long (peaked)."""
+    small: int = 1 << 15
+    """n*k up to which everything is listed: evaluations cost little there but Python's time."""
+    margin: float = 6.0
+    """g may move by the width of the lists less this: what is not listed weighs exp(-6) of a row's best or less."""
+    widest: float = 500.0
+    """Most that lists are deep, and least that a column is below its share to count as empty: float64's exponents
+    end at 700."""
+    mostly: float = 0.5
+    """Lists are not taken from lists where they would keep more than this share."""
+    sampled_rows: int = 128
+    """Rows that tell how wide lists must be, and how much memory they will take."""
+
+    # The loop of surveys.
+    goal: float = 0.3
+    """Of tol: the error that the steps between two surveys aim for."""
+    deepest_goal: float = 1e-4
+    """Of the first error: they do not aim lower, the lists know no better. 1e-3 costs a survey more on real logits."""
+    coarse: float = 0.1
+    """Of the first error: there, steps are short, and lists are taken from lists."""
+    rough: float = 1e-4
+    """Error that float32 knows well enough; smaller ones are measured in float64."""
+    close: float = 1e-2
+    """Error below which Newton's steps are tried, and surveys made in float64 at once."""
+    burst: int = 3
+    """Full sweeps of L-BFGS where many labels carry each row: real epoch 1 takes 24 sweeps instead of 67."""
+    progress: float = 0.3
+    """Of the error before: where a survey on crowded rows leaves more, such a burst follows."""
+    patience: int = 6
+    """Surveys without a higher F or a lower error, after which the solve is at a plateau."""
+    sinkhorn_patience: int = 50
+    """The same for ``method="sinkhorn"``, which is slow."""
+    most_sinkhorn: int = 8
+    """Sinkhorn steps at most before others: on all scores while a column is further from its share than lists are
+    deep, and on lists while one is further than a nat."""
+    blur: float = 1e-3
+    """float64's own rounding of the scores beyond which only Sinkhorn steps are worth their while."""
+
+    # Steps on the lists.
+    pairs: int = 80
+    """Pairs of L-BFGS: 160 vectors of k cost little beside a sweep, and half as many need more of them."""
+    stride: float = 10.0
+    """A trial step may be so many times the longest so far: where the plan is saturated, differences are noise."""
+    backtracks: int = 12
+    """Trials along a direction."""
+    edge: float = 0.3
+    """A climb ends when the error that is left inside its box is this share of that at the edge."""
+    step_patience: int = 30
+    """Steps that do not lower the error by a tenth, after which a climb ends."""
+    damping: float = 1e-9
+    """Of the Hessian's diagonal: labels that share hardly an item make it singular to rounding."""
+    noise: float = 1e-13
+    """Relative rounding error of F, and of S/epsilon + g: smaller differences say nothing."""
+
+    # Ratios of costs on the machine this was developed on: benchmarks/cost_ratios.py.
+    pairs_an_entry: float = 8.0
+    """Pairs of listed entries that a Hessian adds up in the time of evaluating one entry."""
+    cubes_an_entry: float = 325.0
+    """k**3 of a Cholesky factor that take as long."""
+    largest_square: int = 4096
+    """Labels up to which a k x k matrix is worth its memory, 8 bytes a pair."""
+
+    # Rounding.
+    whole_matrix: int = 1 << 18
+    """n*k up to which the shortlist is the whole matrix, 36 bytes an entry."""
+    near_tie: float = 2.0
+    """Width of the first shortlist of a larger problem; four times as wide when it proves too narrow."""
+    widest_tie: float = 1e4
+    """A shortlist this wide that is still too narrow gives way to the whole matrix."""
+    few: int = 100
+    """Items: as many that found no way on a shortlist are moved by a search of the whole matrix."""
+    surplus: float = 0.005
+    """Of the items: more than this is moved by sweeps at a lower temperature first. With 0.02 rounding of 150,000 x 400
+    normal numbers took 5.0 s, with 0.005 0.8."""
+    colder: float = 4.0
+    """epsilon is divided by this for them."""
+    coldest: float = 4.0**10
+    """epsilon is divided by this in all at most."""
+    colder_sweeps: int = 30
+    """Of each such solve at most."""
+    worth: float = 0.7
+    """Of the surplus: a colder solve that did not converge and leaves more was the last."""
+    rounds: int = 40
+    """Shortlists at most: the guard of a loop that ends by itself."""
+
+    @property
+    def narrowest(self) -> float:
+        """Least depth of lists: room for the margin, and as much to go."""
+        return 2 * self.margin
+
+    @property
+    def crowded(self) -> float:
+        """Where ``listed`` entries are less deep, many labels carry each row: lists are of little use far away."""
+        return 3 * self.margin
+
+    def near(self, tol: float) -> float:
+        """The depth of lists for a g whose error is small: what lies beyond it weighs little beside tol."""
+        return self.narrowest + 0.5 * float(np.log(1 / min(tol, 1e-3)))
+
+
+DEFAULT = Tuning()

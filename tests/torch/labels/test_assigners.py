@@ -1,0 +1,109 @@
+"""Rules that label images: what training asks them, and what each makes of the heads."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import otlabel_torch
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.labels.assigners import ASSIGNERS
+from otlabel_torch.labels.assigners.base import Assigner, Labelling
+from otlabel_torch.labels.look import look
+from otlabel_torch.network.models import Network
+from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.system.processes import Processes
+from otlabel_torch.training.loop import fit
+from otlabel_torch.training.state import start
+
+ALONE = Processes(torch.device("cpu"))
+N = 150
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load(Source("digits", None, 8))[0].of(torch.arange(N))
+
+
+@pytest.fixture
+def config():
+    return resolve(Config(image_size=8, k=6, heads=2, epochs=3, views=2), N, 8)
+
+
+@pytest.mark.parametrize("name", ASSIGNERS.names)
+def test_every_rule_labels_every_image_for_every_head(name, images, config):
+    assigner, state = ASSIGNERS[name](), start(config, images, ALONE)
+    table = torch.stack([torch.arange(N) % 6, torch.arange(N) // 25], dim=1)
+    context = look(assigner, config, state.network, images, ALONE, epoch=1, seed=3, table=table)
+    assert context.all_values().shape == ((0, 0) if assigner.needs in ("table", "nothing") else (N, 256))
+    found = assigner.solve(context)
+    assert (found.labels.shape, found.labels.dtype) == ((N, 2), torch.int64)
+    assert (found.confidence.shape, found.potentials.shape) == ((N, 2), (2, 6))
+    assert found.labels.min() >= 0
+    assert found.labels.max() < 6
+    assert bool(found.confidence.isnan().all()) == (not assigner.uses_transport) == (found.sweeps == 0)
+    if name != "kmeans":
+        assert all(set(np.bincount(column, minlength=6)) == {25} for column in found.labels.T)
+    if name == "file":
+        assert torch.equal(found.labels, table)
+    assert torch.equal(found.labels, assigner.solve(context).labels)
+
+
+@pytest.mark.parametrize("needs", ["features", "hidden", "table", "nothing"])
+def test_the_network_looks_only_for_what_a_rule_needs(needs, images, config, monkeypatch):
+    passes = []
+    features = Network.features
+    monkeypatch.setattr(Network, "features", lambda self, x: passes.append(len(x)) or features(self, x))
+    kind = type("Kind", (Assigner,), {"needs": needs})
+    look(kind, config, start(config, images, ALONE).network, images, ALONE, seed=0)
+    assert sum(passes) == {"features": N, "hidden": config.views * N, "table": 0, "nothing": 0}[needs]
+
+
+def test_only_kmeans_resets_heads_and_what_the_optimiser_knows_of_them(images, config):
+    for name in ASSIGNERS.names:
+        state = start(config, images, ALONE)
+        scores = state.network(torch.rand(4, 3, 8, 8))[0]
+        scores.sum().backward()
+        state.optimiser.step()
+        head, trunk = state.network.head.weight, next(state.network.trunk.parameters())
+        before = [part.detach().clone() for part in (head, trunk)]
+        ASSIGNERS[name]().after(state)
+        assert torch.equal(head, before[0]) == (name != "kmeans")
+        assert torch.equal(trunk, before[1])
+        assert (head in state.optimiser.state) == (name != "kmeans")
+        assert trunk in state.optimiser.state
+
+
+def test_what_becomes_of_heads_is_asked_between_epochs_only(images, config, monkeypatch):
+    """Not for the first labels, which no head has learned others before, nor for the final ones, which none learns."""
+    asked = []
+
+    class Dealt(ASSIGNERS["random"]):
+        updates = True
+
+        def after(self, state):
+            asked.append((state.epoch, state.labels_epoch))
+
+    monkeypatch.setitem(ASSIGNERS._added, "dealt", Dealt)
+    config = dataclasses.replace(config, assigner="dealt", relabels=4)
+    state = fit(config, images, ALONE, state=start(config, images, ALONE))
+    assert asked == [(1, 1), (2, 2)]
+    assert (state.epoch, state.labels_epoch) == (3, 3)
+
+
+def test_labels_without_a_plan_are_predicted_by_the_scores_alone():
+    found = Labelling.without_plan(torch.tensor([[0, 2], [1, 0]], dtype=torch.int32), 3)
+    assert found.labels.dtype == torch.int64
+    assert found.confidence.isnan().all()
+    np.testing.assert_array_equal(found.potentials, np.zeros((2, 3)))
+
+
+def test_no_module_compares_the_name_of_a_rule_or_of_a_loss():
+    for path in Path(otlabel_torch.__file__).parent.rglob("*.py"):
+        compared = re.search(r"\.(assigner|loss)\s*(==|!=|(not )?in \()", path.read_text())
+        assert compared is None, (path, compared)
