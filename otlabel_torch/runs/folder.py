@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +155,7 @@ class RunFolder:
         """
         with self._readable():
             state.load(self.checkpoint)
-            self._check_labels(config, state.labels, state.potentials)
+            self._check_labels(config, vars(state))
 
     def open(self, device: torch.device) -> TrainedRun:
         """The run, to be used on other images.
@@ -170,7 +170,7 @@ class RunFolder:
         config = self.configuration()
         with self._readable():
             saved = checkpoint.load(self.checkpoint)
-            self._check_labels(config, saved["labels"], saved["potentials"])
+            self._check_labels(config, saved)
             network = build(config)
             load_network(network, saved, self.checkpoint)
         return TrainedRun(config, saved, network.to(device).to(memory_format=torch.channels_last))
@@ -193,19 +193,23 @@ class RunFolder:
         with _json_in(self.evaluation / REPORT, "Evaluate the run again.") as text:
             return json.loads(text)
 
-    def _check_labels(self, config: Resolved, labels: Tensor | None, potentials: Any) -> None:
-        """Raise DataError unless labels and potentials are of the heads and labels that the configuration names.
+    def _check_labels(self, config: Resolved, parts: Mapping[str, Any]) -> None:
+        """Raise DataError unless labels and all that belongs to them are of the heads and labels of the configuration.
 
         The network's own weights do not tell 2 heads of 12 labels from 3 of 8.
         """
+        labels = parts["labels"]
         if labels is None:
             return
-        found, expected = (labels.shape[1], tuple(potentials.shape)), (config.heads, (config.heads, config.k))
-        if found != expected:
+        n, heads, k = len(labels), config.heads, config.k
+        found = [tuple(parts[name].shape) for name in ("labels", "confidence", "potentials")]
+        if found != [(n, heads), (n, heads), (heads, k)] or not 0 <= int(labels.min()) <= int(labels.max()) < k:
             raise DataError(
-                f"{self.checkpoint} must hold labels of {config.heads} heads and potentials of {config.heads} x "
-                f"{config.k}, as {CONFIGURATION} says, got {found[0]} and {' x '.join(map(str, found[1]))}. {REMEDY}."
+                f"{self.checkpoint} must hold labels of {heads} heads, from 0 to {k - 1}, with their confidence and "
+                f"potentials, as {CONFIGURATION} says, got {' '.join(map(str, found))}. {REMEDY}."
             )
+        if parts["labels_epoch"] is None or parts["labels_seed"] is None:
+            raise DataError(f"{self.checkpoint} must say from when its labels are, but it does not. {REMEDY}.")
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

@@ -154,6 +154,13 @@ CHECKPOINTS = {
     "labels of one head": with_part("labels", lambda labels: labels[:, :1]),
     "potentials of fewer labels": with_part("potentials", lambda potentials: potentials[:, :5]),
     "labels that are a word": with_part("labels", lambda _: "labels"),
+    "labels beyond k": with_part("labels", lambda labels: labels + 5),
+    "labels without confidence": with_part("confidence", lambda _: None),
+    "labels without potentials": with_part("potentials", lambda _: None),
+    "labels from no one knows when": with_part("labels_seed", lambda _: None),
+    "an epoch that is a word": with_part("epoch", lambda _: "three"),
+    "records that are a number": with_part("records", lambda _: 5),
+    "images that are a number": with_part("images", lambda _: 5),
     "gone": lambda path: path.unlink(),
 }
 
