@@ -18,7 +18,7 @@ from ..labels.tables import write_labels
 from ..options import rules
 from ..options.config import Resolved
 from ..system import files
-from ..system.errors import DataError, UsageError, UserError
+from ..system.errors import DataError, UnwritableError, UsageError, UserError
 from ..training import checkpoint
 from ..training.state import State, build, load_network
 from . import report
@@ -83,12 +83,16 @@ class RunFolder:
     def check_free(self, overwrite: bool) -> None:
         """Raise UsageError unless the folder is empty, or holds a run that may be overwritten and nothing else."""
         folder = self.path
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            return
+        try:
+            names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {folder.name}
+            if not folder.exists() or not names:
+                return
+        except OSError as error:
+            raise UsageError(f"`out` {folder} cannot be read: {error.strerror}. Choose another folder.") from None
         if not overwrite or not folder.is_dir():
             raise UsageError(f"`out` {folder} is not empty. Choose another folder, or add `overwrite` or `resume`.")
         made = MADE | {f".{name}.part" for name in MADE}  # a kill may have left the latter
-        others = sorted({entry.name for entry in folder.iterdir()} - made)
+        others = sorted(names - made)
         if others:
             raise UsageError(
                 f"`overwrite` empties folders of a run only, but {folder} also holds {', '.join(others[:5])}."
@@ -96,9 +100,13 @@ class RunFolder:
 
     def begin(self, config: Resolved) -> None:
         """Empty the folder, and write what the run is started with."""
-        if self.path.exists():
-            for entry in self.path.iterdir():  # not the folder itself, which may be a link or a mount
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        try:
+            for entry in (
+                self.path.iterdir() if self.path.exists() else ()
+            ):  # the folder itself may be a link or a mount
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        except OSError as error:
+            raise UnwritableError(f"{self.path} cannot be emptied: {error.strerror or error}") from error
         self.save_configuration(config)
 
     def save_configuration(self, config: Resolved) -> None:
