@@ -98,7 +98,7 @@ def main() -> None:
     else:
         folder.save_configuration(config)
     print(f"{len(train)} images, {alone.device}, epoch {state.epoch} of {config.epochs}", flush=True)
-    done_before = len(state.records)
+    found_at = state.epoch, state.labels_epoch
     longest, before = 0.0, time.perf_counter()
 
     def keep(state: State) -> None:
@@ -117,7 +117,7 @@ def main() -> None:
         print(f"time is up after epoch {state.epoch} of {config.epochs}: the same command goes on", flush=True)
         return
     state.save(folder.checkpoint)
-    if len(state.records) > done_before and time.perf_counter() - began + JUDGED > 60 * given.minutes:
+    if (state.epoch, state.labels_epoch) != found_at and time.perf_counter() - began + JUDGED > 60 * given.minutes:
         print("trained; the same command evaluates", flush=True)
         return
     found = evaluate(state, train, test, alone, given.probe_epochs) | facts(state, config.plain(), alone)

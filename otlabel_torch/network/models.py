@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -10,7 +14,6 @@ from ..system.errors import UsageError
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
 TIMM = "timm/"  # before a name of timm's
-LEAST_ALEXNET = 64  # pixels: its strides leave nothing of smaller images
 SMALL = 64  # pixels: below them a ResNet's stem would leave little, 1 pixel of 32
 
 
@@ -25,15 +28,10 @@ class Network(nn.Module):
 
     def __init__(self, arch: str, size: int, heads: int, k: int, *, hidden: bool = True, rotation: bool = False):
         super().__init__()
-        self.trunk, self.width = _trunk(arch, size)
+        kind = _arch(arch)
+        self.trunk, self.width = kind.trunk(size)
         self.size, self.heads, self.k = size, heads, k
-        self.hidden: nn.Module = nn.Identity()
-        if hidden and arch == "alexnet":
-            self.hidden = nn.Sequential(nn.Linear(self.width, self.width), nn.ReLU(inplace=True))
-        elif hidden:
-            self.hidden = nn.Sequential(
-                nn.Linear(self.width, self.width, bias=False), nn.BatchNorm1d(self.width), nn.ReLU(inplace=True)
-            )
+        self.hidden = kind.hidden(self.width) if hidden else nn.Identity()
         self.head = nn.Linear(self.width, heads * k)
         self.rotation = nn.Linear(self.width, 4) if rotation else None
 
@@ -88,21 +86,18 @@ class AlexNet(nn.Module):
 
 def check_arch(arch: str, size: int) -> None:
     """Raise UsageError if there is no such network for images of this size."""
-    if arch == "alexnet" and size < LEAST_ALEXNET:
-        raise UsageError(
-            f"`arch` alexnet needs images of {LEAST_ALEXNET} px or more, got {size}. Add `image_size` 224."
-        )
     if arch.startswith(TIMM):
         _timm(arch)
-    elif arch not in ("convnet", "alexnet", *RESNETS):
-        raise UsageError(
-            f"`arch` must be convnet, alexnet, {', '.join(RESNETS)}, or {TIMM}NAME with a name of timm's, got {arch}."
-        )
+    elif arch not in ARCHES:
+        raise UsageError(f"`arch` must be {', '.join(ARCHES)}, or {TIMM}NAME with a name of timm's, got {arch}.")
+    least = _arch(arch).least
+    if size < least:
+        raise UsageError(f"`arch` {arch} needs images of {least} px or more, got {size}. Add `image_size` 224.")
 
 
 def check_train_size(arch: str, size: int, train_size: int) -> None:
     """Raise UsageError if the network for images of this size takes none of the size it is to be trained on."""
-    trunk, _ = _trunk(arch, size)
+    trunk, _ = _arch(arch).trunk(size)
     try:
         with torch.no_grad():
             trunk.eval()(torch.zeros(1, 3, train_size, train_size))
@@ -112,14 +107,9 @@ def check_train_size(arch: str, size: int, train_size: int) -> None:
         ) from error
 
 
-def _trunk(arch: str, size: int) -> tuple[nn.Module, int]:
-    if arch == "convnet":
-        return _convnet((32, 64, 128, 256)), 256
-    if arch == "alexnet":
-        return AlexNet(size), 4096
-    if arch.startswith(TIMM):
-        return _timm_trunk(arch, size)
-    net = torchvision.models.get_model(arch, weights=None)
+def _resnet(name: str, size: int) -> tuple[nn.Module, int]:
+    """torchvision's; for small images the first convolution keeps their size."""
+    net = torchvision.models.get_model(name, weights=None)
     if size < SMALL:
         net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         net.maxpool = nn.Identity()
@@ -156,7 +146,7 @@ def _timm_trunk(arch: str, size: int) -> tuple[nn.Module, int]:
     return net.train(), width
 
 
-def _convnet(widths: tuple[int, ...]) -> nn.Sequential:
+def _convnet(widths: tuple[int, ...], size: int) -> tuple[nn.Module, int]:
     """Pooling before normalisation does a quarter of its work: the whole step is 1.9 times faster on 2 cores."""
     layers: list[nn.Module] = []
     channels = 3
@@ -166,4 +156,33 @@ def _convnet(widths: tuple[int, ...]) -> nn.Sequential:
             layers.append(nn.MaxPool2d(2))
         layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         channels = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels
+
+
+def _normalised(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(inplace=True))
+
+
+def _plain(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True))
+
+
+@dataclass(frozen=True)
+class Arch:
+    """A kind of network."""
+
+    trunk: Callable[[int], tuple[nn.Module, int]]  # for images of a size: what makes features of them, and their width
+    hidden: Callable[[int], nn.Module] = _normalised  # layer of such a width
+    least: int = 1  # side in pixels of the images that it takes
+
+
+ARCHES = {
+    "convnet": Arch(partial(_convnet, (32, 64, 128, 256))),
+    # Its strides leave nothing of smaller images; the hidden layer is its second fully connected one.
+    "alexnet": Arch(lambda size: (AlexNet(size), 4096), _plain, 64),
+    **{name: Arch(partial(_resnet, name)) for name in RESNETS},
+}
+
+
+def _arch(name: str) -> Arch:
+    return Arch(partial(_timm_trunk, name)) if name.startswith(TIMM) else ARCHES[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +71,8 @@ def _read(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UsageError(f"`init` must be random, imagenet or a file of weights, got {path}: {error}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # damaged bytes make torch's reader raise almost anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"`init` {path} must be a file of tensors that torch.save wrote: {reason}") from None
 
 

@@ -26,9 +26,9 @@ from ..system import files
 from ..system.devices import pick_device
 from ..system.errors import DataError, UsageError
 from ..system.processes import Processes
-from .folder import RunFolder
+from .folder import REPORT, RunFolder
 
-REPORT, ROW = "report.json", "row.csv"
+ROW = "row.csv"
 
 
 def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[str, Any]:

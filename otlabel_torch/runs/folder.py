@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..labels.tables import write_labels
 from ..options import rules
 from ..options.config import Resolved
 from ..system import files
-from ..system.errors import DataError, UsageError, UserError
+from ..system.errors import DataError, UnwritableError, UsageError, UserError
 from ..training import checkpoint
 from ..training.state import State, build, load_network
 from . import report
@@ -83,12 +83,16 @@ class RunFolder:
     def check_free(self, overwrite: bool) -> None:
         """Raise UsageError unless the folder is empty, or holds a run that may be overwritten and nothing else."""
         folder = self.path
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            return
+        try:
+            names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {folder.name}
+            if not folder.exists() or not names:
+                return
+        except OSError as error:
+            raise UsageError(f"`out` {folder} cannot be read: {error.strerror}. Choose another folder.") from None
         if not overwrite or not folder.is_dir():
             raise UsageError(f"`out` {folder} is not empty. Choose another folder, or add `overwrite` or `resume`.")
         made = MADE | {f".{name}.part" for name in MADE}  # a kill may have left the latter
-        others = sorted({entry.name for entry in folder.iterdir()} - made)
+        others = sorted(names - made)
         if others:
             raise UsageError(
                 f"`overwrite` empties folders of a run only, but {folder} also holds {', '.join(others[:5])}."
@@ -96,9 +100,13 @@ class RunFolder:
 
     def begin(self, config: Resolved) -> None:
         """Empty the folder, and write what the run is started with."""
-        if self.path.exists():
-            for entry in self.path.iterdir():  # not the folder itself, which may be a link or a mount
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        try:
+            for entry in (
+                self.path.iterdir() if self.path.exists() else ()
+            ):  # the folder itself may be a link or a mount
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        except OSError as error:
+            raise UnwritableError(f"{self.path} cannot be emptied: {error.strerror or error}") from error
         self.save_configuration(config)
 
     def save_configuration(self, config: Resolved) -> None:
@@ -155,7 +163,7 @@ class RunFolder:
         """
         with self._readable():
             state.load(self.checkpoint)
-            self._check_labels(config, state.labels, state.potentials)
+            self._check_labels(config, vars(state))
 
     def open(self, device: torch.device) -> TrainedRun:
         """The run, to be used on other images.
@@ -170,7 +178,7 @@ class RunFolder:
         config = self.configuration()
         with self._readable():
             saved = checkpoint.load(self.checkpoint)
-            self._check_labels(config, saved["labels"], saved["potentials"])
+            self._check_labels(config, saved)
             network = build(config)
             load_network(network, saved, self.checkpoint)
         return TrainedRun(config, saved, network.to(device).to(memory_format=torch.channels_last))
@@ -193,19 +201,23 @@ class RunFolder:
         with _json_in(self.evaluation / REPORT, "Evaluate the run again.") as text:
             return json.loads(text)
 
-    def _check_labels(self, config: Resolved, labels: Tensor | None, potentials: Any) -> None:
-        """Raise DataError unless labels and potentials are of the heads and labels that the configuration names.
+    def _check_labels(self, config: Resolved, parts: Mapping[str, Any]) -> None:
+        """Raise DataError unless labels and all that belongs to them are of the heads and labels of the configuration.
 
         The network's own weights do not tell 2 heads of 12 labels from 3 of 8.
         """
+        labels = parts["labels"]
         if labels is None:
             return
-        found, expected = (labels.shape[1], tuple(potentials.shape)), (config.heads, (config.heads, config.k))
-        if found != expected:
+        n, heads, k = len(labels), config.heads, config.k
+        found = [tuple(parts[name].shape) for name in ("labels", "confidence", "potentials")]
+        if found != [(n, heads), (n, heads), (heads, k)] or not 0 <= int(labels.min()) <= int(labels.max()) < k:
             raise DataError(
-                f"{self.checkpoint} must hold labels of {config.heads} heads and potentials of {config.heads} x "
-                f"{config.k}, as {CONFIGURATION} says, got {found[0]} and {' x '.join(map(str, found[1]))}. {REMEDY}."
+                f"{self.checkpoint} must hold labels of {heads} heads, from 0 to {k - 1}, with their confidence and "
+                f"potentials, as {CONFIGURATION} says, got {' '.join(map(str, found))}. {REMEDY}."
             )
+        if parts["labels_epoch"] is None or parts["labels_seed"] is None:
+            raise DataError(f"{self.checkpoint} must say from when its labels are, but it does not. {REMEDY}.")
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

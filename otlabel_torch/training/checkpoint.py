@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..system.errors import DataError
 from ..system.files import atomic
 
 FORMAT = 2  # raised whenever PARTS, or what they mean, change
-PARTS = (
-    "model", "heads", "optimiser", "scaler", "epoch", "images",
-    "labels", "confidence", "potentials", "labels_epoch", "labels_seed", "records",
-)  # fmt: skip  # what ``State`` is made of
+TYPES = {
+    "model": dict, "heads": dict, "optimiser": dict, "scaler": dict, "epoch": int, "images": str,
+    "labels": Tensor | None, "confidence": Tensor | None, "potentials": Tensor | None,
+    "labels_epoch": int | None, "labels_seed": int | None, "records": list,
+}  # fmt: skip  # what ``State`` is made of
+PARTS = tuple(TYPES)
 
 
 def save(path: Path, parts: dict[str, Any]) -> None:
@@ -55,5 +58,11 @@ def load(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} must be a whole checkpoint, but {', '.join(missing)} are missing. Restore it, or start the run "
             "anew."
+        )
+    wrong = [name for name, kind in TYPES.items() if not isinstance(saved[name], kind)]
+    if wrong:
+        raise DataError(
+            f"{path} must be a whole checkpoint, but {wrong[0]} is a {type(saved[wrong[0]]).__name__}. Restore it, or "
+            "start the run anew."
         )
     return saved

@@ -110,10 +110,10 @@ def load_network(network: Network, saved: dict[str, Any], path: Path) -> None:
     Raises:
         DataError: they are another network's.
     """
+    heads = nn.ModuleDict({name: part for name, part in network.named_children() if name != "trunk"})
     try:
         network.trunk.load_state_dict(saved["model"])
-        for name, part in saved["heads"].items():
-            network.get_submodule(name).load_state_dict(part)
+        heads.load_state_dict({f"{head}.{key}": part[key] for head, part in saved["heads"].items() for key in part})
     except (RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise DataError(

@@ -22,10 +22,11 @@ from pathlib import Path
 import torch
 from otlabel_torch.system import files
 from otlabel_torch.training import checkpoint
-parts = dict.fromkeys(checkpoint.PARTS)
+parts = {"heads": {}, "optimiser": {}, "scaler": {}, "epoch": 1, "images": "", "records": []}
+parts = dict.fromkeys(checkpoint.PARTS) | parts
 out = Path(sys.argv[1])
 for i in range(10_000):
-    checkpoint.save(out / "last.pt", parts | {"model": torch.full((3_000_000,), float(i))})
+    checkpoint.save(out / "last.pt", parts | {"model": {"x": torch.full((3_000_000,), float(i))}})
     files.write_text(out / "labels.csv", f"{i}\\n" * 1_000_000)
     print(i, flush=True)
 """
@@ -53,7 +54,7 @@ def test_a_kill_during_a_write_leaves_whole_files(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         halves += any(tmp_path.glob(".*.part"))
-        number = checkpoint.load(tmp_path / "last.pt")["model"]
+        number = checkpoint.load(tmp_path / "last.pt")["model"]["x"]
         assert number.shape == (3_000_000,)
         assert (number == number[0]).all()
         lines = (tmp_path / "labels.csv").read_text().split()
@@ -90,9 +91,11 @@ def test_room_is_asked_for_before_the_work(tmp_path):
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    path, parts = tmp_path / "last.pt", dict.fromkeys(checkpoint.PARTS)
-    checkpoint.save(path, parts | {"model": torch.ones(3)})
+    path = tmp_path / "last.pt"
+    parts = {"heads": {}, "optimiser": {}, "scaler": {}, "epoch": 1, "images": "", "records": []}
+    parts = dict.fromkeys(checkpoint.PARTS) | parts
+    checkpoint.save(path, parts | {"model": {"x": torch.ones(3)}})
     with pytest.raises(TypeError):
         checkpoint.save(path, parts | {"model": (i for i in range(3))})
-    assert torch.equal(checkpoint.load(path)["model"], torch.ones(3))
+    assert torch.equal(checkpoint.load(path)["model"]["x"], torch.ones(3))
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
