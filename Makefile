@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: setup demo test bench bench-imagenet lint docs clean
+.PHONY: setup demo test test-all bench bench-imagenet lint docs clean
 
 setup: $(VENV)/.installed
 
@@ -24,6 +24,9 @@ test: setup
 	$(RUN)/mypy
 	$(RUN)/mkdocs build --strict --quiet --site-dir .site
 	$(TOGETHER) $(RUN)/python -m pytest -n 2 -p no:benchmark
+
+test-all: test
+	$(RUN)/python tests/fuzz.py --problems 2000 --seed $$(date +%j)
 
 # Settings for OpenBLAS from outside are dropped, as otlabel-bench does: they may be for other processors.
 CLEAN = env $(foreach name,$(filter OPENBLAS_%,$(.VARIABLES)),-u $(name))

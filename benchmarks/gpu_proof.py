@@ -90,7 +90,12 @@ def conformance(rehearse: bool) -> Iterator[Row]:
     settings = {**os.environ, "OTLABEL_TEST_BACKENDS": ",".join(LIBRARIES)}
     chosen = ["tests/backends/test_kernels.py", "tests/backends/gpu/test_device.py"]
     if not rehearse:
-        chosen += ["tests/test_round.py", "tests/test_forbidden.py", "tests/test_assign.py", "tests/torch/test_comm.py"]
+        chosen += [
+            "tests/rounding/test_balance.py",
+            "tests/test_forbidden.py",
+            "tests/test_assign.py",
+            "tests/torch/test_comm.py",
+        ]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]
     if importlib.util.find_spec("xdist") and not rehearse:
         command += ["-n", "8", "-p", "no:benchmark"]

@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # nothing needs to be installed
 
-from otlabel._assign import assign_tuned
+import otlabel
 from otlabel._solver.outcome import ConvergenceWarning
-from otlabel._solver.tuning import DEFAULT, Tuning
+from otlabel._solver.tuning import DEFAULT, Tuning, tuned
 from otlabel.bench.machine import cpu
 from otlabel.bench.problems import REGIMES, mixture, read
 
@@ -50,8 +50,9 @@ def variants() -> Iterator[tuple[str, str, Tuning]]:
 def measure(tuning: Tuning, scores: list[np.ndarray]) -> tuple[float, float]:
     """The geometric mean of the sweeps, and the seconds of processor time of all solves with their rounding."""
     start, logs = time.process_time(), []
-    for matrix, tol in itertools.product(scores, TOLERANCES):
-        logs.append(math.log(float(assign_tuned(tuning, matrix, tol=tol).n_sweeps)))
+    with tuned(tuning):
+        for matrix, tol in itertools.product(scores, TOLERANCES):
+            logs.append(math.log(float(otlabel.assign(matrix, tol=tol).n_sweeps)))
     return math.exp(float(np.mean(logs))), time.process_time() - start
 
 

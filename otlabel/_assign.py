@@ -17,7 +17,7 @@ from ._rounding.balance import round_plan
 from ._solver.marginal import Marginal
 from ._solver.outcome import ConvergenceWarning, Step
 from ._solver.outline import solve
-from ._solver.tuning import DEFAULT, Tuning
+from ._solver.tuning import tuning_in_use
 
 
 def assign(
@@ -77,43 +77,7 @@ def assign(
         ImportError: a named backend is not installed.
         MemoryError: what the solve needs beside the scores exceeds what is free, in host memory or on the device.
     """
-
-    return assign_tuned(
-        DEFAULT,
-        logits,
-        k,
-        epsilon=epsilon,
-        a=a,
-        b=b,
-        rounding=rounding,
-        tol=tol,
-        max_sweeps=max_sweeps,
-        method=method,
-        init=init,
-        backend=backend,
-        comm=comm,
-        callback=callback,
-    )
-
-
-def assign_tuned(
-    tuning: Tuning,
-    logits: Any,
-    k: int | None = None,
-    *,
-    epsilon: float = 1 / 25,
-    a: Any = None,
-    b: Any = None,
-    rounding: str = "balanced",
-    tol: float = 1e-4,
-    max_sweeps: int = 1000,
-    method: str = "lbfgs",
-    init: Any = None,
-    backend: str = "auto",
-    comm: Comm | None = None,
-    callback: Callable[[Step], object] | None = None,
-) -> Assignment:
-    """``assign`` with other numbers inside: for measurements and tests of what those numbers do."""
+    tuning = tuning_in_use()
 
     def checked() -> _problem.Problem:
         return _problem.problem_of(
@@ -172,6 +136,6 @@ def assign_tuned(
         warnings.warn(
             f"{result.status.value} The L1 error is {np.max(result.error):.2e}, tol is {problem.tol:g}.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=2,
         )
     return result

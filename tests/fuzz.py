@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import oracle
 
 import otlabel
-from otlabel._assign import assign_tuned
-from otlabel._solver.tuning import Tuning
+from otlabel._solver.tuning import Tuning, tuned
 from otlabel.backends import Backend, numba, register
 
 PARTS = "numba in small parts"
@@ -67,7 +66,8 @@ def check(rng: np.random.Generator) -> bool:
     whole_matrix, few = (int(rng.choice([0, 1 << 22])) for _ in range(2))
     tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few=few)
     backend = str(rng.choice(["numba", PARTS, "numpy"]))
-    result = assign_tuned(tuning, scores, epsilon=epsilon, b=b, tol=tol, backend=backend)
+    with tuned(tuning):
+        result = otlabel.assign(scores, epsilon=epsilon, b=b, tol=tol, backend=backend)
     lower, upper = oracle.size_limits(n, b)
     assert (lower <= result.sizes).all() and (result.sizes <= upper).all(), f"sizes {result.sizes}"  # noqa: PT018
     wide = scores.astype(np.float64)

@@ -15,7 +15,7 @@ ROOT = Path(otlabel.__file__).parents[1]
 PACKAGES = ("otlabel", "otlabel_torch")
 # The entry points of otlabel, and what leads to them: nothing that they call may import these.
 ENTRY = ("otlabel", "otlabel._assign", "otlabel._result")
-SOLVING = ("otlabel._solver*", "otlabel._rounding*", "otlabel._parallel*", "otlabel._memory")
+SOLVING = ("otlabel._solver*", "otlabel._rounding*", "otlabel._parallel*", "otlabel._memory", "otlabel._predictor")
 ABOVE_SOURCES = (*ENTRY, *SOLVING, "otlabel._progress", "otlabel.bench*")
 TRAINING_ROOMS = ("evaluat", "images", "labels", "network", "options", "predict", "retrain", "runs", "train")
 FORBIDDEN = {  # who imports nothing of what

@@ -8,7 +8,6 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from conftest import put_on_gpu
 
 import otlabel
 
@@ -19,10 +18,10 @@ def solved(rng):
     return scores, otlabel.assign(scores, epsilon=0.5)
 
 
-def test_it_labels_new_items_as_the_assignment_does(backend, rng, solved):
+def test_it_labels_new_items_as_the_assignment_does(put, rng, solved):
     _, result = solved
     new = rng.normal(size=(50, 12)) * 3
-    labels = result.predictor.predict(put_on_gpu(backend, new))
+    labels = result.predictor.predict(put(new))
     np.testing.assert_array_equal(np.asarray(labels), (new / 0.5 + result.potentials).argmax(axis=1))
     np.testing.assert_array_equal(result.predict(new), np.asarray(labels))
 

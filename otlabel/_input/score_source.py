@@ -29,7 +29,7 @@ class ScoreSource:
 
     shape: tuple[int, int]  # n, k
     dtype: Any = np.dtype(np.float64)  # of the rows; in the place's library
-    place: Place = HOST  # where the rows are: an array of this library, on this device
+    place: Place = HOST  # where the rows are: ``backends.place_of`` one of them; the host's are NumPy's
     in_memory: bool = False  # whether ``array`` holds the whole matrix, so that a block of rows costs nothing
     array: Any  # (n, k), at ``place``; only where ``in_memory``
     read_ahead: bool = False  # whether a block is worth reading while the one before is in use: what waits for a disk

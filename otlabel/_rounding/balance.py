@@ -93,14 +93,14 @@ def _sharpen(
     """
     n, k, sharpness = int(counted.sum()), len(g), 1.0
     surplus = _surplus(kernels.labels(g), marginal, counted)
-    while surplus > max(tuning.surplus * n, k) and sharpness < tuning.coldest:
+    while surplus > max(tuning.surplus * n, k) and sharpness < tuning.colder**tuning.most_colder:
         colder = kernels.rescaled(tuning.colder)
         solution = solve(
             colder,
             (len(counted), k),
             marginal,
             init=tuning.colder * g,
-            tol=surplus / n / 8,
+            tol=tuning.colder_goal * surplus / n,
             max_sweeps=tuning.colder_sweeps,
             method="lbfgs",
             tuning=tuning,

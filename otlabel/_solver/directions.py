@@ -15,8 +15,6 @@ from .marginal import Marginal
 from .point import Point
 from .tuning import Tuning
 
-FAR = 1.0  # nats: while some column is further than this from its share, Sinkhorn steps come first
-
 
 class Kind(enum.Enum):
     """How a direction was found."""
@@ -69,7 +67,7 @@ class Directions:
 
     def _is_far(self, sinkhorn: np.ndarray) -> bool:
         """Whether a climb still begins with steps of Sinkhorn's, which are the better ones far away."""
-        self._warming = self._warming and self._sinkhorn_left > 0 and np.abs(sinkhorn).max() > FAR
+        self._warming = self._warming and self._sinkhorn_left > 0 and np.abs(sinkhorn).max() > self._tuning.far
         self._sinkhorn_left -= self._warming
         return self._warming
 

@@ -11,8 +11,6 @@ from .marginal import Marginal
 from .point import Point, Surveyed
 from .tuning import Tuning
 
-UNKNOWN = 1e-12  # a column of which the lists know less changes as its own potential does
-
 
 class Model(Protocol):
     """A concave function that climbs like F: all that a climb knows of it."""
@@ -67,7 +65,8 @@ class ListModel:
         logsumexp, listed = self._lists.sweep(g)
         c = listed + self._unlisted
         objective = marginal.support(g) - logsumexp - self._offset - float(self._unlisted @ (g - point.g))
-        log_c = np.where(c > UNKNOWN, np.log(np.maximum(c, UNKNOWN)), point.log_c + g - point.g)
+        unknown = self._tuning.unknown
+        log_c = np.where(c > unknown, np.log(np.maximum(c, unknown)), point.log_c + g - point.g)
         return Point(g, objective, c, log_c, marginal.wanted(g, c) - c)
 
     @property
@@ -88,7 +87,7 @@ class ListModel:
     def narrowed(self, point: Point, width: float) -> ListModel | None:
         """The same from those listed entries that lie within ``width`` near a point of this model; None if most do."""
         lists: Lists = self._lists.narrowed(point.g, width)
-        if lists.density > self._tuning.mostly * self._lists.density:
+        if lists.density > 0.5 * self._lists.density:
             return None
         inside = Surveyed(point, lists, width)
         return ListModel(inside, self._scores, self._marginal, self._tuning, spare=self._lists.density)

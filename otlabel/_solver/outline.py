@@ -73,9 +73,9 @@ def _by_lists(run: _Solve, g: np.ndarray) -> None:
         width = run.width(g, tuning.listed)
         new = run.survey(g, width if at_edge else min(width, run.near))
         if not (new.point.objective > here.point.objective or new.point.error < here.point.error):
-            reach = float(np.abs(new.point.g - here.point.g).max()) / 4
+            reach = tuning.retreat * float(np.abs(new.point.g - here.point.g).max())
             continue
-        crowded = at_edge and width < tuning.crowded and new.point.error > tuning.progress * here.point.error
+        crowded = at_edge and width < tuning.crowded and new.point.error > tuning.enough * here.point.error
         here, reach = new, np.inf
         if crowded and run.record.status is None:
             burst = _Burst(run, here)
@@ -96,7 +96,7 @@ def _climb_lists(run: _Solve, at: Surveyed, directions: Directions, radius: floa
     if not at.lists.affords(1):
         return at.point, False
     model = ListModel(at, run.scores, run.marginal, tuning)
-    goal = max(tuning.goal * run.record.tol, tuning.deepest_goal * first)
+    goal = max(tuning.enough * run.record.tol, tuning.deepest_goal * first)
     box = Box.around(at.point.g, radius)
 
     def ascend(model: ListModel, start: Point, box: Box, goal: float) -> tuple[Point, bool]:

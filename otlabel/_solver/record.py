@@ -11,8 +11,6 @@ from .outcome import Solution, Status, Step
 from .point import Point
 from .tuning import Tuning
 
-FLOOR = 1e-15  # the sums of float64 tell no smaller error
-
 
 class Record:
     """The surveys so far.
@@ -27,7 +25,7 @@ class Record:
     def __init__(self, tol: float, patience: int, budget: Budget, tuning: Tuning, report: Callable[[Step], object]):
         self.tol, self.patience = tol, patience
         self.status: Status | None = None  # None: go on
-        self._budget, self._noise, self._report = budget, tuning.noise, report
+        self._budget, self._tuning, self._report = budget, tuning, report
         self._history: list[tuple[float, float, float]] = []
         self._best: Point | None = None
         self._highest = -np.inf
@@ -42,7 +40,7 @@ class Record:
         """A survey more; decides on the status."""
         best, count = self._best, len(self._history) + 1
         self._history.append((self._budget.spent, point.objective, point.error))
-        noise = self._noise * (1 + abs(point.objective))
+        noise = self._tuning.noise * (1 + abs(point.objective))
         if not point.objective <= self._highest + noise or point.error < self.error:
             self._last_progress = count
         self._highest = max(self._highest, point.objective)
@@ -56,7 +54,7 @@ class Record:
     def _verdict(self, point: Point, count: int) -> Status | None:
         if point.error <= self.tol:
             return Status.CONVERGED
-        if point.error <= FLOOR:
+        if point.error <= self._tuning.floor:
             return Status.PLATEAU
         if not self._budget.allows(1):
             return Status.SWEEP_LIMIT

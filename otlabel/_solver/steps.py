@@ -92,19 +92,19 @@ def climb(
             continue
         longest = max(longest, float(np.abs(trial.point.g - here.g).max()))
         before, here = here, trial.point
-        since_lower = 0 if here.error < 0.9 * lowest else since_lower + 1
+        since_lower = 0 if here.error < (1 - tuning.gain) * lowest else since_lower + 1
         lowest = min(lowest, here.error)
         if here.error < best.error or here.objective > best.objective:
             best = here
         if here.error <= goal:
             return best, Ended.GOAL
         held = box.held(here)
-        if _is_done_inside(here, held, marginal, goal, tuning.edge):
+        if _is_done_inside(here, held, marginal, goal, tuning.enough):
             return best, Ended.EDGE
         directions.learn(kind, before, here, trial.evaluations)
 
 
-def _is_done_inside(point: Point, held: np.ndarray, marginal: Marginal, goal: float, edge: float) -> bool:
+def _is_done_inside(point: Point, held: np.ndarray, marginal: Marginal, goal: float, enough: float) -> bool:
     """Whether the labels that are not held are right among themselves.
 
     What the labels at the edge do not get, all others have too much of: that cannot be mended inside the box.
@@ -115,7 +115,7 @@ def _is_done_inside(point: Point, held: np.ndarray, marginal: Marginal, goal: fl
     free = np.where(held, 0.0, marginal.target)
     inside = np.where(held, 0.0, point.gradient)
     inside -= inside.sum() / max(free.sum(), 1e-300) * free
-    return bool(np.abs(inside).sum() <= max(goal, edge * outward))
+    return bool(np.abs(inside).sum() <= max(goal, enough * outward))
 
 
 def _step(model: Model, point: Point, box: Box, step: np.ndarray) -> Trial:
@@ -147,9 +147,9 @@ def _search(model: Model, point: Point, box: Box, direction: np.ndarray, longest
         if not slope > 0:
             return Trial(None, tried + 1)
         rise = new.objective - point.objective
-        if rise >= 1e-4 * slope or (rise >= -noise and new_slope >= -0.8 * slope):
+        if rise >= tuning.rise * slope or (rise >= -noise and new_slope >= -tuning.turned * slope):
             return Trial(new, tried + 1)
         # F is concave along the line, so the slopes bracket its maximum: take their secant, kept off the ends.
         fall = slope - new_slope
-        step *= float(np.clip(slope / fall, 0.1, 0.7)) if fall > 0 else 0.5
+        step *= float(np.clip(slope / fall, tuning.shortest_cut, tuning.longest_cut)) if fall > 0 else 0.5
     return Trial(None, tuning.backtracks)

@@ -7,6 +7,9 @@ ratios of a machine's speeds. "Count" below is the former, its table is in docs/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +17,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tuning:
-    """Lengths are in nats of S/epsilon + g; errors are L1 errors of the column sums."""
+    """Lengths are in nats of S/epsilon + g; errors are L1 errors of the column sums. Halves are not listed."""
 
     # Lists: how much of the scores the steps between two surveys see.
     listed: int = 20
@@ -28,16 +31,15 @@ class Tuning:
     widest: float = 500.0
     """Most that lists are deep, and least that a column is below its share to count as empty: float64's exponents
     end at 700."""
-    mostly: float = 0.5
-    """Lists are not taken from lists where they would keep more than this share."""
     sampled_rows: int = 128
     """Rows that tell how wide lists must be, and how much memory they will take."""
 
     # The loop of surveys.
-    goal: float = 0.3
-    """Of tol: the error that the steps between two surveys aim for."""
+    enough: float = 0.3
+    """Of an error: what may be left of it where looking again is better than going on. Of tol for the steps between
+    surveys; of the error at the edge of a box for what is inside; of the error before for a survey of crowded rows."""
     deepest_goal: float = 1e-4
-    """Of the first error: they do not aim lower, the lists know no better. 1e-3 costs a survey more on real logits."""
+    """Of the first error: steps do not aim lower, the lists know no better. 1e-3 costs a survey more on real logits."""
     coarse: float = 0.1
     """Of the first error: there, steps are short, and lists are taken from lists."""
     rough: float = 1e-4
@@ -46,17 +48,21 @@ class Tuning:
     """Error below which Newton's steps are tried, and surveys made in float64 at once."""
     burst: int = 3
     """Full sweeps of L-BFGS where many labels carry each row: real epoch 1 takes 24 sweeps instead of 67."""
-    progress: float = 0.3
-    """Of the error before: where a survey on crowded rows leaves more, such a burst follows."""
+    retreat: float = 0.25
+    """Of the step that led nowhere: the most that the next may take."""
     patience: int = 6
     """Surveys without a higher F or a lower error, after which the solve is at a plateau."""
     sinkhorn_patience: int = 50
     """The same for ``method="sinkhorn"``, which is slow."""
     most_sinkhorn: int = 8
     """Sinkhorn steps at most before others: on all scores while a column is further from its share than lists are
-    deep, and on lists while one is further than a nat."""
+    deep, and on lists while one is further than ``far``."""
+    far: float = 1.0
+    """Distance of a column from its share at which Sinkhorn's step is the better one."""
     blur: float = 1e-3
     """float64's own rounding of the scores beyond which only Sinkhorn steps are worth their while."""
+    floor: float = 1e-15
+    """Error below which float64's sums tell nothing."""
 
     # Steps on the lists.
     pairs: int = 80
@@ -65,14 +71,24 @@ class Tuning:
     """A trial step may be so many times the longest so far: where the plan is saturated, differences are noise."""
     backtracks: int = 12
     """Trials along a direction."""
-    edge: float = 0.3
-    """A climb ends when the error that is left inside its box is this share of that at the edge."""
+    rise: float = 1e-4
+    """Of what the slope promises: the least rise of F that a step must bring (Armijo; the textbooks' value)."""
+    turned: float = 0.8
+    """Of the slope: where differences of F are noise, a step may end on a slope that far down (Hager and Zhang)."""
+    shortest_cut: float = 0.1
+    """Of a step that went too far: the least that the next trial is, and ..."""
+    longest_cut: float = 0.7
+    """... the most, whatever the secant of the slopes says."""
+    gain: float = 0.1
+    """Of the lowest error: a step that does not lower it by so much counts towards ``step_patience``."""
     step_patience: int = 30
-    """Steps that do not lower the error by a tenth, after which a climb ends."""
+    """Such steps in a row, after which a climb ends."""
     damping: float = 1e-9
     """Of the Hessian's diagonal: labels that share hardly an item make it singular to rounding."""
     noise: float = 1e-13
     """Relative rounding error of F, and of S/epsilon + g: smaller differences say nothing."""
+    unknown: float = 1e-12
+    """Share of a column of which the lists know less: it changes as its own potential does."""
 
     # Ratios of costs on the machine this was developed on: benchmarks/cost_ratios.py.
     pairs_an_entry: float = 8.0
@@ -95,9 +111,11 @@ class Tuning:
     """Of the items: more than this is moved by sweeps at a lower temperature first. With 0.02 rounding of 150,000 x 400
     normal numbers took 5.0 s, with 0.005 0.8."""
     colder: float = 4.0
-    """epsilon is divided by this for them."""
-    coldest: float = 4.0**10
-    """epsilon is divided by this in all at most."""
+    """epsilon is divided by this for them, ..."""
+    most_colder: int = 10
+    """... so many times at most."""
+    colder_goal: float = 0.125
+    """Of the surplus as a share of the items: the error that such a solve goes down to."""
     colder_sweeps: int = 30
     """Of each such solve at most."""
     worth: float = 0.7
@@ -121,3 +139,19 @@ class Tuning:
 
 
 DEFAULT = Tuning()
+_in_use: ContextVar[Tuning] = ContextVar("tuning", default=DEFAULT)
+
+
+@contextmanager
+def tuned(tuning: Tuning) -> Iterator[None]:
+    """Inside, ``otlabel.assign`` works with other numbers: for measurements of what they do, and tests."""
+    token = _in_use.set(tuning)
+    try:
+        yield
+    finally:
+        _in_use.reset(token)
+
+
+def tuning_in_use() -> Tuning:
+    """The numbers that ``otlabel.assign`` works with here."""
+    return _in_use.get()

@@ -21,11 +21,10 @@ from .._system.threads import ahead, threaded
 from . import numba_loops as compiled
 from . import numpy as _numpy
 from . import protocol
-from .precision import float32_error, swept
+from .precision import FINE, float32_error, swept
 from .protocol import Shortlist
 
 _HESSIANS = 2  # partial Hessians, added in order: as many threads work at one
-_FINE = 1e-3  # nats: where float32 is wrong by more than this, more is listed
 _COARSE = 1.0  # nats: where float32 is wrong by more than this, it is of no use and NumPy's float64 takes over
 
 
@@ -117,7 +116,7 @@ class Kernels(_numpy.Kernels):
         if error > _COARSE:
             return super().survey(g, width, precise)
         # What float32 spoils of the rest stays as small as it is where float32 is good.
-        return Survey(self, g, width + max(0.0, math.log(max(error, _FINE) / _FINE)))
+        return Survey(self, g, width + max(0.0, math.log(max(error, FINE) / FINE)))
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         error = float32_error(self.largest, self.scale, g)

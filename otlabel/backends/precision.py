@@ -8,6 +8,8 @@ import numpy as np
 
 from .protocol import TINY, Sweep
 
+FINE = 1e-3  # nats: exponents of float32 that are wrong by no more than this do for a sweep's first looks
+
 
 def float32_error(largest: float, scale: float, g: np.ndarray) -> float:
     """A bound on the error, in nats, of S/epsilon + g in float32: four roundings.

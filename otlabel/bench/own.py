@@ -41,8 +41,9 @@ def adapter(backend: str, rounding: Rounding) -> Adapter:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", otlabel.ConvergenceWarning)
                 result = otlabel.assign(scores, epsilon=task.epsilon, tol=task.tol, rounding=rounding, backend=backend)
+            on_host = backends.library_of(result.labels).to_numpy(result.labels, "labels")
             gap = None if rounding == "argmax" else float(result.gap)
-            return Answer(result.potentials, _on_host(result.labels), float(result.n_sweeps), gap)
+            return Answer(result.potentials, on_host, float(result.n_sweeps), gap)
 
         solve(placed[:WARM_UP])
         return solve
@@ -62,12 +63,6 @@ def _placed(scores: np.ndarray, backend: str) -> Any:
         if torch.cuda.is_available():
             return torch.tensor(scores, device="cuda")
     return scores
-
-
-def _on_host(labels: Any) -> np.ndarray:
-    return (
-        labels if isinstance(labels, np.ndarray) else labels.get() if hasattr(labels, "get") else labels.cpu().numpy()
-    )
 
 
 def _cupy_has_a_device() -> bool:

@@ -65,6 +65,12 @@ class Library(backends.Library):
     def softmax(self, block, scale, g):
         return Box(NUMPY.softmax(block.inside, scale, g))
 
+    def pick(self, block, columns):
+        return NUMPY.pick(block.inside, columns)
+
+    def stack(self, arrays):
+        return Box(np.stack([array.inside for array in arrays]))
+
     def layer(self, features, weight, bias):
         return tuple(map(Box, NUMPY.layer(features.inside, weight.inside, None if bias is None else bias.inside)))
 
@@ -181,6 +187,18 @@ def test_heads_shares_and_forbidden_labels(rng):
         otlabel.assign(Box(scores))
 
 
+@pytest.mark.parametrize("shape", [(90, 6), (2, 90, 6)])
+def test_plans_and_confidence_of_new_scores_stay_there(rng, shape):
+    scores = rng.normal(size=shape)
+    learned = otlabel.assign(scores, epsilon=0.5).predictor
+    for found, truth in (
+        (learned.plan(Box(scores)), learned.plan(scores)),
+        (learned.confidence(Box(scores)), learned.confidence(scores)),
+    ):
+        assert isinstance(found, Box)
+        np.testing.assert_array_equal(found.inside, truth)
+
+
 def test_scores_that_are_computed_there(rng):
     features, weight = rng.normal(size=(60, 5)), rng.normal(size=(4, 5))
     result = otlabel.assign(otlabel.LinearScores(Box(features), Box(weight)), epsilon=0.5)
@@ -197,6 +215,19 @@ def test_it_reads_host_memory_where_it_is_asked_to_and_others_do_not_read_its_ow
     assert (asked.backend, type(asked.labels)) == ("toy", np.ndarray)
     with pytest.raises(ValueError, match=r"backend 'numba' cannot read scores of toy on a device. Pass backend='auto'"):
         otlabel.assign(Box(scores), backend="numba")
+
+
+def test_it_reads_any_source(rng):
+    scores = rng.normal(size=(60, 4))
+
+    class Rows(otlabel.ScoreSource):
+        shape = scores.shape
+
+        def rows(self, index):
+            return scores[index]
+
+    found = otlabel.assign(Rows(), epsilon=0.5, backend="toy")
+    np.testing.assert_array_equal(found.labels, otlabel.assign(scores, epsilon=0.5).labels)
 
 
 def test_a_name_is_given_once():

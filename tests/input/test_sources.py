@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 
 import h5py
 import numpy as np
@@ -13,7 +12,6 @@ import zarr
 import otlabel
 from otlabel import backends
 from otlabel._input import sources
-from otlabel._system import threads as _threads
 
 SETTINGS = dict(epsilon=0.2, tol=1e-9)
 
@@ -87,23 +85,6 @@ def test_a_store_is_copied_where_single_rows_are_needed(scores, tmp_path):
     for found, truth in zip(kernels.seekable().regrets(items, 3), kernels.regrets(items, 3), strict=True):
         np.testing.assert_array_equal(found, truth)
     assert isinstance(kernels.seekable().source, sources.Spooled)
-
-
-def test_reading_ahead_keeps_the_order_and_passes_errors_on():
-    began = []
-
-    def work(item):
-        began.append(item)
-        return 10 // item
-
-    assert list(_threads.ahead(work, [5, 2, 1])) == [2, 5, 10]
-    reader = _threads.ahead(work, [2, 0, 1])
-    began.clear()
-    assert next(reader) == 5
-    while began != [2, 0]:  # the second is begun before it is asked for
-        time.sleep(0.001)
-    with pytest.raises(ZeroDivisionError):
-        next(reader)
 
 
 def test_linear_scores(backend, rng):

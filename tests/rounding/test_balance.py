@@ -10,12 +10,11 @@ import pytest
 
 import otlabel
 from otlabel import backends
-from otlabel._assign import assign_tuned
 from otlabel._input.sources import InMemory
 from otlabel._rounding import balance, whole_matrix_paths
 from otlabel._rounding.capacities import Capacities
 from otlabel._solver.marginal import Marginal
-from otlabel._solver.tuning import Tuning
+from otlabel._solver.tuning import Tuning, tuned
 
 
 def total(scores, labels):
@@ -48,7 +47,8 @@ def test_narrow_shortlists_reach_the_same_optimum(backend, rng):
     scores = rng.normal(size=(400, 12))
     dense = otlabel.assign(scores, epsilon=0.05, backend=backend)
     for width in (1e-3, 0.5, 8.0):
-        result = assign_tuned(Tuning(whole_matrix=0, near_tie=width), scores, epsilon=0.05, backend=backend)
+        with tuned(Tuning(whole_matrix=0, near_tie=width)):
+            result = otlabel.assign(scores, epsilon=0.05, backend=backend)
         assert set(result.sizes) == {33, 34}
         assert total(scores, result.labels) == pytest.approx(total(scores, dense.labels), abs=1e-9)
         assert result.gap <= 1e-9
@@ -65,12 +65,14 @@ def test_the_search_of_the_whole_matrix_reaches_the_same_optimum(backend, rng, m
     b = rng.dirichlet(np.full(k, 5.0))
     options = {"epsilon": 0.5, "b": b, "tol": 2.0, "backend": backend}
     paths = Tuning(surplus=1.0)  # leave all of it to the paths
-    dense = assign_tuned(paths, scores, **options)
+    with tuned(paths):
+        dense = otlabel.assign(scores, **options)
     searched, move_one = [], whole_matrix_paths._Graph.move_one
     monkeypatch.setattr(
         whole_matrix_paths._Graph, "move_one", lambda graph, u: searched.append(u) or move_one(graph, u)
     )
-    far = assign_tuned(dataclasses.replace(paths, whole_matrix=0, near_tie=1e-3, few=n), scores, **options)
+    with tuned(dataclasses.replace(paths, whole_matrix=0, near_tie=1e-3, few=n)):
+        far = otlabel.assign(scores, **options)
     assert searched
     np.testing.assert_array_less(np.abs(far.sizes - n * b), 1)
     assert total(scores, far.labels) == pytest.approx(total(scores, dense.labels), rel=1e-12)
@@ -80,8 +82,8 @@ def test_the_search_of_the_whole_matrix_reaches_the_same_optimum(backend, rng, m
 def test_the_search_of_the_whole_matrix_says_when_there_is_no_way(backend, rng):
     scores = rng.normal(size=(40, 4))
     scores[:30, 2:] = -np.inf  # 30 items for two labels of 10 places
-    with pytest.raises(ValueError, match="sizes that b asks for cannot be met"):
-        assign_tuned(Tuning(whole_matrix=0), scores, tol=2.0, backend=backend)
+    with tuned(Tuning(whole_matrix=0)), pytest.raises(ValueError, match="sizes that b asks for cannot be met"):
+        otlabel.assign(scores, tol=2.0, backend=backend)
 
 
 def test_gap_of_worse_labels_is_what_they_lose(rng):

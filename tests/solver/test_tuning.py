@@ -11,9 +11,9 @@ import numpy as np
 import oracle
 import pytest
 
-from otlabel._assign import assign_tuned
+import otlabel
 from otlabel._solver import tuning
-from otlabel._solver.tuning import DEFAULT, Tuning
+from otlabel._solver.tuning import DEFAULT, Tuning, tuned
 
 FIELDS = [field.name for field in dataclasses.fields(Tuning)]
 
@@ -42,7 +42,8 @@ def test_other_numbers_give_the_same_labels(rng, name):
     for factor in (0.25, 4):
         other = max(1, round(value * factor)) if isinstance(value, int) else value * factor
         numbers = dataclasses.replace(DEFAULT, small=500, whole_matrix=500) if name != "small" else DEFAULT
-        result = assign_tuned(dataclasses.replace(numbers, **{name: other}), scores, epsilon=0.3)
+        with tuned(dataclasses.replace(numbers, **{name: other})):
+            result = otlabel.assign(scores, epsilon=0.3)
         assert set(result.sizes) == {16, 17}
         assert scores[np.arange(200), result.labels].sum() == pytest.approx(best, abs=1e-9)
         assert result.gap <= 1e-9

@@ -75,8 +75,8 @@ def test_processes_that_start_at_once_cache_safely_and_no_cache_is_no_error(tmp_
     # Even root cannot write into a folder that is a file.
     nowhere = str(tmp_path / "no folder")
     Path(nowhere).touch()
-    (tmp_path / "uncached" / "otlabel" / "__pycache__").touch()
-    (tmp_path / "uncached" / "otlabel" / "backends" / "__pycache__").touch()
+    for folder in {path.parent for path in (tmp_path / "uncached").rglob("*.py")}:
+        (folder / "__pycache__").touch()
     without = outputs(start_copy(tmp_path / "uncached", HOME=nowhere, XDG_CACHE_HOME=nowhere))
     assert not list((tmp_path / "uncached").rglob("*.nbi"))
     assert {*together, *later, *without} == {together[0]}

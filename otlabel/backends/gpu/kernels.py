@@ -17,13 +17,12 @@ import numpy as np
 
 from ..._input.score_source import ScoreSource
 from .. import protocol
-from ..precision import float32_error, float64_blur, swept
+from ..precision import FINE, float32_error, float64_blur, swept
 from ..protocol import Shortlist
 from .engine import Engine, Scores, Sizes
 
 _SAMPLE = 4096  # rows that tell how long lists will be
 _ROW = 28  # bytes of a listed row, while lists are made: best, label, count, indptr
-_FINE = 1e-3  # nats: where float32 is wrong by more than this, float64 is used throughout
 
 
 class Survey:
@@ -126,7 +125,7 @@ class Kernels:
     def survey(self, g: np.ndarray, width: float, precise: bool) -> protocol.Survey:
         with self.engine.working():
             # What the caller keeps in float64 is not read in less.
-            float64 = self.scores.itemsize == 8 or float32_error(self.largest, self.scale, g) > _FINE
+            float64 = self.scores.itemsize == 8 or float32_error(self.largest, self.scale, g) > FINE
             return Survey(self, g, width, precise or float64)
 
     def labels(self, g: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import otlabel
+from otlabel.backends import place_of
 from otlabel.backends import torch as backend_torch
 from otlabel.backends.gpu import kernels as gpu
 
@@ -109,6 +110,22 @@ def test_linear_scores_are_computed_there(generator, monkeypatch, dtype, has_bia
     truth = oracle.error(dense, 0.5, result.potentials, np.full(150, 1 / 150), 0.2)
     assert truth == pytest.approx(result.error, abs=2e-5)
     assert result.predict(scores).device.type == PLACE.type
+
+
+def test_a_source_of_one_s_own_is_computed_there(generator):
+    class Distances(otlabel.ScoreSource):
+        def __init__(self, points, centres):
+            self.points, self.centres = points, centres
+            self.shape, self.place = (len(points), len(centres)), place_of(points)
+
+        def rows(self, index):
+            return -((self.points[index, None] - self.centres) ** 2).sum(dim=2)
+
+    source = Distances(*(torch.randn(n, 3, generator=generator, dtype=torch.float64).to(PLACE) for n in (150, 5)))
+    result, truth = otlabel.assign(source, epsilon=0.5), otlabel.assign(source[:], epsilon=0.5)
+    assert result.backend == "torch"
+    assert result.labels.device.type == PLACE.type
+    assert torch.equal(result.labels, truth.labels)
 
 
 def test_linear_scores_use_no_tf32_and_leave_the_setting_alone(generator, monkeypatch):
