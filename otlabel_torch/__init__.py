@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .images.images import Images as Images
     from .images.images import Source as Source
     from .images.images import load as load
-    from .labels.assigners import register_assigner as register_assigner
     from .labels.assigners.base import Assigner as Assigner
     from .labels.assigners.base import Context as Context
     from .labels.assigners.base import Labelling as Labelling
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from .options.config import Config as Config
     from .options.config import Resolved as Resolved
     from .options.config import resolve as resolve
+    from .options.kinds import register_assigner as register_assigner
+    from .options.kinds import register_loss as register_loss
     from .runs.folder import RunFolder as RunFolder
     from .system.devices import pick_device as pick_device
     from .system.errors import DataError as DataError
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from .system.errors import UserError as UserError
     from .system.processes import Processes as Processes
     from .training.loop import fit as fit
-    from .training.losses import register_loss as register_loss
     from .training.losses.base import Batch as Batch
     from .training.losses.base import Forward as Forward
     from .training.losses.base import Loss as Loss
@@ -47,17 +47,16 @@ _HOMES = {
     "evaluation.features": ["layer_scores"],
     "evaluation.subject": ["Subject"],
     "images.images": ["Images", "Source", "load"],
-    "labels.assigners": ["register_assigner"],
     "labels.assigners.base": ["Assigner", "Context", "Labelling"],
     "network.collect": ["collect"],
     "network.models": ["Network"],
     "options.config": ["Config", "Resolved", "resolve"],
+    "options.kinds": ["register_assigner", "register_loss"],
     "runs.folder": ["RunFolder"],
     "system.devices": ["pick_device"],
     "system.errors": ["DataError", "TrainingError", "UnwritableError", "UsageError", "UserError"],
     "system.processes": ["Processes"],
     "training.loop": ["fit"],
-    "training.losses": ["register_loss"],
     "training.losses.base": ["Batch", "Forward", "Loss", "entropies"],
     "training.state": ["State", "start"],
 }

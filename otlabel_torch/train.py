@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import yaml
 
-from .options.command import Typed, one_line_errors, preset, resumed
+from .options.command import Typed, one_line_errors, preset
 from .options.config import Config
 
 PROGRAM = "python -m otlabel_torch.train"
@@ -28,13 +28,18 @@ def command(program: str, default: Config, base: Callable[[Typed], Config], desc
         unwritable=". Make room for it; --resume --out DIR goes on after the last epoch that was saved.",
         interrupted="--resume --out DIR goes on after the last epoch that was finished",
     ):
-        options = resumed(typed) if typed.options.resume else typed.over(base(typed))
+        if typed.options.resume:
+            from .runs.resume import resumed  # torch: seconds, which --help does not need
+
+            options = resumed(typed)
+        else:
+            options = typed.over(base(typed))
         if options.print_config:
             print(yaml.safe_dump(options.plain(), sort_keys=False), end="")
             return
         from rich.console import Console
 
-        from .runs.run import run  # torch and torchvision: seconds, which --help does not need
+        from .runs.run import run
 
         run(options, Console())
 

@@ -28,6 +28,8 @@ FORBIDDEN = {  # who imports nothing of what
     "otlabel._rounding": ("otlabel._parallel*", "otlabel._input.sources", "otlabel._input.problem"),
     "otlabel_torch.system": tuple(f"otlabel_torch.{room}*" for room in TRAINING_ROOMS),
 }
+COMMANDS = ("train", "predict", "evaluate", "retrain")
+TRAINER = ("commands", "runs", "training", "evaluation", "labels", "network", "images", "options", "system", "comm")
 CALLERS_OF_ASSIGN = ("otlabel_torch.labels.transport",)
 
 
@@ -108,6 +110,27 @@ def test_imports_point_downwards(room):
     ]
     assert wrong == []
     assert any(is_in(module, room) for module in MODULES)  # or the rule is of a room that is no more
+
+
+def floor(module: str) -> int:
+    """The place of a module's room in TRAINER; above them all, the package itself, whose names lead everywhere."""
+    room = module.split(".")[1:2]
+    return TRAINER.index("commands" if room[0] in COMMANDS else room[0]) if room else -1
+
+
+def test_rooms_of_the_trainer_are_in_order():
+    """A module imports from its own room and from those further down."""
+    modules = [module for module in MODULES if module.startswith("otlabel_torch.")]
+    wrong = [
+        f"{module} imports {other}"
+        for module in modules
+        for other in sorted(imports_of(module))
+        if is_in(other, "otlabel_torch") and floor(other) < floor(module)
+    ]
+    assert wrong == [], "\n".join(wrong)
+    assert {floor(module) for module in modules} == set(
+        range(len(TRAINER))
+    )  # or a room of the order is no more
 
 
 def test_one_module_of_the_trainer_calls_the_library():

@@ -13,10 +13,9 @@ import yaml
 
 from otlabel._system.machine import cores
 
-from ..labels.assigners import ASSIGNERS
 from ..system.files import write_text
-from ..training.losses import LOSSES
 from . import reading
+from .kinds import ASSIGNERS, LOSSES
 from .names import NameIn
 
 Preset = Literal["digits", "modern", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]

@@ -14,13 +14,13 @@ from ..evaluation.knn import NEIGHBOURS, weighted_knn
 from ..evaluation.metrics import agreement
 from ..evaluation.subject import Subject
 from ..images.images import Images
-from ..labels.assigners import ASSIGNERS
 from ..labels.assigners.sinkhorn import Sinkhorn
 from ..labels.kmeans import kmeans
 from ..labels.look import look
 from ..network.collect import BATCH
 from ..network.models import Network
 from ..options.config import Resolved
+from ..options.kinds import ASSIGNERS
 from ..system.processes import Processes
 from ..training.loop import Report, epoch_seed, fit
 from ..training.state import State, start

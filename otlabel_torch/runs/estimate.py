@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from ..images.images import Images
-from ..labels.assigners import ASSIGNERS
 from ..labels.look import look
 from ..network.collect import BATCH, MEMORY
 from ..options.config import Resolved
+from ..options.kinds import ASSIGNERS
 from ..system.devices import free_memory
 from ..system.errors import UsageError
 from ..system.processes import Processes

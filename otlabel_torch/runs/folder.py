@@ -15,13 +15,12 @@ from torch import Tensor
 
 from ..images.images import Images
 from ..labels.tables import write_labels
-from ..options import rules
 from ..options.config import Resolved
 from ..system import files
 from ..system.errors import DataError, UnwritableError, UsageError, UserError
 from ..training import checkpoint
 from ..training.state import State, build, load_network
-from . import report
+from . import report, rules
 from .trained import TrainedRun
 
 CONFIGURATION, CHECKPOINTS, METRICS, REPORT = "config.yaml", "checkpoints", "metrics.jsonl", "report.json"

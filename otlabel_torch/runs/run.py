@@ -19,14 +19,13 @@ from tqdm import tqdm
 from ..images.of_run import images_of
 from ..labels.tables import read_labels
 from ..labels.transport import VERSION
-from ..options import rules
 from ..options.config import Config, Resolved, resolve
 from ..system.errors import UsageError
 from ..system.processes import Processes, join
 from ..training.loop import Report, fit
 from ..training.schedule import drop_epoch, relabel_epochs
 from ..training.state import State, start
-from . import baselines, estimate, report
+from . import baselines, estimate, report, rules
 from .folder import RunFolder
 from .tensorboard import Scalars
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..images.images import Images
 from ..labels import transport
-from ..labels.assigners import ASSIGNERS
 from ..labels.look import labelling_views
 from ..network.collect import collect
 from ..network.models import Network
 from ..options.config import Resolved
+from ..options.kinds import ASSIGNERS
 from ..system.processes import Processes
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..evaluation.metrics import nmi
 from ..images.images import Images
-from ..labels.assigners import ASSIGNERS
 from ..labels.assigners.base import Assigner
 from ..labels.look import look
 from ..options.config import Resolved
+from ..options.kinds import ASSIGNERS
 from ..system.processes import Processes
 from .epoch import train_epoch
 from .losses.around import loss_of

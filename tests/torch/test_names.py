@@ -12,12 +12,11 @@ import pytest
 import tyro
 
 import otlabel_torch
-from otlabel_torch.labels.assigners import ASSIGNERS
 from otlabel_torch.labels.assigners.base import Assigner
+from otlabel_torch.options.kinds import ASSIGNERS, LOSSES
 from otlabel_torch.options.names import NameIn
 from otlabel_torch.system.errors import UsageError
 from otlabel_torch.system.registry import Registry
-from otlabel_torch.training.losses import LOSSES
 from otlabel_torch.training.losses.base import Loss
 
 

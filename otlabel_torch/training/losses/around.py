@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from ...images.augment import mixed
 from ...options.config import Resolved
+from ...options.kinds import LOSSES
 from ..state import State
-from . import LOSSES
 from .base import Batch, Blend, Forward, Loss
 
 

@@ -12,11 +12,11 @@ import torch
 
 import otlabel_torch
 from otlabel_torch.images.images import Source, load
-from otlabel_torch.labels.assigners import ASSIGNERS
 from otlabel_torch.labels.assigners.base import Assigner, Labelling
 from otlabel_torch.labels.look import look
 from otlabel_torch.network.models import Network
 from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.kinds import ASSIGNERS
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training.loop import fit
 from otlabel_torch.training.state import start

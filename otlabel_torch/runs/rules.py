@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from ..images.images import check_size
-from ..labels.assigners import ASSIGNERS
 from ..labels.priors import shares
 from ..labels.tables import pyarrow_parquet
 from ..network import models
 from ..network.collect import BATCH
-from ..runs.tensorboard import summary_writer
+from ..options.config import Config, Resolved
+from ..options.kinds import ASSIGNERS, LOSSES
 from ..system.errors import UsageError
-from ..training.losses import LOSSES
-from .config import Config, Resolved
+from .tensorboard import summary_writer
 
 
 def check_early(options: Config) -> None:
