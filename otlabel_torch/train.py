@@ -29,7 +29,7 @@ def command(program: str, default: Config, base: Callable[[Typed], Config], desc
         interrupted="--resume --out DIR goes on after the last epoch that was finished",
     ):
         if typed.options.resume:
-            from .runs.resume import resumed  # torch: seconds, which --help does not need
+            from .runs.resume import resumed  # torch, as below
 
             options = resumed(typed)
         else:
@@ -39,7 +39,7 @@ def command(program: str, default: Config, base: Callable[[Typed], Config], desc
             return
         from rich.console import Console
 
-        from .runs.run import run
+        from .runs.run import run  # torch and torchvision: seconds, which --help does not need
 
         run(options, Console())
 

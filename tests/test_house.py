@@ -128,9 +128,7 @@ def test_rooms_of_the_trainer_are_in_order():
         if is_in(other, "otlabel_torch") and floor(other) < floor(module)
     ]
     assert wrong == [], "\n".join(wrong)
-    assert {floor(module) for module in modules} == set(
-        range(len(TRAINER))
-    )  # or a room of the order is no more
+    assert {floor(module) for module in modules} == {*range(len(TRAINER))}  # or a room of the order is no more
 
 
 def test_one_module_of_the_trainer_calls_the_library():
