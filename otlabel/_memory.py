@@ -9,7 +9,7 @@ from ._system import machine
 from .backends import Kernels
 
 _ENTRY = 12  # bytes of a listed entry: label and value
-_ROOM = 3.2  # the lists of two surveys, and what is taken from one
+_ROOM = 3.2  # the lists of two surveys, and what is taken from one; for a few sweeps four may be alive
 _ITEM = 64  # bytes an item for labels, potentials and bookkeeping
 _VECTORS = 64  # of k, beside L-BFGS's: partial sums
 
