@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # nothing needs to be ins
 
 import otlabel
 from otlabel import backends
+from otlabel._input.sources import InMemory
 from otlabel._solver.tuning import DEFAULT
 from otlabel.bench import machine
 from otlabel.bench.problems import mixture
@@ -44,7 +45,9 @@ def main() -> None:
     for n, k, regime in ((100_000, 512, "peaked"), (100_000, 1000, "peaked"), (50_000, 2000, "broad")):
         scores = mixture(n, k, regime)
         g = otlabel.assign(scores, rounding="argmax").potentials
-        kernels = backends.load("numba").Kernels(scores, 1 / EPSILON, np.full(n, 1 / n), float(np.abs(scores).max()))
+        kernels = backends.load("numba").Kernels(
+            InMemory(scores), 1 / EPSILON, np.full(n, 1 / n), float(np.abs(scores).max())
+        )
         lists = kernels.survey(g, DEFAULT.narrowest, True)
         entries = lists.density * n * k
         entry = seconds(lambda lists=lists, g=g: lists.sweep(g)) / entries

@@ -3,8 +3,8 @@
 ``otlabel.assign(logits, k=3000)`` is the library; docs/algorithm.md has the mathematics, with numbered equations.
 """
 
+from ._arrays.score_source import ScoreSource
 from ._assign import assign
-from ._input.score_source import ScoreSource
 from ._input.sources import LinearScores
 from ._predictor import Predictor
 from ._progress import Progress

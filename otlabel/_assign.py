@@ -57,7 +57,8 @@ def assign(
         rounding: "balanced": every size is floor or ceil of n*b_j and the total score is the best among all such
             labellings. "argmax": SeLa's own rule, the largest entry of each row of the plan; sizes come close only.
         tol: stop when ``sum_j |c_j - b_j| <= tol``, where c is the column sum of the plan.
-        max_sweeps: stop before more scores are looked at than this many passes would, a head.
+        max_sweeps: stop before more scores are looked at than this many passes would, a head. Columns that underflow
+            may take a part of one more.
         method: "lbfgs" on the semi-dual (docs/algorithm.md eq. 2), or "sinkhorn", the textbook iteration.
         init: potentials to start from, shape (k,) or (h, k), as in ``Assignment.potentials``.
         backend: "auto" (numba for host memory, else the library of the scores), "numba", "numpy", "torch" or "cupy".
@@ -95,15 +96,15 @@ def assign(
         )
 
     def bound() -> list[backends.Kernels]:
-        make_kernels = backends.load(backends.choose(backend, problem.scores[0])).Kernels
+        make_kernels = backends.load(name).Kernels
         heads = [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
         _memory.check(heads, problem.shape[1:], problem.init, problem.tol, tuning)
         return heads
 
     team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
+    name = team.together(lambda: backends.choose(backend, problem.scores[0]))
     kernels = team.together(bound)
-    name = backends.choose(backend, problem.scores[0])
 
     def report(step: Step) -> None:
         if comm is not None or callback is not None:

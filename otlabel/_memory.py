@@ -9,7 +9,7 @@ from ._system import machine
 from .backends import Kernels
 
 _ENTRY = 12  # bytes of a listed entry: label and value
-_ROOM = 3.2  # the lists of two surveys, and what is taken from one
+_ROOM = 3.2  # the lists of two surveys, and what is taken from one; for a few sweeps four may be alive
 _ITEM = 64  # bytes an item for labels, potentials and bookkeeping
 _VECTORS = 64  # of k, beside L-BFGS's: partial sums
 
@@ -38,8 +38,8 @@ def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol:
 def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, tol: float, tuning: Tuning) -> float:
     """Bytes that the solve of one head allocates, from what lies near the best of some rows."""
     n, k = shape
-    x = kernels.rows(np.unique(np.linspace(0, n - 1, tuning.sampled_rows).astype(int))) + init
+    x = kernels.rows(tuning.sample_of(n)) + init
     depth = x.max(axis=1, keepdims=True) - x
     listed = max(float((depth <= tuning.near(tol)).sum(axis=1).mean()), min(k, tuning.listed))
     hessian = 4 * 8 * k**2 if k <= tuning.largest_square else 0
-    return n * (listed * _ENTRY * _ROOM + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.pairs) + hessian
+    return n * (listed * _ENTRY * _ROOM + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.memory) + hessian

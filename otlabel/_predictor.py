@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from . import backends
-from ._input.libraries import NUMPY
+from ._arrays.libraries import NUMPY
+from ._arrays.score_source import ScoreSource
 from ._input.problem import as_heads, as_scores, check_finite, reached_labels
-from ._input.score_source import ScoreSource
 from ._system.files import atomic
 from ._system.threads import threaded
 
@@ -26,29 +28,38 @@ class Predictor:
     depend on the others. Scores may be of any library and kind that ``otlabel.assign`` takes; what is returned is where
     they are. For h heads every array has a leading axis h.
 
+    The arrays are copied, and cannot be written to.
+
     Raises:
-        ValueError: potentials and shares that are not those of one solve.
+        ValueError: potentials, epsilon or shares that are not those of one solve.
     """
 
     potentials: np.ndarray  # (k,) float64: g, -inf for labels not in use
     epsilon: float  # temperature in units of the scores
-    shares: np.ndarray  # (k,) float64: b
+    shares: np.ndarray | None = None  # (k,) float64: b, 0 for labels not in use; None: equal ones of those in use
 
     def __post_init__(self) -> None:
-        g, b = np.array(self.potentials, dtype=np.float64), np.array(self.shares, dtype=np.float64)
-        if g.ndim not in (1, 2) or g.shape != b.shape:
+        g = np.array(self.potentials, dtype=np.float64)
+        used = np.isfinite(g)
+        if g.ndim not in (1, 2) or not (used | np.isneginf(g)).all() or not used.any(axis=-1).all():
+            wrong = f"shape {g.shape}" if g.ndim not in (1, 2) or used.all() else g[~used][0]
             raise ValueError(
-                f"potentials and shares must have one shape, (k,) or (h, k), got {g.shape} and {b.shape}. "
-                "Pass those of one Assignment."
+                "potentials (k,) or (h, k) must be finite, or -inf for labels that are not in use, which some must be, "
+                f"got {wrong}. Pass those of an Assignment."
             )
-        if not 0 < self.epsilon < np.inf:
+        equal = used / used.sum(axis=-1, keepdims=True)
+        b = equal if self.shares is None else np.array(self.shares, dtype=np.float64)
+        if b.shape != g.shape or not (np.isfinite(b) & (b >= 0)).all() or ((b > 0) != used).any():
+            raise ValueError(
+                f"shares must be of the shape of the potentials, {g.shape}, and positive where those are finite, 0 "
+                f"where they are -inf, got {b.shape} from {b.min():g} to {b.max():g}. Pass those of the same solve."
+            )
+        epsilon = float("nan") if isinstance(self.epsilon, str) else float(self.epsilon)
+        if not 0 < epsilon < np.inf:
             raise ValueError(f"epsilon must be a positive number, got {self.epsilon!r}. Pass that of the solve.")
-        if np.isnan(g).any() or np.isposinf(g).any() or np.isneginf(g).all(axis=-1).any():
-            raise ValueError(
-                "potentials must be finite, or -inf for labels that are not in use, which some must be, got "
-                f"{g[~np.isfinite(g)][0]}. Pass those of an Assignment."
-            )
-        for name, value in (("potentials", g), ("epsilon", float(self.epsilon)), ("shares", b)):
+        for name, value in (("potentials", g), ("epsilon", epsilon), ("shares", b)):
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
             object.__setattr__(self, name, value)
 
     def predict(self, logits: Any) -> Any:
@@ -75,6 +86,9 @@ class Predictor:
 
         Returns:
             (m, k) float64, in the library of the scores.
+
+        Raises:
+            ValueError: as ``predict``.
         """
         heads, _ = self._checked(logits)
         library = heads[0].place.library
@@ -106,24 +120,23 @@ class Predictor:
         return backends.place_of(logits).give_back(self._joined(sure))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to an .npz file, atomically; ``load`` reads it."""
+        """Write it to an .npz file, atomically; ``load`` reads it.
+
+        Raises:
+            OSError: the file cannot be written; what was there before still is.
+        """
         with atomic(path) as file:
-            np.savez(file, potentials=self.potentials, epsilon=np.array(self.epsilon), b=self.shares)
+            np.savez(file, potentials=self.potentials, epsilon=np.array(self.epsilon), b=np.asarray(self.shares))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> Predictor:
         """What ``save`` wrote, or ``Assignment.save``.
 
         Raises:
             ValueError: the file holds something else.
+            OSError: it cannot be opened.
         """
-        with np.load(path, allow_pickle=False) as file:
-            try:
-                return cls(file["potentials"], float(file["epsilon"]), file["b"])
-            except KeyError as missing:
-                raise ValueError(
-                    f"{path} must be what Predictor.save or Assignment.save wrote, but {missing}. Save it anew."
-                ) from None
+        return predictor_in(path, "Predictor.save or Assignment.save")[0]
 
     @property
     def _has_heads(self) -> bool:
@@ -146,7 +159,7 @@ class Predictor:
         heads = as_heads(scores)
         largest, forbids = check_finite(heads, self.epsilon)
         if forbids:
-            reached_labels(heads, np.atleast_2d(self.shares))  # some label for every item; not every label needs one
+            reached_labels(heads, np.isfinite(self._by_head))  # some label for every item; not every label needs one
         return heads, largest
 
     def _labels(self, scores: ScoreSource, g: np.ndarray, largest: float) -> np.ndarray:
@@ -177,3 +190,26 @@ class Predictor:
         if array.size and not 0 <= array.min() <= array.max() < k:
             raise ValueError(f"labels must be from 0 to {k - 1}, got {array.min()} to {array.max()}.")
         return list(np.atleast_2d(array).astype(np.int64))
+
+
+def predictor_in(path: str | os.PathLike[str], writers: str) -> tuple[Predictor, dict[str, np.ndarray]]:
+    """The predictor in a file, and all that the file holds.
+
+    Args:
+        writers: of such files, for the error.
+
+    Raises:
+        ValueError: the file holds something else.
+        OSError: it cannot be opened.
+    """
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            stored = {name: file[name] for name in file.files}
+        potentials = stored["potentials"]
+        # Shares have had an axis of heads where potentials had none.
+        return Predictor(potentials, float(stored["epsilon"]), stored["b"].reshape(potentials.shape)), stored
+    except KeyError as missing:
+        reason = f"it has no {missing}"
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = "it is no .npz file of numbers" if isinstance(error, TypeError | EOFError) else str(error)
+    raise ValueError(f"{path} must be what {writers} wrote, but {reason}. Save it anew.")

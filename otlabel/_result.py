@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -9,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 
 from . import backends
-from ._input.libraries import NUMPY
+from ._arrays.libraries import NUMPY
 from ._input.problem import Problem
-from ._predictor import Predictor
+from ._predictor import Predictor, predictor_in
 from ._solver.outcome import Solution, Status
 from ._system.files import atomic
 from .backends import Kernels
@@ -25,7 +26,7 @@ class Assignment:
     """Labels of n items, and the proof of how good they are.
 
     For scores of shape (h, n, k) every field has a leading axis h; a field marked "per head" is then an array of h.
-    Pickled, it leaves the scores behind: all but ``plan`` works on.
+    Pickled or deep-copied, it leaves the scores behind: all but ``plan`` works on.
     """
 
     labels: Any  # (n,) int64, in the caller's array library
@@ -80,8 +81,8 @@ class Assignment:
             )
         if not self._kernels:
             raise ValueError(
-                "a loaded Assignment has no scores to compute a plan from. Pass them to predictor.plan, whose rows sum "
-                "to 1, or call assign with init=potentials."
+                "a loaded, unpickled or deep-copied Assignment has no scores to compute a plan from. Pass them to "
+                "predictor.plan, whose rows sum to 1, or call assign with init=potentials."
             )
         rows = rows.astype(np.intp)
         # Says which index is out of range, before a device is asked.
@@ -108,7 +109,11 @@ class Assignment:
         return self.predictor.predict(logits)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all but the scores to an .npz file, atomically; ``load`` and ``Predictor.load`` read it."""
+        """Write all but the scores to an .npz file, atomically; ``load`` and ``Predictor.load`` read it.
+
+        Raises:
+            OSError: the file cannot be written; what was there before still is.
+        """
         has_heads = self.potentials.ndim == 2
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _SAVED if name != "labels"}
         arrays["labels"] = backends.library_of(self.labels).to_numpy(self.labels, "labels")
@@ -125,16 +130,17 @@ class Assignment:
 
         Raises:
             ValueError: the file holds something else.
+            OSError: it cannot be opened.
         """
-        with np.load(path, allow_pickle=False) as file:
-            try:
-                stored = {name: file[name] for name in file.files}
-                fields = {name: stored[name] if stored[name].ndim else stored[name][()] for name in _SAVED}
-                predictor = Predictor(stored["potentials"], float(stored["epsilon"]), stored["b"])
-                history = [stored[f"history_{head}"] for head in range(len(np.atleast_2d(predictor.potentials)))]
-                status, backend, weights = Status[str(stored["status"])], str(stored["backend"]), stored["a"]
-            except KeyError as missing:
-                raise ValueError(f"{path} is not a saved Assignment: it has no {missing}.") from None
+        predictor, stored = predictor_in(path, "Assignment.save")
+        try:
+            fields = {name: stored[name] if stored[name].ndim else stored[name][()] for name in _SAVED}
+            history = [stored[f"history_{head}"] for head in range(len(np.atleast_2d(predictor.potentials)))]
+            status, backend, weights = Status[str(stored["status"])], str(stored["backend"]), stored["a"]
+        except KeyError as missing:
+            raise ValueError(
+                f"{path} must be what Assignment.save wrote, but it has no {missing}. Save it anew."
+            ) from None
         return cls(
             **fields,
             predictor=predictor,
@@ -175,6 +181,9 @@ class Assignment:
             row_weights=problem.a if np.ptp(problem.a) else problem.a[:1].copy(),
             _kernels=kernels,
         )
+
+    def __copy__(self) -> Self:
+        return dataclasses.replace(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kernels": []}

@@ -64,7 +64,7 @@ def check(rng: np.random.Generator) -> bool:
     # Lists of a few entries, as large problems have them.
     small = int(rng.choice([0, 1 << 18]))
     whole_matrix, few = (int(rng.choice([0, 1 << 22])) for _ in range(2))
-    tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few=few)
+    tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few_items=few)
     backend = str(rng.choice(["numba", PARTS, "numpy"]))
     with tuned(tuning):
         result = otlabel.assign(scores, epsilon=epsilon, b=b, tol=tol, backend=backend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
@@ -89,6 +90,15 @@ def test_scores_may_be_computed(rng):
     np.testing.assert_allclose(result.predictor.confidence(source), result.predictor.confidence(dense), rtol=1e-9)
 
 
+def test_shares_are_equal_ones_if_none_are_given(rng, solved):
+    scores, result = solved
+    potentials = result.potentials.copy()
+    potentials[3] = -np.inf
+    predictor = otlabel.Predictor(potentials, 0.5)
+    np.testing.assert_allclose(predictor.shares, np.where(np.arange(12) == 3, 0, 1 / 11))
+    assert not (predictor.predict(scores) == 3).any()
+
+
 def test_labels_out_of_use_and_forbidden_ones_get_nothing(rng):
     scores = rng.normal(size=(100, 4))
     predictor = otlabel.assign(scores, b=[0.5, 0.0, 0.25, 0.25]).predictor
@@ -107,6 +117,7 @@ def test_it_is_small_and_what_is_pickled_or_saved_labels_alike(rng, tmp_path):
     result = otlabel.assign(scores, epsilon=1.0, rounding="argmax")
     assert len(pickle.dumps(result.predictor)) < 100_000
     again = pickle.loads(pickle.dumps(result))  # an Assignment leaves its scores behind
+    np.testing.assert_array_equal(copy.copy(result).plan(3), result.plan(3))
     assert (
         len(pickle.dumps(result)) < 250_000
     )  # 48 kB of labels, 96 of potentials, shares, sizes; the scores have 72 MB
@@ -140,12 +151,18 @@ def test_what_cannot_be_is_an_error(rng, tmp_path, solved):
         predictor.confidence(scores, [0, 1, 2])
     with pytest.raises(ValueError, match="labels must be from 0 to 11, got 0 to 12"):
         predictor.confidence(scores, np.arange(400) % 13)
-    with pytest.raises(ValueError, match="one shape"):
-        otlabel.Predictor(np.zeros(3), 0.1, np.full(4, 0.25))
-    with pytest.raises(ValueError, match="epsilon must be a positive number, got -1"):
-        otlabel.Predictor(np.zeros(3), -1, np.full(3, 1 / 3))
-    with pytest.raises(ValueError, match="potentials must be finite"):
-        otlabel.Predictor(np.array([0, np.nan]), 0.1, np.full(2, 0.5))
+    g, b = np.zeros(3), np.full(3, 1 / 3)
+    for wrong in (np.full(4, 0.25), [0.5, 0.5, 0.0], [0.5, np.nan, 0.5], [1.5, -0.25, -0.25]):
+        with pytest.raises(ValueError, match="shares must be of the shape of the potentials"):
+            otlabel.Predictor(g, 0.1, wrong)
+    for wrong in (-1, 0, np.inf, np.nan, "warm"):
+        with pytest.raises(ValueError, match="epsilon must be a positive number, got"):
+            otlabel.Predictor(g, wrong, b)
+    for wrong in ([0, np.nan], [0, np.inf], [-np.inf, -np.inf], [], 3.0, np.zeros((2, 2, 2)), np.zeros((2, 0))):
+        with pytest.raises(ValueError, match=r"potentials .* must be finite"):
+            otlabel.Predictor(np.array(wrong), 0.1)
+    with pytest.raises(ValueError, match="read-only"):
+        predictor.potentials[0] = 5
     np.savez(tmp_path / "other.npz", x=np.arange(3))
     with pytest.raises(ValueError, match=r"other.npz must be what Predictor.save or Assignment.save wrote"):
         otlabel.Predictor.load(tmp_path / "other.npz")

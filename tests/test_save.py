@@ -45,8 +45,36 @@ def test_a_failed_save_leaves_the_old_file(rng, tmp_path, monkeypatch):
 
 def test_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", x=np.arange(3))
-    with pytest.raises(ValueError, match="not a saved Assignment"):
+    with pytest.raises(ValueError, match=r"must be what Assignment\.save wrote, but it has no 'potentials'"):
         otlabel.Assignment.load(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 cut off"])
+def test_damaged_files_are_refused(tmp_path, content):
+    for name in ("labels.npz", "labels.npy"):
+        (tmp_path / name).write_bytes(content)
+        for kind in (otlabel.Assignment, otlabel.Predictor):
+            with pytest.raises(ValueError, match=rf"{name} must be what .*save wrote, but .*\. Save it anew\."):
+                kind.load(tmp_path / name)
+
+
+def test_an_array_is_no_assignment(tmp_path):
+    np.save(tmp_path / "labels.npy", np.arange(4))
+    with pytest.raises(ValueError, match=r"no \.npz file"):
+        otlabel.Assignment.load(tmp_path / "labels.npy")
+
+
+def test_files_of_the_version_before_are_read(rng, tmp_path):
+    """Shares had an axis of heads where potentials had none, and row weights were written out."""
+    result = otlabel.assign(rng.normal(size=(60, 4)))
+    result.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as file:
+        arrays = dict(file)
+    old = arrays | {"b": arrays["b"][None], "a": np.full(60, 1 / 60), "has_heads": np.array(False)}
+    np.savez_compressed(tmp_path / "old.npz", **old)
+    new = rng.normal(size=(9, 4))
+    for kind in (otlabel.Assignment, otlabel.Predictor):
+        np.testing.assert_array_equal(kind.load(tmp_path / "old.npz").predict(new), result.predict(new))
 
 
 def test_progress_shows_the_error_and_ends_full(rng, capsys):

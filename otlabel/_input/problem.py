@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays.libraries import HOST, NUMPY, Place
+from .._arrays.score_source import ScoreSource
 from .._system.threads import threaded
 from ..backends import library_of, place_of
-from .libraries import HOST, NUMPY, Place
-from .score_source import ScoreSource
 from .sources import as_heads, as_source
 
 ROUNDINGS = ("balanced", "argmax")
@@ -109,6 +109,8 @@ def problem_of(
 def as_scores(logits: Any) -> Any:
     """The scores as an array (n, k) or (h, n, k), not copied where the library allows it, or as a source (n, k)."""
     source = as_source(logits)
+    if source is not None and not source.in_memory:
+        _check_source(source)
     array = library_of(logits).array(logits, "logits") if source is None else source
     if len(array.shape) not in ((2, 3) if source is None else (2,)):
         raise ValueError(
@@ -118,6 +120,23 @@ def as_scores(logits: Any) -> Any:
     if 0 in array.shape:
         raise ValueError(f"logits must have at least one item and one label, got shape {tuple(array.shape)}.")
     return array
+
+
+def _check_source(source: ScoreSource) -> None:
+    """Raise ValueError or TypeError if a source does not keep to its protocol, as its first row shows."""
+    name, shape = type(source).__name__, tuple(getattr(source, "shape", ()))
+    if len(shape) != 2 or not all(isinstance(size, int | np.integer) for size in shape):
+        raise ValueError(
+            f"a ScoreSource must have a shape (n, k) of whole numbers, but {name}.shape is {shape}. Set it."
+        )
+    if 0 in shape:
+        return  # said with all others that are empty
+    row = source[:1]
+    if not hasattr(row, "dtype") or tuple(row.shape) != (1, shape[1]):
+        raise TypeError(
+            f"rows of a ScoreSource must be arrays (m, {shape[1]}), but {name}.rows(slice(0, 1)) gives "
+            f"{type(row).__name__} of shape {np.shape(row)}. Let rows return an array, a row an item."
+        )
 
 
 def check_finite(heads: list[ScoreSource], epsilon: float) -> tuple[float, bool]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays.libraries import HOST
+from .._arrays.score_source import ScoreSource
 from ..backends import library_of, place_of
-from .libraries import HOST
-from .score_source import ScoreSource
 
 _COPIED = 1 << 22  # entries copied at a time, from a store into a temporary file
 
@@ -21,7 +21,7 @@ class InMemory(ScoreSource):
     in_memory = True
 
     def __init__(self, array: Any):
-        self.array, self.shape, self.dtype, self.place = array, tuple(array.shape), array.dtype, place_of(array)
+        self.array, self.shape, self.place = array, tuple(array.shape), place_of(array)
 
     def rows(self, index: Any) -> Any:
         return self.array[index]
@@ -62,7 +62,6 @@ class LinearScores(ScoreSource):
                     f"got {type(array).__name__} on {getattr(array, 'device', 'the host')}."
                 )
         self.weight, self.bias = self.place.library.layer(self.features, weight, bias)
-        self.dtype = self.bias.dtype
 
     def of(self, features: Any) -> Any:
         """Scores of some features."""
@@ -78,14 +77,16 @@ class Stored(ScoreSource):
     read_ahead = True
 
     def __init__(self, array: Any):
-        self.stored, self.shape, self.dtype = array, tuple(array.shape), np.dtype(array.dtype)
+        self.stored, self.shape = array, tuple(array.shape)
 
     def rows(self, index: Any) -> np.ndarray:
         if isinstance(index, slice):
             return np.asarray(self.stored[index])
         # Some stores take no indices that are unsorted or repeated. NumPy's rules for them, out of range included.
         rows = np.arange(self.shape[0])[index]
-        return np.array([self.stored[int(row)] for row in rows], dtype=self.dtype).reshape(len(rows), self.shape[1])
+        return np.array([self.stored[int(row)] for row in rows], dtype=self.stored.dtype).reshape(
+            len(rows), self.shape[1]
+        )
 
     def seekable(self) -> ScoreSource:
         """The same in a temporary file that gives single rows as fast as blocks."""

@@ -63,7 +63,7 @@ def _balance(
         surplus = np.maximum(sizes - limits.target, 0).sum()
         left = move_along_near_ties(labels, counted, short, g, limits, width, tuning.largest_square)
         routed = left == 0 or width < np.inf
-        if 0 < left <= tuning.few and width < np.inf:
+        if 0 < left <= tuning.few_items and width < np.inf:
             routed = move_over_whole_matrix(kernels, labels, counted, g, limits)
         elif left > surplus / 2:
             width = 4 * width if width < tuning.widest_tie else np.inf
@@ -108,7 +108,7 @@ def _sharpen(
         left = _surplus(colder.labels(solution.g), marginal, counted)
         # While the plan is nearly flat a colder one converges at once and changes little: go on. A solve that does not
         # converge has met ties, or the end of what sweeps can do.
-        if left > tuning.worth * surplus and solution.status is not Status.CONVERGED:
+        if left > tuning.colder_worth * surplus and solution.status is not Status.CONVERGED:
             break
         kernels, g, sharpness, surplus = colder, solution.g, tuning.colder * sharpness, left
     return kernels, g.copy(), sharpness

@@ -1,4 +1,4 @@
-"""All looks at the scores of one solve go through here, and are counted: ``n_sweeps`` is that count.
+"""All looks of one solve at the scores go through here, and are counted: ``n_sweeps`` is that count.
 
 So does the choice of the labels in use: outside, vectors hold those m labels only; the kernels know all k.
 """
@@ -41,7 +41,7 @@ class Scores:
         n, k = shape
         self.active, self.budget, self.size, self.blur = active, budget, n * k, kernels.blur
         self._kernels = kernels
-        self._sampled = np.unique(np.linspace(0, n - 1, tuning.sampled_rows).astype(int))
+        self._sampled = tuning.sample_of(n)
         self.sample_cost = len(self._sampled) / n
 
     def survey(self, g: np.ndarray, width: float, precise: bool) -> tuple[Sweep, bool, Lists]:
@@ -70,7 +70,7 @@ class Lists:
         self._survey, self._scores = survey, scores
 
     @property
-    def price(self) -> float:
+    def cost_to_list(self) -> float:
         """Sweeps that it still takes until there are lists."""
         return self._survey.listing
 
@@ -85,17 +85,17 @@ class Lists:
         return self._survey.pairs
 
     def affords(self, evaluations: int, spare: float = 0.0) -> bool:
-        """Whether the budget has so many, and what it takes to certify where they lead: a sweep, a sample and two more.
+        """Whether the budget has so many, and what it takes to certify where they lead: a sweep and a sample.
 
         Args:
             spare: sweeps to leave beside those.
         """
         certifying = 1 + self._scores.sample_cost + spare
-        return self._scores.budget.allows(certifying + (evaluations + 2) * self.density)
+        return self._scores.budget.allows(certifying + evaluations * self.density)
 
-    def make(self) -> None:
-        """Pay for the lists."""
-        self._scores.budget.spend(self.price)
+    def pay(self) -> None:
+        """Count what it takes until there are lists."""
+        self._scores.budget.spend(self.cost_to_list)
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         """logsumexp and c (m,) of the listed entries at g (m,)."""

@@ -33,7 +33,7 @@ class Directions:
     """The choice between the three, over all climbs of a solve."""
 
     def __init__(self, marginal: Marginal, tuning: Tuning):
-        self.pairs = Pairs(marginal.target, tuning.pairs)
+        self.pairs = Pairs(marginal.target, tuning.memory, tuning.collinear)
         self._marginal, self._tuning = marginal, tuning
         self._sinkhorn_left = tuning.most_sinkhorn
         self.begin()
@@ -95,10 +95,11 @@ class Pairs:
     Args:
         b: (m,) shares.
         most: pairs kept.
+        least: cosine between s and y of a pair that is kept.
     """
 
-    def __init__(self, b: np.ndarray, most: int):
-        self._root, self._most = np.sqrt(b), most
+    def __init__(self, b: np.ndarray, most: int, least: float):
+        self._root, self._most, self._least = np.sqrt(b), most, least
         self._s, self._y = np.empty((most, len(b))), np.empty((most, len(b)))
         self._sy, self._yy = np.empty((most, most)), np.empty((most, most))
         self.count = 0
@@ -111,7 +112,7 @@ class Pairs:
         """Learn from a step, unless rounding error is all there is to learn."""
         s, y = (new.g - old.g) * self._root, (old.gradient - new.gradient) / self._root
         sy = s @ y
-        if not sy > 1e-14 * np.sqrt((s @ s) * (y @ y)):
+        if not sy > self._least * np.sqrt((s @ s) * (y @ y)):
             return
         if self.count == self._most:
             for vectors in (self._s, self._y):

@@ -34,23 +34,18 @@ class ListModel:
     """F^L(g) - F^L(g0) + F(g0) - (c(g0) - c^L(g0)).(g - g0): right at g0, what is not listed is constant.
 
     Args:
-        at: where the lists were made, g0.
+        at: where the lists were made, g0; as it is, it is a point of this model.
         scores, marginal: of the solve.
         spare: sweeps to leave in the budget beside those that certify where this leads.
     """
 
     def __init__(self, at: Surveyed, scores: Scores, marginal: Marginal, tuning: Tuning, spare: float = 0.0):
         self.at, self._scores, self._marginal, self._tuning, self._spare = at, scores, marginal, tuning, spare
-        self._lists, point = at.lists, at.point
-        logsumexp, listed = self._lists.sweep(point.g)
+        self._lists = at.lists
+        logsumexp, listed = self._lists.sweep(at.g)
         # c(g0) - c^L(g0), rounded as the gradient is: the model's own is then the true one to the last bit.
-        self._unlisted = marginal.wanted(point.g, point.c) - listed - point.gradient
-        self._offset = marginal.support(point.g) - logsumexp - point.objective
-
-    @property
-    def start(self) -> Point:
-        """g0 as this model sees it: as it is."""
-        return self.at.point
+        self._unlisted = marginal.wanted(at.g, at.c) - listed - at.gradient
+        self._offset = marginal.support(at.g) - logsumexp - at.objective
 
     def affords(self, evaluations: int) -> bool:
         """Whether the budget has so many and what must follow them."""
@@ -61,19 +56,19 @@ class ListModel:
         return not self.affords(1)
 
     def evaluate(self, g: np.ndarray) -> Point:
-        point, marginal = self.at.point, self._marginal
+        at, marginal = self.at, self._marginal
         logsumexp, listed = self._lists.sweep(g)
         c = listed + self._unlisted
-        objective = marginal.support(g) - logsumexp - self._offset - float(self._unlisted @ (g - point.g))
-        unknown = self._tuning.unknown
-        log_c = np.where(c > unknown, np.log(np.maximum(c, unknown)), point.log_c + g - point.g)
+        objective = marginal.support(g) - logsumexp - self._offset - float(self._unlisted @ (g - at.g))
+        barely = self._tuning.barely_listed
+        log_c = np.where(c > barely, np.log(np.maximum(c, barely)), at.log_c + g - at.g)
         return Point(g, objective, c, log_c, marginal.wanted(g, c) - c)
 
     @property
     def newton_cost(self) -> float:
         """Pairs of entries, and k^3, against the entries of an evaluation."""
-        m, tuning, entries = len(self.at.point.g), self._tuning, self._lists.density * self._scores.size
-        if m > tuning.largest_square:
+        m, tuning, entries = len(self.at.g), self._tuning, self._lists.density * self._scores.size
+        if m > tuning.largest_square or not self.affords(2):  # the Hessian and a step
             return np.inf
         return self._lists.pairs / tuning.pairs_an_entry + m**3 / (tuning.cubes_an_entry * entries)
 
@@ -89,5 +84,5 @@ class ListModel:
         lists: Lists = self._lists.narrowed(point.g, width)
         if lists.density > 0.5 * self._lists.density:
             return None
-        inside = Surveyed(point, lists, width)
+        inside = Surveyed(point.g, point.objective, point.c, point.log_c, point.gradient, lists, width)
         return ListModel(inside, self._scores, self._marginal, self._tuning, spare=self._lists.density)

@@ -13,7 +13,9 @@ class Marginal:
     """Shares of the k labels as an interval: lower_j <= c_j <= upper_j. Where both are the target, c_j must be that.
 
     The semi-dual has the support function of the interval in the place of b.g (docs/algorithm.md eq. 2):
-    F(g) = sum_j min(lower_j g_j, upper_j g_j) - sum_i a_i logsumexp_j(S_ij/epsilon + g_j).
+    F(g) = sum_j min(lower_j g_j, upper_j g_j) - sum_i a_i logsumexp_j(S_ij/epsilon + g_j). F and its gradient are right
+    for intervals; Newton's shift, the edge of a box, the certificate of a single label and the rounding's spare places
+    take lower = upper, which is all that ``assign`` asks for.
     """
 
     target: np.ndarray  # (k,) float64, sums to 1: what steps are scaled by, and a column that is too small aims at

@@ -46,6 +46,6 @@ class Ended(enum.Enum):
     """Why a climb between two surveys ended."""
 
     GOAL = "the error is as small as was asked for"
-    EDGE = "the box holds back what is left"
+    EDGE = "what is left inside the box is little beside what it holds back"
     STALLED = "steps do not lower the error any more"
     EXHAUSTED = "no further evaluation may be made"

@@ -12,11 +12,12 @@ from collections.abc import Callable
 import numpy as np
 
 from ..backends import Kernels
+from ..backends.precision import float64_blur
 from .counting import Budget, Scores
 from .directions import Directions, sinkhorn_step
 from .list_model import ListModel
 from .marginal import Marginal
-from .outcome import Ended, Solution, Step
+from .outcome import Solution, Step
 from .point import Point, Surveyed
 from .record import Record
 from .steps import Box, climb
@@ -57,54 +58,53 @@ def solve(
 
 
 def _by_lists(run: _Solve, g: np.ndarray) -> None:
-    """A survey, steps on what it listed, a survey where that led, and so on."""
+    """A survey, steps on what it listed, a survey where that led, and so on. Lists are long: two sets are alive."""
     tuning, directions = run.tuning, Directions(run.marginal, run.tuning)
     reach, sinkhorn_left = np.inf, tuning.most_sinkhorn
     here = run.survey(g, run.width(g, tuning.listed))
     while run.record.status is None:
-        step = sinkhorn_step(here.point, run.marginal)
+        step = sinkhorn_step(here, run.marginal)
         if sinkhorn_left and np.abs(step).max() > here.width:
             sinkhorn_left -= 1
-            g = here.point.g + step
+            g = here.g + step
             here = run.survey(g, run.width(g, tuning.listed))
             continue
-        end, at_edge = _climb_lists(run, here, directions, min(here.width - tuning.margin, reach))
-        g = end.g if np.any(end.g != here.point.g) else here.point.g + step
+        g, at_edge = _climb_lists(run, here, directions, min(here.width - tuning.margin, reach))
+        g = g if np.any(g != here.g) else here.g + step
         width = run.width(g, tuning.listed)
         new = run.survey(g, width if at_edge else min(width, run.near))
-        if not (new.point.objective > here.point.objective or new.point.error < here.point.error):
-            reach = tuning.retreat * float(np.abs(new.point.g - here.point.g).max())
+        if not (new.objective > here.objective or new.error < here.error):
+            reach = tuning.retreat * float(np.abs(new.g - here.g).max())
             continue
-        crowded = at_edge and width < tuning.crowded and new.point.error > tuning.enough * here.point.error
+        is_crowded = at_edge and width < tuning.crowded and new.error > tuning.enough * here.error
         here, reach = new, np.inf
-        if crowded and run.record.status is None:
-            burst = _Burst(run, here)
-            climb(burst, here.point, run.marginal, directions, tuning, goal=0.0)
-            here = burst.best
+        del new
+        if is_crowded and run.record.status is None:
+            here = _burst(run, here, directions)
 
 
-def _climb_lists(run: _Solve, at: Surveyed, directions: Directions, radius: float) -> tuple[Point, bool]:
+def _climb_lists(run: _Solve, at: Surveyed, directions: Directions, radius: float) -> tuple[np.ndarray, bool]:
     """Ascend on what was listed, and where that is much, on a part of it once the steps are short.
 
     Returns:
-        where that led, as the lists have it, and whether it is at the edge of the box.
+        g where that led, and whether it is at the edge of the box.
     """
-    tuning, first = run.tuning, at.point.error
-    if not run.scores.budget.allows(at.lists.price + 1):
-        return at.point, False
-    at.lists.make()
-    if not at.lists.affords(1):
-        return at.point, False
+    tuning = run.tuning
+    if not run.scores.budget.allows(at.lists.cost_to_list + 1):
+        return at.g, False
+    at.lists.pay()
+    if not at.lists.affords(2):  # what the model begins with, and a step
+        return at.g, False
     model = ListModel(at, run.scores, run.marginal, tuning)
-    goal = max(tuning.enough * run.record.tol, tuning.deepest_goal * first)
-    box = Box.around(at.point.g, radius)
+    goal = max(tuning.enough * run.record.tol, tuning.deepest_goal * at.error)
+    box = Box.around(at.g, radius)
 
     def ascend(model: ListModel, start: Point, box: Box, goal: float) -> tuple[Point, bool]:
-        end, why = climb(model, start, run.marginal, directions, tuning, goal=goal, box=box)
-        return end, why is Ended.EDGE
+        found = climb(model, start, run.marginal, directions, tuning, goal=goal, box=box)
+        return found.point, found.at_edge
 
-    end, at_edge = ascend(model, model.start, box, max(goal, tuning.coarse * first))
-    while end.error > goal and not at_edge and model.affords(4):
+    end, at_edge = ascend(model, at, box, max(goal, tuning.coarse * at.error))
+    while end.error > goal and not at_edge and model.affords(4):  # a list, its model, a step, and that step on `model`
         width = max(run.near, min(run.width(end.g, tuning.listed_again), 0.5 * at.width))
         inner = model.narrowed(end, width)
         if inner is None:
@@ -117,7 +117,14 @@ def _climb_lists(run: _Solve, at: Surveyed, directions: Directions, radius: floa
         end, at_edge = trial, box.touches(trial.g)
     if end.error > goal and not at_edge:
         end, at_edge = ascend(model, end, box, goal)
-    return end, at_edge
+    return end.g, at_edge
+
+
+def _burst(run: _Solve, start: Surveyed, directions: Directions) -> Surveyed:
+    """Full sweeps of L-BFGS, a few: where rows are crowded and g has far to go, boxes of lists would hold it up."""
+    end = climb(_FullSweeps(run), start, run.marginal, directions, run.tuning, goal=0.0).point
+    assert isinstance(end, Surveyed)  # all its points are
+    return end
 
 
 def _by_sinkhorn(run: _Solve, g: np.ndarray) -> None:
@@ -125,9 +132,9 @@ def _by_sinkhorn(run: _Solve, g: np.ndarray) -> None:
     run.record.patience = run.tuning.sinkhorn_patience
     here = run.survey(g, 0.0)
     while run.record.status is None:
-        # Lists are of no use here, but that what is listed is summed in float64.
-        width = run.near if here.point.error < 2 * run.tuning.rough else 0.0
-        here = run.survey(here.point.g + sinkhorn_step(here.point, run.marginal), width)
+        # Lists are of no use here, but that what is listed is summed in float64: just before that is needed.
+        width = run.near if here.error < 2 * run.tuning.rough else 0.0
+        here = run.survey(here.g + sinkhorn_step(here, run.marginal), width)
 
 
 class _Solve:
@@ -145,17 +152,17 @@ class _Solve:
         g = self.marginal.gauged(g)  # before the sweep, so that the certificate is g's own
         found, rough = self._look(g, width, self.record.error < self.tuning.close)
         rough = rough or width < self.near  # what is not listed is summed in float32
-        if found.point.error < self.tuning.rough and rough and self.scores.budget.allows(1):
+        if found.error < self.tuning.rough and rough and self.scores.budget.allows(1):
             del found  # its lists
             found, _ = self._look(g, self.near, True)
-        self.record.add(found.point, self.head)
+        self.record.add(found.without_lists(), self.head)
         return found
 
     def _look(self, g: np.ndarray, width: float, precise: bool) -> tuple[Surveyed, bool]:
         swept, rough, lists = self.scores.survey(g, width, precise)
         gradient = self.marginal.wanted(g, swept.c) - swept.c
         objective = self.marginal.support(g) - swept.logsumexp
-        return Surveyed(Point(g, objective, swept.c, swept.log_c, gradient), lists, width), rough
+        return Surveyed(g, objective, swept.c, swept.log_c, gradient, lists, width), rough
 
     def width(self, g: np.ndarray, listed: int) -> float:
         """The width at which about ``listed`` entries of a row are listed near g."""
@@ -171,29 +178,30 @@ class _Solve:
 
     def is_blurred(self) -> bool:
         """Whether float64 rounds the scores that matter, not only those that forbid, by more than lists can bear."""
-        if self.scores.blur <= self.tuning.blur:
+        limit = self.tuning.blur
+        if self.scores.blur <= limit:
             return False
-        return bool(2.0**-53 * np.abs(self.scores.sample().max(axis=1)).max() > self.tuning.blur)
+        if not self.scores.budget.allows(1 + self.scores.sample_cost):
+            return True  # nobody can say, and there is no budget for lists
+        largest = np.abs(self.scores.sample().max(axis=1)).max()
+        return float64_blur(float(largest), 1.0) > limit
 
 
-class _Burst:
-    """Full sweeps as a model to climb on: a few of them."""
+class _FullSweeps:
+    """All scores as a model to climb on: a few sweeps."""
 
     newton_cost = np.inf
 
-    def __init__(self, run: _Solve, at: Surveyed):
-        self.best, self._run, self._left = at, run, run.tuning.burst
+    def __init__(self, run: _Solve):
+        self._run, self._left = run, run.tuning.burst
 
     @property
     def exhausted(self) -> bool:
         return self._left == 0 or self._run.record.status is not None
 
-    def evaluate(self, g: np.ndarray) -> Point:
+    def evaluate(self, g: np.ndarray) -> Surveyed:
         self._left -= 1
-        found = self._run.survey(g, self._run.near)
-        if found.point.objective > self.best.point.objective:
-            self.best = found
-        return found.point
+        return self._run.survey(g, self._run.near)
 
     def hessian(self, point: Point) -> np.ndarray:
         raise NotImplementedError("newton_cost is infinite")

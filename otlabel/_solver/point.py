@@ -28,9 +28,12 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Surveyed:
-    """A point that was evaluated on all scores, and the lists of what lies near it."""
+class Surveyed(Point):
+    """A point that was evaluated on all scores, with the lists of what lies near it: those are long."""
 
-    point: Point
     lists: Lists
     width: float  # nats: of the lists
+
+    def without_lists(self) -> Point:
+        """The point alone, to be kept."""
+        return Point(self.g, self.objective, self.c, self.log_c, self.gradient)

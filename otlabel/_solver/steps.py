@@ -41,6 +41,14 @@ class Box:
         return np.where(point.gradient > 0, point.g >= self.upper, point.g <= self.lower)
 
 
+class Climbed(NamedTuple):
+    """Where a climb led, and why it ended."""
+
+    point: Point  # the best that was met, as the model has it
+    why: Ended
+    at_edge: bool  # whether some labels were held back by the box
+
+
 class Trial(NamedTuple):
     """Where a search along a direction led; None if no step along it climbs, or no more may be tried."""
 
@@ -57,7 +65,7 @@ def climb(
     *,
     goal: float,
     box: Box | None = None,
-) -> tuple[Point, Ended]:
+) -> Climbed:
     """Ascend until the error is ``goal``.
 
     Args:
@@ -67,9 +75,6 @@ def climb(
         directions: what is known of F's curvature; learns.
         goal: L1 error to stop at.
         box: that g may not leave.
-
-    Returns:
-        the best point that was met, as the model has it, and why it is the last.
     """
     box = Box() if box is None else box
     here = best = start
@@ -79,14 +84,14 @@ def climb(
     directions.begin()
     while True:
         if since_lower >= tuning.step_patience:
-            return best, Ended.EDGE if held.any() else Ended.STALLED
+            return Climbed(best, Ended.STALLED, bool(held.any()))
         kind, direction = directions.next(model, here, held)
         if kind is Kind.SINKHORN:
             trial = _step(model, here, box, direction)
         else:
             trial = _search(model, here, box, direction, tuning.stride * longest, tuning)
         if trial.point is None and model.exhausted:
-            return best, Ended.EDGE if held.any() else Ended.EXHAUSTED
+            return Climbed(best, Ended.EXHAUSTED, bool(held.any()))
         if trial.point is None:
             directions.failed(kind, trial.evaluations)
             continue
@@ -97,10 +102,10 @@ def climb(
         if here.error < best.error or here.objective > best.objective:
             best = here
         if here.error <= goal:
-            return best, Ended.GOAL
+            return Climbed(best, Ended.GOAL, False)
         held = box.held(here)
         if _is_done_inside(here, held, marginal, goal, tuning.enough):
-            return best, Ended.EDGE
+            return Climbed(best, Ended.EDGE, True)
         directions.learn(kind, before, here, trial.evaluations)
 
 
@@ -114,7 +119,7 @@ def _is_done_inside(point: Point, held: np.ndarray, marginal: Marginal, goal: fl
         return False
     free = np.where(held, 0.0, marginal.target)
     inside = np.where(held, 0.0, point.gradient)
-    inside -= inside.sum() / max(free.sum(), 1e-300) * free
+    inside -= inside.sum() / max(free.sum(), np.finfo(float).tiny) * free
     return bool(np.abs(inside).sum() <= max(goal, enough * outward))
 
 
@@ -147,7 +152,7 @@ def _search(model: Model, point: Point, box: Box, direction: np.ndarray, longest
         if not slope > 0:
             return Trial(None, tried + 1)
         rise = new.objective - point.objective
-        if rise >= tuning.rise * slope or (rise >= -noise and new_slope >= -tuning.turned * slope):
+        if rise >= tuning.rise * slope or (rise >= -noise and new_slope >= -tuning.flattened * slope):
             return Trial(new, tried + 1)
         # F is concave along the line, so the slopes bracket its maximum: take their secant, kept off the ends.
         fall = slope - new_slope

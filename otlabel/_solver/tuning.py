@@ -1,8 +1,9 @@
 """Every number that steers the solver and the rounding, in one place, with its meaning and where it comes from.
 
-None changes what is certified: a bad choice costs sweeps or time, never correctness. `benchmarks/tuning.py` halves and
-doubles each on the benchmark problems and counts the sweeps; `benchmarks/cost_ratios.py` measures the two that are
-ratios of a machine's speeds. "Count" below is the former, its table is in docs/performance.md.
+None changes what is certified: a bad choice costs sweeps or time, never correctness. "Count" is benchmarks/tuning.py,
+which counts sweeps with half and with double of each; its table is in docs/performance.md. What has no origin said is a
+guard or a bound: half and double of it change the sweeps of those problems by less than 2 %. Not here: halves, what
+follows from float64 itself, and how many looks a step needs.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ class Tuning:
     listed_again: int = 5
     """The same for lists that are taken from lists. Without such 320,000 x 3,000 takes 3.2 times as long (peaked)."""
     small: int = 1 << 15
-    """n*k up to which everything is listed: evaluations cost little there but Python's time."""
+    """n*k up to which the lists may be as deep as ``widest``: evaluations cost little there but Python's time."""
     margin: float = 6.0
-    """g may move by the width of the lists less this: what is not listed weighs exp(-6) of a row's best or less."""
+    """g may move by the width of the lists less this: what is not listed weighs exp(-6) of a row's best or less. Count:
+    7 % fewer sweeps with 3, 30 % more with 12."""
     widest: float = 500.0
     """Most that lists are deep, and least that a column is below its share to count as empty: float64's exponents
     end at 700."""
     sampled_rows: int = 128
-    """Rows that tell how wide lists must be, and how much memory they will take."""
+    """Rows that tell how wide lists must be, and how much memory they take. Count: 3 % more with 64 and with 256."""
 
     # The loop of surveys.
     enough: float = 0.3
@@ -41,13 +43,15 @@ class Tuning:
     deepest_goal: float = 1e-4
     """Of the first error: steps do not aim lower, the lists know no better. 1e-3 costs a survey more on real logits."""
     coarse: float = 0.1
-    """Of the first error: there, steps are short, and lists are taken from lists."""
+    """Of the first error: there, steps are short, and lists are taken from lists. Count: 5 % more with 0.05."""
     rough: float = 1e-4
     """Error that float32 knows well enough; smaller ones are measured in float64."""
     close: float = 1e-2
     """Error below which Newton's steps are tried, and surveys made in float64 at once."""
     burst: int = 3
     """Full sweeps of L-BFGS where many labels carry each row: real epoch 1 takes 24 sweeps instead of 67."""
+    coarsest_tol: float = 1e-3
+    """Lists are as deep as for this tol where tol is larger."""
     retreat: float = 0.25
     """Of the step that led nowhere: the most that the next may take."""
     patience: int = 6
@@ -65,7 +69,7 @@ class Tuning:
     """Error below which float64's sums tell nothing."""
 
     # Steps on the lists.
-    pairs: int = 80
+    memory: int = 80
     """Pairs of L-BFGS: 160 vectors of k cost little beside a sweep, and half as many need more of them."""
     stride: float = 10.0
     """A trial step may be so many times the longest so far: where the plan is saturated, differences are noise."""
@@ -73,7 +77,7 @@ class Tuning:
     """Trials along a direction."""
     rise: float = 1e-4
     """Of what the slope promises: the least rise of F that a step must bring (Armijo; the textbooks' value)."""
-    turned: float = 0.8
+    flattened: float = 0.8
     """Of the slope: where differences of F are noise, a step may end on a slope that far down (Hager and Zhang)."""
     shortest_cut: float = 0.1
     """Of a step that went too far: the least that the next trial is, and ..."""
@@ -82,12 +86,14 @@ class Tuning:
     gain: float = 0.1
     """Of the lowest error: a step that does not lower it by so much counts towards ``step_patience``."""
     step_patience: int = 30
-    """Such steps in a row, after which a climb ends."""
+    """Such steps in a row, after which a climb ends. Count: 3 % fewer with 15, 1 % more with 60."""
+    collinear: float = 1e-14
+    """Cosine between a step and the change of the gradient of which L-BFGS learns nothing: that is rounding."""
     damping: float = 1e-9
     """Of the Hessian's diagonal: labels that share hardly an item make it singular to rounding."""
     noise: float = 1e-13
     """Relative rounding error of F, and of S/epsilon + g: smaller differences say nothing."""
-    unknown: float = 1e-12
+    barely_listed: float = 1e-12
     """Share of a column of which the lists know less: it changes as its own potential does."""
 
     # Ratios of costs on the machine this was developed on: benchmarks/cost_ratios.py.
@@ -95,8 +101,10 @@ class Tuning:
     """Pairs of listed entries that a Hessian adds up in the time of evaluating one entry."""
     cubes_an_entry: float = 325.0
     """k**3 of a Cholesky factor that take as long."""
+
+    # Memory.
     largest_square: int = 4096
-    """Labels up to which a k x k matrix is worth its memory, 8 bytes a pair."""
+    """Labels up to which k x k matrices are worth their memory: Hessians, 8 bytes a pair, and cheapest ways, 12."""
 
     # Rounding.
     whole_matrix: int = 1 << 18
@@ -105,7 +113,7 @@ class Tuning:
     """Width of the first shortlist of a larger problem; four times as wide when it proves too narrow."""
     widest_tie: float = 1e4
     """A shortlist this wide that is still too narrow gives way to the whole matrix."""
-    few: int = 100
+    few_items: int = 100
     """Items: as many that found no way on a shortlist are moved by a search of the whole matrix."""
     surplus: float = 0.005
     """Of the items: more than this is moved by sweeps at a lower temperature first. With 0.02 rounding of 150,000 x 400
@@ -118,7 +126,7 @@ class Tuning:
     """Of the surplus as a share of the items: the error that such a solve goes down to."""
     colder_sweeps: int = 30
     """Of each such solve at most."""
-    worth: float = 0.7
+    colder_worth: float = 0.7
     """Of the surplus: a colder solve that did not converge and leaves more was the last."""
     rounds: int = 40
     """Shortlists at most: the guard of a loop that ends by itself."""
@@ -133,9 +141,13 @@ class Tuning:
         """Where ``listed`` entries are less deep, many labels carry each row: lists are of little use far away."""
         return 3 * self.margin
 
+    def sample_of(self, n: int) -> np.ndarray:
+        """Some of n rows, spread evenly."""
+        return np.unique(np.linspace(0, n - 1, self.sampled_rows).astype(int))
+
     def near(self, tol: float) -> float:
         """The depth of lists for a g whose error is small: what lies beyond it weighs little beside tol."""
-        return self.narrowest + 0.5 * float(np.log(1 / min(tol, 1e-3)))
+        return self.narrowest + 0.5 * float(np.log(1 / min(tol, self.coarsest_tol)))
 
 
 DEFAULT = Tuning()

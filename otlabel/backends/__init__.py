@@ -4,8 +4,8 @@ A backend is one file: a class ``Kernels``, a class ``Library`` if it owns the a
 those below, which may stand in another package. tests/backends/test_own_backend.py is an example from end to end.
 """
 
-from .._input.libraries import Library, Place
-from .._input.score_source import ScoreSource
+from .._arrays.libraries import Library, Place
+from .._arrays.score_source import ScoreSource
 from .protocol import TINY, Kernels, Shortlist, Survey, Sweep
 from .registry import (
     Backend,

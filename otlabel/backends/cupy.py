@@ -10,9 +10,9 @@ from typing import Any
 import cupy
 import numpy as np
 
-from .._input import libraries
-from .._input.libraries import HOST
-from .._input.score_source import ScoreSource
+from .._arrays import libraries
+from .._arrays.libraries import HOST
+from .._arrays.score_source import ScoreSource
 from .gpu import cuda_engine as cuda
 from .gpu import kernels
 from .gpu.engine import out_of_memory

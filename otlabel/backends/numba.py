@@ -203,7 +203,7 @@ class Kernels(_numpy.Kernels):
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is."""
         source = self.source
-        if source.in_memory and source.dtype == _storage(source.dtype) and source.array.flags.c_contiguous:
+        if source.in_memory and source.array.dtype == _storage(source.array.dtype) and source.array.flags.c_contiguous:
             yield slice(start, stop), _stored(source[start:stop])
             return
         # Whole groups of rows, so that the layout of the caller's array does not change the order of any sum.

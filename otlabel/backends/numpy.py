@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
-from .._input.score_source import ScoreSource
+from .._arrays.score_source import ScoreSource
 from . import protocol
 from .precision import float64_blur, swept
 from .protocol import Shortlist

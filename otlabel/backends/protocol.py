@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .._input.score_source import ScoreSource
+from .._arrays.score_source import ScoreSource
 
 TINY = 1e-13  # a column sum below this is computed again, in the log domain
 

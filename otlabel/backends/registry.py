@@ -14,8 +14,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from .._input.libraries import HOST, NUMPY, Library, Place
-from .._input.score_source import ScoreSource
+from .._arrays.libraries import HOST, NUMPY, Library, Place
+from .._arrays.score_source import ScoreSource
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def choose(name: str, source: ScoreSource) -> str:
 def library_of(value: Any) -> Library:
     """The library that an array is of; NumPy's for what nobody else owns."""
     for backend in registered():
-        if backend.library is not None and sys.modules.get(backend.library) is not None:
+        if backend.library is not None and sys.modules.get(backend.library) is not None and _is_installed(backend):
             library = _library(backend)
             if library.owns(value):
                 return library
@@ -125,7 +125,12 @@ def place_of(value: Any) -> Place:
 
 def _library(backend: Backend) -> Library:
     if backend.name not in _libraries:
-        _libraries[backend.name] = load(backend.name).Library()
+        library = load(backend.name).Library()
+        if library.name != backend.name:
+            raise ValueError(
+                f"a Library must be named like its backend, {backend.name!r}, got {library.name!r}. Rename one of them."
+            )
+        _libraries[backend.name] = library
     return _libraries[backend.name]
 
 

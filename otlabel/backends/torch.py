@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._input import libraries
-from .._input.libraries import HOST
-from .._input.score_source import ScoreSource
+from .._arrays import libraries
+from .._arrays.libraries import HOST
+from .._arrays.score_source import ScoreSource
 from .gpu import kernels
 from .gpu.torch_engine import Plain, as_tensor
 

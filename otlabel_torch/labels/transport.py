@@ -85,9 +85,7 @@ def predict(network: Network, hidden: Tensor, potentials: np.ndarray, epsilon: f
     """
     labels, sure = [], []
     for head in range(network.heads):
-        scores, g = scores_of(network, head, hidden), potentials[head]
-        in_use = np.isfinite(g)  # which is all that is asked of shares when labels are predicted
-        predictor = otlabel.Predictor(g, epsilon, in_use / in_use.sum())
+        scores, predictor = scores_of(network, head, hidden), otlabel.Predictor(potentials[head], epsilon)
         found = predictor.predict(scores)
         labels.append(torch.as_tensor(found))
         sure.append(confidence_of(predictor, scores, found))

@@ -16,7 +16,7 @@ from test_kernels import *  # noqa: F403 - the conformance tests, which take the
 
 import otlabel
 from otlabel import backends
-from otlabel._input.libraries import NUMPY
+from otlabel._arrays.libraries import NUMPY
 from otlabel.backends import Backend, Shortlist, Sweep
 
 

@@ -66,3 +66,21 @@ def test_what_it_raises_ends_the_solve_and_bad_scores_are_named(distances):
 def test_one_without_items_is_an_error():
     with pytest.raises(ValueError, match=r"at least one item and one label, got shape \(0, 2\)"):
         otlabel.assign(Distances(np.zeros((0, 3)), np.zeros((2, 3))))
+
+
+def test_sources_that_do_not_keep_to_the_protocol_say_what_it_is():
+    class Wrong(otlabel.ScoreSource):
+        def __init__(self, shape, row):
+            self.row = row
+            if shape is not None:
+                self.shape = shape
+
+        def rows(self, index):
+            return self.row
+
+    for shape in (None, (3,), (3, 2.5)):
+        with pytest.raises(ValueError, match=r"must have a shape \(n, k\) of whole numbers, but Wrong.shape is"):
+            otlabel.assign(Wrong(shape, np.zeros((1, 2))))
+    for row in ([[1.0, 2.0]], np.zeros((1, 3)), np.zeros(2), None):
+        with pytest.raises(TypeError, match=r"rows of a ScoreSource must be arrays \(m, 2\), but Wrong.rows"):
+            otlabel.assign(Wrong((3, 2), row))

@@ -71,7 +71,7 @@ def test_the_search_of_the_whole_matrix_reaches_the_same_optimum(backend, rng, m
     monkeypatch.setattr(
         whole_matrix_paths._Graph, "move_one", lambda graph, u: searched.append(u) or move_one(graph, u)
     )
-    with tuned(dataclasses.replace(paths, whole_matrix=0, near_tie=1e-3, few=n)):
+    with tuned(dataclasses.replace(paths, whole_matrix=0, near_tie=1e-3, few_items=n)):
         far = otlabel.assign(scores, **options)
     assert searched
     np.testing.assert_array_less(np.abs(far.sizes - n * b), 1)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+import weakref
+
 import numpy as np
 import pytest
 
 import otlabel
+from otlabel._input.sources import InMemory
+from otlabel._solver import counting, outline
+from otlabel._solver.counting import Lists
 from otlabel._solver.marginal import Marginal
 from otlabel._solver.outline import solve
 from otlabel._solver.tuning import Tuning
@@ -69,3 +75,41 @@ def test_every_look_is_counted_and_the_limit_is_kept(rng, method, max_sweeps, si
     assert solution.n_sweeps == pytest.approx(watched.looked, rel=1e-12)
     assert solution.n_sweeps <= max_sweeps
     assert solution.history[-1, 0] == solution.n_sweeps  # the last survey is the last look
+
+
+@pytest.mark.parametrize("max_sweeps", [2, 3, 4, 5, 7, 10, 15, 40])
+def test_a_tight_limit_is_used_and_kept(rng, max_sweeps):
+    """Hessians are paid for too: nothing is held back for them, and none is made that there is no budget for."""
+    scores = rng.normal(size=(3000, 60)) * rng.choice([1.0, 10.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", otlabel.ConvergenceWarning)
+        result = otlabel.assign(scores, epsilon=0.3, tol=1e-13, max_sweeps=max_sweeps, rounding="argmax")
+    assert result.n_sweeps <= max_sweeps
+    assert result.n_sweeps > max_sweeps - 2 or result.status is not otlabel.Status.SWEEP_LIMIT
+
+
+def test_at_most_two_sets_of_lists_are_alive(rng, monkeypatch):
+    """Those of here and of the survey under way: on crowded rows lists are the most of a solve's memory."""
+    alive, most, bursting, burst = weakref.WeakSet(), {True: 0, False: 0}, [], outline._burst
+
+    class Counting(Lists):
+        def __init__(self, survey, scores):
+            super().__init__(survey, scores)
+            alive.add(self)
+            most[bool(bursting)] = max(most[bool(bursting)], len(alive))
+
+    def bursts(*rest):
+        bursting.append(1)
+        found = burst(*rest)
+        bursting.clear()
+        return found
+
+    monkeypatch.setattr(counting, "Lists", Counting)
+    monkeypatch.setattr(outline, "_burst", bursts)
+    source = InMemory(rng.normal(size=(2000, 200)))
+    kernels = load("numpy").Kernels(source, 1.0, np.full(2000, 1 / 2000), 10.0)
+    marginal, start = Marginal.exactly(np.full(200, 1 / 200)), rng.normal(size=200) * 40
+    tuning = Tuning(margin=20.0, enough=1e-3, most_sinkhorn=0)  # at the edge of its box again and again
+    solve(kernels, (2000, 200), marginal, init=start, tol=1e-9, max_sweeps=300, method="lbfgs", tuning=tuning)
+    assert most[False] == 2
+    assert 2 <= most[True] <= 4  # where it began, the best, the last but one, and the last

@@ -46,8 +46,9 @@ class Dense:
     def climb(self, goal, box=None, tuning=DEFAULT, g=None):
         start = self.evaluate(np.zeros(self.scores.shape[1]) if g is None else g)
         directions = Directions(self.marginal, tuning)
-        end, why = climb(self, start, self.marginal, directions, tuning, goal=goal, box=box)
+        end, why, at_edge = climb(self, start, self.marginal, directions, tuning, goal=goal, box=box)
         assert end.objective >= start.objective - 1e-13
+        assert at_edge == (box is not None)  # where it ends early and labels are held, too
         return end, why
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..._input.score_source import ScoreSource
+from ..._arrays.score_source import ScoreSource
 from .. import protocol
 from ..precision import FINE, float32_error, float64_blur, swept
 from ..protocol import Shortlist

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import has_cupy_gpu
 
-from otlabel._input.libraries import HOST, NUMPY
+from otlabel._arrays.libraries import HOST, NUMPY
 from otlabel._input.sources import InMemory, LinearScores
 from otlabel.backends import infer, library_of, place_of, registry
 

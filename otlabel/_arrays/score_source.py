@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .libraries import HOST, Place
 
 
@@ -28,7 +26,6 @@ class ScoreSource:
     """
 
     shape: tuple[int, int]  # n, k
-    dtype: Any = np.dtype(np.float64)  # of the rows; in the place's library
     place: Place = HOST  # where the rows are: ``backends.place_of`` one of them; the host's are NumPy's
     in_memory: bool = False  # whether ``array`` holds the whole matrix, so that a block of rows costs nothing
     array: Any  # (n, k), at ``place``; only where ``in_memory``

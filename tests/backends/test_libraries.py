@@ -7,7 +7,7 @@ import oracle
 import pytest
 import torch
 
-from otlabel._input.libraries import HOST, NUMPY
+from otlabel._arrays.libraries import HOST, NUMPY
 from otlabel.backends import library_of, place_of
 
 MAKERS = {"numpy": np.asarray, "torch": torch.from_numpy}
