@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from .network.models import Network as Network
     from .options.config import Config as Config
     from .options.config import Resolved as Resolved
-    from .options.config import resolve as resolve
     from .options.kinds import register_assigner as register_assigner
     from .options.kinds import register_loss as register_loss
     from .runs.folder import RunFolder as RunFolder
+    from .runs.resolve import resolve as resolve
     from .system.devices import pick_device as pick_device
     from .system.errors import DataError as DataError
     from .system.errors import TrainingError as TrainingError
@@ -50,9 +50,10 @@ _HOMES = {
     "labels.assigners.base": ["Assigner", "Context", "Labelling"],
     "network.collect": ["collect"],
     "network.models": ["Network"],
-    "options.config": ["Config", "Resolved", "resolve"],
+    "options.config": ["Config", "Resolved"],
     "options.kinds": ["register_assigner", "register_loss"],
     "runs.folder": ["RunFolder"],
+    "runs.resolve": ["resolve"],
     "system.devices": ["pick_device"],
     "system.errors": ["DataError", "TrainingError", "UnwritableError", "UsageError", "UserError"],
     "system.processes": ["Processes"],

@@ -18,11 +18,9 @@ ROOMS = (
     "bench", "", "_assign", "_memory", "_result", "_predictor", "_progress", "_parallel", "_rounding", "_solver",
     "_input", "backends", "_arrays", "_system",
 )  # fmt: skip  # "" is the package's own file
-TRAINING_ROOMS = ("evaluat", "images", "labels", "network", "options", "predict", "retrain", "runs", "train")
 FORBIDDEN = {  # who imports nothing of what
     "otlabel": ("otlabel_torch*",),
     "otlabel._arrays.libraries": ("otlabel", "otlabel.*"),
-    "otlabel_torch.system": tuple(f"otlabel_torch.{room}*" for room in TRAINING_ROOMS),
 }
 COMMANDS = ("train", "predict", "evaluate", "retrain")
 TRAINER = ("commands", "runs", "training", "evaluation", "labels", "network", "images", "options", "system", "comm")

@@ -174,14 +174,20 @@ class Arch:
     trunk: Callable[[int], tuple[nn.Module, int]]  # for images of a size: what makes features of them, and their width
     hidden: Callable[[int], nn.Module] = _normalised  # layer of such a width
     least: int = 1  # side in pixels of the images that it takes
+    any_size: bool = True  # whether one that was made for a size takes images of another
 
 
 ARCHES = {
     "convnet": Arch(partial(_convnet, (32, 64, 128, 256))),
     # Its strides leave nothing of smaller images; the hidden layer is its second fully connected one.
-    "alexnet": Arch(lambda size: (AlexNet(size), 4096), _plain, 64),
+    "alexnet": Arch(lambda size: (AlexNet(size), 4096), _plain, 64, any_size=False),
     **{name: Arch(partial(_resnet, name)) for name in RESNETS},
 }
+
+
+def takes_any_size(arch: str) -> bool:
+    """Whether a network made for one size of images surely takes those of another; of timm's nobody knows."""
+    return arch in ARCHES and ARCHES[arch].any_size
 
 
 def _arch(name: str) -> Arch:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ..images.of_run import images_of
 from ..labels.tables import read_labels
 from ..labels.transport import VERSION
-from ..options.config import Config, Resolved, resolve
+from ..options.config import Config, Resolved
 from ..system.errors import UsageError
 from ..system.processes import Processes, join
 from ..training.loop import Report, fit
@@ -27,6 +27,7 @@ from ..training.schedule import drop_epoch, relabel_epochs
 from ..training.state import State, start
 from . import baselines, estimate, report, rules
 from .folder import RunFolder
+from .resolve import resolve
 from .tensorboard import Scalars
 
 

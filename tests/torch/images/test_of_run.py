@@ -13,10 +13,11 @@ from sklearn.datasets import load_digits
 
 from otlabel_torch import predict
 from otlabel_torch.images.of_run import images_of, others
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
 from otlabel_torch.options.of_evaluate import EvaluateOptions
 from otlabel_torch.runs import baselines
 from otlabel_torch.runs.evaluated import evaluate
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.runs.run import run
 from otlabel_torch.system.errors import DataError
 

@@ -15,8 +15,9 @@ from otlabel_torch.images.images import Source, load
 from otlabel_torch.labels.assigners.base import Assigner, Labelling
 from otlabel_torch.labels.look import look
 from otlabel_torch.network.models import Network
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
 from otlabel_torch.options.kinds import ASSIGNERS
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training.loop import fit
 from otlabel_torch.training.state import start

@@ -9,7 +9,8 @@ import torchvision
 from otlabel_torch.images.images import Images
 from otlabel_torch.network.models import Network
 from otlabel_torch.network.weights import initialise
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.system.errors import UsageError
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training import checkpoint

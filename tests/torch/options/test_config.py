@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.system.processes import Processes
 
 ALONE = Processes(torch.device("cpu"))

@@ -14,8 +14,9 @@ from otlabel_torch.images.images import Source, load
 from otlabel_torch.images.imbalance import imbalanced
 from otlabel_torch.labels.tables import read_labels
 from otlabel_torch.network.models import Network
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
 from otlabel_torch.runs import baselines
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.runs.run import run
 from otlabel_torch.system.errors import DataError, UsageError
 from otlabel_torch.system.processes import Processes

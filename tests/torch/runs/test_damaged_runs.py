@@ -18,9 +18,10 @@ from rich.console import Console
 
 from otlabel_torch import train
 from otlabel_torch.images.images import Images
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
 from otlabel_torch.runs import baselines
 from otlabel_torch.runs.folder import RunFolder
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.runs.run import run as train_run
 from otlabel_torch.system.errors import DataError, UserError
 from otlabel_torch.system.processes import Processes

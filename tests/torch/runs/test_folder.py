@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
 from otlabel_torch.runs import folder
 from otlabel_torch.runs.folder import RunFolder
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.system.errors import UsageError
 
 

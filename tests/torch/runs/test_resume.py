@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from otlabel_torch.options.command import Typed
-from otlabel_torch.options.config import Config, Resolved, resolve
+from otlabel_torch.options.config import Config, Resolved
 from otlabel_torch.runs.folder import RunFolder
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.runs.resume import resumed
 from otlabel_torch.system.errors import UsageError
 

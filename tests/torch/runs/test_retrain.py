@@ -14,7 +14,8 @@ import yaml
 
 from otlabel_torch import retrain
 from otlabel_torch.options.command import Typed
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.training import checkpoint
 
 

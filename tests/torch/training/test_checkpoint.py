@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from otlabel_torch.images.images import Source, load
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.system.errors import DataError
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training import checkpoint

@@ -9,7 +9,8 @@ import torch
 
 from otlabel_torch.images.augment import mixed
 from otlabel_torch.images.images import Images
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.system.errors import TrainingError
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training import epoch

@@ -9,7 +9,8 @@ import torch
 from same import tensors_equal
 
 from otlabel_torch.images.images import Source, load
-from otlabel_torch.options.config import Config, resolve
+from otlabel_torch.options.config import Config
+from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training import checkpoint
 from otlabel_torch.training.loop import fit
