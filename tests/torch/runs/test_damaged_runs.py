@@ -280,7 +280,7 @@ def test_a_file_that_may_not_be_read(name, out):
     (out / name).chmod(0)
     user = os.geteuid()
     for folder in [out, *out.parents] if user == 0 else []:
-        if folder.stat().st_uid == 0 and folder.name.startswith(("test_", "pytest-", "run")):
+        if folder.stat().st_uid == 0 and folder.name.startswith(("test_", "pytest-", "popen-", "run")):
             folder.chmod(0o755)
     if user == 0:
         os.seteuid(65534)
