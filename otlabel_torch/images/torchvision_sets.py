@@ -12,7 +12,7 @@ from ..system.errors import DataError
 from .folders import Listing
 
 NAMES = ("cifar10", "cifar100", "svhn", "stl10", "fashion-mnist")
-WHERE = {name: f"where torchvision keeps {name}; add `download` to fetch it there" for name in NAMES} | {
+WHERE = {name: f"where torchvision keeps {name}; train with `download` to fetch it there" for name in NAMES} | {
     "imagenet": "where torchvision keeps ImageNet: its three archives, or train/, val/ and meta.bin made from them"
 }
 
@@ -35,7 +35,7 @@ def read(name: str, root: Path, download: bool) -> tuple[Part, Part]:
     try:
         return _READERS[name](root, download)
     except (RuntimeError, OSError, ValueError) as error:  # torchvision's own words: not found, damaged, no network
-        remedy = "Look at the network" if download else "Point `root` at them, or add `download`"
+        remedy = "Look at the network" if download else "Point `root` at them, or train with `download` to fetch them"
         raise DataError(f"`data` {name} needs its files in `root` {root}: {error} {remedy}.") from None
 
 

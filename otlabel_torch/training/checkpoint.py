@@ -36,15 +36,15 @@ def load(path: Path) -> dict[str, Any]:
         DataError: the file is no checkpoint, half of one, or another version's.
         OSError: it cannot be opened.
     """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # damaged bytes make torch's reader raise almost anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(
-            f"{path} cannot be read as a checkpoint: {reason}. Restore it, or start the run anew."
-        ) from None
+    with path.open("rb") as file:
+        try:
+            saved = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # damaged bytes make torch's reader raise almost anything
+            cut = isinstance(error, OSError | EOFError)  # it looks for what lies beyond the end
+            reason = "it is cut off" if cut else (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise DataError(
+                f"{path} cannot be read as a checkpoint: {reason}. Restore it, or start the run anew."
+            ) from None
     if not isinstance(saved, dict) or "model" not in saved:
         raise DataError(f"{path} is no checkpoint of a run. Restore it, or start the run anew.")
     found = saved.get("format", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def load_network(network: Network, saved: dict[str, Any], path: Path) -> None:
         network.trunk.load_state_dict(saved["model"])
         heads.load_state_dict({f"{head}.{key}": part[key] for head, part in saved["heads"].items() for key in part})
     except (RuntimeError, AttributeError) as error:
-        reason = str(error).splitlines()[-1].strip()
+        reason = textwrap.shorten(str(error).splitlines()[-1], 120, placeholder=" ...")
         raise DataError(
             f"{path} must hold weights of the network that the run's configuration names: {reason} Restore one of "
             "the two, or start the run anew."

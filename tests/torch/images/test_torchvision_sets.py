@@ -105,7 +105,7 @@ def test_fashion_mnist(tmp_path):
 
 @pytest.mark.parametrize("name", sets.NAMES)
 def test_what_is_not_there_is_named(tmp_path, name):
-    with pytest.raises(DataError, match=f"`data` {name} needs its files in `root` .*add `download`"):
+    with pytest.raises(DataError, match=f"`data` {name} needs its files in `root` .*train with `download`"):
         load(Source(name, tmp_path, None))
     with pytest.raises(DataError, match=f"`data` {name} needs `root` DIR: where torchvision keeps {name}"):
         load(Source(name, None, None))
