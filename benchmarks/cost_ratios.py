@@ -39,22 +39,27 @@ def seconds(work: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
+def ratios(n: int, k: int, regime: str) -> tuple[float, float, float]:
+    """Entries a row of the lists near the solution of a mixture, and the two ratios there."""
+    scores = mixture(n, k, regime)
+    g = otlabel.assign(scores, rounding="argmax").potentials
+    largest = float(np.abs(scores).max())
+    kernels = backends.load("numba").Kernels(InMemory(scores), 1 / EPSILON, np.full(n, 1 / n), largest)
+    lists = kernels.survey(g, DEFAULT.narrowest, True)
+    entries = lists.density * n * k
+    entry = seconds(lambda: lists.sweep(g)) / entries
+    pair = seconds(lambda: lists.hessian(g)) / (entries * lists.pairs)
+    square = np.eye(k) + np.full((k, k), 0.1)
+    cube = seconds(lambda: cho_factor(square, lower=True)) / k**3
+    return entries / n, entry / pair, entry / cube
+
+
 def main() -> None:
     print(f"{machine.cpu()}, {machine.threads()} threads")
     print(f"{'problem':>26} {'entries a row':>13} {'pairs_an_entry':>15} {'cubes_an_entry':>15}")
     for n, k, regime in ((100_000, 512, "peaked"), (100_000, 1000, "peaked"), (50_000, 2000, "broad")):
-        scores = mixture(n, k, regime)
-        g = otlabel.assign(scores, rounding="argmax").potentials
-        kernels = backends.load("numba").Kernels(
-            InMemory(scores), 1 / EPSILON, np.full(n, 1 / n), float(np.abs(scores).max())
-        )
-        lists = kernels.survey(g, DEFAULT.narrowest, True)
-        entries = lists.density * n * k
-        entry = seconds(lambda lists=lists, g=g: lists.sweep(g)) / entries
-        pair = seconds(lambda lists=lists, g=g: lists.hessian(g)) / (entries * lists.pairs)
-        square = np.eye(k) + np.full((k, k), 0.1)
-        cube = seconds(lambda square=square: cho_factor(square, lower=True)) / k**3
-        print(f"{f'{regime} {n} x {k}':>26} {entries / n:13.1f} {entry / pair:15.1f} {entry / cube:15.1f}")
+        entries, pairs, cubes = ratios(n, k, regime)
+        print(f"{f'{regime} {n} x {k}':>26} {entries:13.1f} {pairs:15.1f} {cubes:15.1f}")
     print(f"{'in Tuning':>26} {'':13} {DEFAULT.pairs_an_entry:15.1f} {DEFAULT.cubes_an_entry:15.1f}")
 
 

@@ -1,0 +1,38 @@
+"""The scripts that measure what the numbers of Tuning are worth: that they run, and see a difference."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import cost_ratios, tuning
+from otlabel._solver.tuning import DEFAULT
+from otlabel.bench.problems import mixture
+
+
+def test_a_number_is_halved_and_doubled(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(tuning, "problems", lambda logits: [mixture(2000, 40, "peaked"), mixture(2000, 40, "broad")])
+    monkeypatch.setattr(sys, "argv", ["tuning", "--only", "margin", "floor", "--json", str(tmp_path / "rows.json")])
+    tuning.main()
+    shown = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[2:]}
+    assert shown["floor"] == ["1.000", "1.000"]
+    assert shown["margin"] != ["1.000", "1.000"]
+    assert (tmp_path / "rows.json").read_text().count("sweeps") == 4
+
+
+def test_every_number_of_the_solver_has_a_half_and_a_double():
+    rows = [(name, how) for name, how, _ in tuning.variants()]
+    assert len(rows) == len(set(rows))
+    assert ("listed", "half") in rows
+    assert ("largest_square", "double") in rows
+    for name, how, changed in tuning.variants():
+        value, other = getattr(DEFAULT, name), getattr(changed, name)
+        assert other == (value / 2 if how == "half" else value * 2) or (
+            type(value) is int and abs(other - value / 2) < 1
+        )
+
+
+def test_ratios_are_numbers():
+    entries, pairs, cubes = cost_ratios.ratios(500, 20, "broad")
+    assert 1 <= entries <= 20
+    assert pairs > 0
+    assert cubes > 0
