@@ -21,9 +21,11 @@ class Budget:
     spent: float = 0.0
 
     def spend(self, cost: float) -> None:
+        """Count a cost in sweeps."""
         self.spent += cost
 
     def allows(self, cost: float) -> bool:
+        """Whether so much is left."""
         return self.spent + cost <= self.limit
 
 

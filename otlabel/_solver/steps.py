@@ -24,6 +24,7 @@ class Box:
 
     @classmethod
     def around(cls, g: np.ndarray, radius: float) -> Box:
+        """All g that differ from (m,) potentials by a radius at most."""
         return cls(g - radius, g + radius)
 
     def within(self, other: Box) -> Box:
@@ -31,9 +32,11 @@ class Box:
         return Box(np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper))
 
     def cut(self, g: np.ndarray) -> np.ndarray:
+        """g, where it is outside at the nearest edge."""
         return np.clip(g, self.lower, self.upper)
 
     def touches(self, g: np.ndarray) -> bool:
+        """Whether some potential is at its edge."""
         return bool(((g <= self.lower) | (g >= self.upper)).any())
 
     def held(self, point: Point) -> np.ndarray:

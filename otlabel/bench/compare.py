@@ -110,6 +110,7 @@ def _line(key: tuple[str, tuple], a: Row, b: Row, margin: float, state: Machine)
 
 
 def table(lines: Sequence[Line]) -> Table:
+    """The lines as they are printed."""
     out = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("scores", "method"):
         out.add_column(heading, no_wrap=True)

@@ -74,6 +74,7 @@ def limit_threads(count: int | None) -> None:
 
 
 def memory_gib() -> float | None:
+    """Of the machine; None where it does not say."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):
@@ -91,6 +92,7 @@ def gpus() -> list[str]:
 
 
 def versions() -> dict[str, str]:
+    """Of the packages that are measured, by name."""
     found = {}
     for package in PACKAGES:
         try:
@@ -101,6 +103,7 @@ def versions() -> dict[str, str]:
 
 
 def installed(module: str | None) -> bool:
+    """Whether a module can be imported; None needs none."""
     return module is None or importlib.util.find_spec(module) is not None
 
 

@@ -34,6 +34,8 @@ def usable() -> tuple[str, ...]:
 
 
 def adapter(backend: str, rounding: Rounding) -> Adapter:
+    """otlabel itself, as peers are: one backend, one rounding."""
+
     def adapt(task: Task) -> Callable[[], Answer]:
         placed = _placed(task.scores, backend)
 

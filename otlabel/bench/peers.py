@@ -84,12 +84,14 @@ def swav(task: Task) -> Callable[[], Answer]:
 
 
 def pot_sinkhorn(task: Task) -> Callable[[], Answer]:
+    """POT's Sinkhorn-Knopp on exp(S/epsilon)."""
     import ot
 
     return _pot(task, ot.bregman.sinkhorn_knopp)
 
 
 def pot_sinkhorn_log(task: Task) -> Callable[[], Answer]:
+    """POT's Sinkhorn in the log domain."""
     import ot
 
     return _pot(task, ot.bregman.sinkhorn_log)
@@ -169,12 +171,14 @@ def ott(task: Task, **acceleration: Any) -> Callable[[], Answer]:
 
 
 def ott_momentum(task: Task) -> Callable[[], Answer]:
+    """OTT-JAX's Sinkhorn with momentum."""
     from ott.solvers.linear import acceleration
 
     return ott(task, momentum=acceleration.Momentum(value=1.5))  # type: ignore[call-arg]
 
 
 def ott_anderson(task: Task) -> Callable[[], Answer]:
+    """OTT-JAX's Sinkhorn with Anderson's acceleration."""
     from ott.solvers.linear import acceleration
 
     return ott(task, anderson=acceleration.AndersonAcceleration(memory=5))  # type: ignore[call-arg]

@@ -50,6 +50,7 @@ def slopes(rows: Sequence[Row], n: int, k: int) -> list[Slope]:
 
 
 def table(found: Sequence[Slope]) -> Table:
+    """The exponents as they are printed."""
     out = Table(box=None, pad_edge=False, header_style="dim", title="Fitted", title_justify="left", title_style="bold")
     for heading in ("what", "along", "exponent", "from", "to"):
         out.add_column(heading, justify="right" if heading == "exponent" else "left", no_wrap=True)

@@ -25,6 +25,7 @@ OVERVIEW = 5120, 160  # n, k: three regimes of everything in less than a minute 
 
 
 def own_methods(backends: Iterable[str], roundings: Iterable[str] = ROUNDINGS) -> list[str]:
+    """Names of otlabel's rows."""
     return [f"otlabel {backend} {rounding}" for backend in backends for rounding in roundings]
 
 
@@ -60,6 +61,7 @@ def scaling(
 
 
 def middle(sizes: Sequence[int]) -> int:
+    """The size in the middle."""
     return sorted(sizes)[len(sizes) // 2]
 
 

@@ -21,6 +21,7 @@ WIDTH = 132  # where the output is not a terminal
 
 
 def console() -> Console:
+    """Where tables go: as wide as they need where there is no terminal."""
     out = Console(highlight=False)
     return out if out.is_terminal else Console(highlight=False, width=WIDTH)
 
@@ -49,6 +50,7 @@ HEADINGS = ("method", "seconds", "x", "sweeps", "GB/s", "reads", "MiB", "warm-up
 
 
 def title(row: Row) -> str:
+    """What a table is about, from one of its rows."""
     return (
         f"{row['scores']}: {row['n']:,} items, {row['k']:,} labels, {row['dtype']}, epsilon {row['epsilon']:g}; "
         f"one read of the scores {1e3 * row['read_seconds']:.3g} ms"
@@ -126,6 +128,7 @@ def _rank(row: Row) -> tuple:
 
 
 def is_own(row: Row) -> bool:
+    """Whether it is a row of otlabel's."""
     return row["method"].startswith("otlabel ")
 
 
