@@ -35,8 +35,9 @@ from otlabel_torch import (
     resolve,
     start,
 )
+
+# Numbers and habits of the commands, which this one shares: part of a checkout, not of the library's promise.
 from otlabel_torch.evaluation import probe
-from otlabel_torch.network import layers
 from otlabel_torch.network.collect import DTYPES
 from otlabel_torch.options.command import one_line_errors
 from otlabel_torch.system.files import write_json
@@ -147,7 +148,7 @@ def tell(record: dict[str, Any]) -> None:
 def evaluate(state: State, train: Images, test: Images, alone: Processes, probe_epochs: int) -> dict[str, Any]:
     """Accuracies in percent by their full names."""
     subject, accuracy = Subject(state.network, train, test, alone), {}
-    for layer in (layers.FEATURES, layers.MAPS):
+    for layer in ("features", "maps"):
         called, scores = layer_scores(subject, layer, "paper", probe_epochs)
         accuracy |= {name if name.startswith("weighted kNN") else f"{name}, {called}": scores[name] for name in scores}
     return {"accuracy": accuracy, "gates": GATES}

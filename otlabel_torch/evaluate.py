@@ -12,7 +12,7 @@ PROGRAM = "python -m otlabel_torch.evaluate"
 
 def main() -> None:
     options = tyro.cli(EvaluateOptions, prog=PROGRAM, config=FLAGS)
-    with one_line_errors():
+    with one_line_errors(EvaluateOptions):
         from .runs.evaluated import evaluate  # torch: seconds, which --help does not need
 
         evaluate(options)

@@ -44,7 +44,7 @@ class Options:
 
 def main() -> None:
     options = tyro.cli(Options, prog=PROGRAM, config=FLAGS)
-    with one_line_errors():
+    with one_line_errors(Options):
         run(options)
 
 

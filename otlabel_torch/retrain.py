@@ -30,7 +30,7 @@ def beside_its_run(typed: Typed) -> Config:
         raise UsageError(f"`preset` {options.preset} is for training with labels of its own. Leave it out.")
     if options.labels is None:
         return RECIPE
-    from .images.of_run import NAMED_BY  # torch: seconds, which --help does not need
+    from .images.of_run import NAMED_BY, others  # torch: seconds, which --help does not need
     from .runs.folder import RunFolder
 
     folder = RunFolder(options.labels.parent)
@@ -38,9 +38,9 @@ def beside_its_run(typed: Typed) -> Config:
         return RECIPE
     run = folder.configuration()
     recipe = dataclasses.replace(RECIPE, augment=run.augment, train_size=run.train_size)
-    recipe = dataclasses.replace(recipe, **{name: getattr(run, name) for name in NAMED_BY})
-    if "data" in typed.names and options.data != run.data:
-        recipe = dataclasses.replace(recipe, root=None)  # where the run's images lie there are no others
+    named = {name: getattr(options, name) for name in ("data", "root") if name in typed.names}
+    images = others(run, **named)
+    recipe = dataclasses.replace(recipe, **{name: getattr(images, name) for name in NAMED_BY})
     # The size of training images follows from network and image size, where those are others than the run's.
     same = options.arch == run.arch and options.image_size in (None, run.image_size)
     return recipe if same else dataclasses.replace(recipe, train_size=None)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.experiments.grids import BASE, PRIOR, Cell
+from otlabel_torch import RunFolder
+
+# What the commands do, done here too: part of a checkout, not of the library's promise.
 from otlabel_torch.images.imbalance import kept_shares
-from otlabel_torch.runs.folder import RunFolder
 from otlabel_torch.system.files import write_json, write_text
 
 RESULTS = Path("benchmarks/results/experiments")

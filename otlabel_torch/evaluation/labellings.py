@@ -9,14 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..labels.kmeans import kmeans
-from .metrics import clustering
+from .metrics import OTHER_IMAGES, clustering
 from .subject import Subject
 
 Scores = dict[str, dict[str, float]]  # of each layer or labelling, every number by its full name
 
 STARTS = 3  # of k-means
 HEAD = "head "
-OTHER_IMAGES = "majority-label accuracy, other images"
 
 
 @dataclass(frozen=True)

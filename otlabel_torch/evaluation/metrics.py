@@ -10,6 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
+OTHER_IMAGES = "majority-label accuracy, other images"
+
 
 def agreement(labels: Tensor, other: Tensor) -> dict[str, float]:
     """Mean over heads of NMI and AMI, in percent.
@@ -60,7 +62,7 @@ def clustering(labels: Tensor, classes: Tensor, k: int, test: tuple[Tensor, Tens
     }
     if test is not None:
         majority = np.where(table.any(axis=1), table.argmax(axis=1), -1)
-        scores["majority-label accuracy, other images"] = np.mean(majority[test[0].numpy()] == test[1].numpy())
+        scores[OTHER_IMAGES] = np.mean(majority[test[0].numpy()] == test[1].numpy())
     if k <= table.shape[1]:
         rows, columns = linear_sum_assignment(table, maximize=True)
         scores["Hungarian accuracy"] = table[rows, columns].sum() / len(found)

@@ -11,11 +11,6 @@ from torchvision import datasets
 from ..system.errors import DataError
 from .folders import Listing
 
-NAMES = ("cifar10", "cifar100", "svhn", "stl10", "fashion-mnist")
-WHERE = {name: f"where torchvision keeps {name}; train with `download` to fetch it there" for name in NAMES} | {
-    "imagenet": "where torchvision keeps ImageNet: its three archives, or train/, val/ and meta.bin made from them"
-}
-
 
 class Part(NamedTuple):
     """The training or the test images."""
@@ -103,4 +98,8 @@ _READERS = {
     "svhn": _svhn,
     "stl10": _stl10,
     "fashion-mnist": _fashion_mnist,
+}
+NAMES = tuple(_READERS)
+WHERE = {name: f"where torchvision keeps {name}; train with `download` to fetch it there" for name in NAMES} | {
+    "imagenet": "where torchvision keeps ImageNet: its three archives, or train/, val/ and meta.bin made from them"
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
@@ -10,8 +12,9 @@ from ..images.images import Images
 from ..network.collect import Views, collect
 from ..network.models import Network
 from ..options.config import Resolved
+from ..system.errors import UsageError
 from ..system.processes import Processes
-from .assigners.base import Assigner, Context
+from .assigners.base import Assigner, Context, Needs
 
 
 def look(
@@ -29,7 +32,15 @@ def look(
 
     Args:
         seed: of the views.
+
+    Raises:
+        UsageError: it needs what there is not.
     """
+    if assigner.needs not in get_args(Needs):
+        raise UsageError(
+            f"the assigner {config.assigner} must need one of {', '.join(get_args(Needs))}, got {assigner.needs!r}. "
+            "Mend its needs (docs/extending.md)."
+        )
     values = torch.empty(0, 0)
     if assigner.needs == "features":
         values = collect(network, images, team, layer="features", precision=config.precision)

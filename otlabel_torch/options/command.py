@@ -15,7 +15,7 @@ from ..system.errors import UnwritableError, UserError
 from .config import PRESETS, Config
 
 FLAGS = (tyro.conf.FlagCreatePairsOff,)  # a switch has one name: --resume, --no-hidden
-OPTION = re.compile(r"`(\w+)`")  # as errors name an option
+OPTION = re.compile(r"`(\w+)`")  # as errors name an option, and others whatever they quote
 
 
 @dataclass(frozen=True)
@@ -56,25 +56,34 @@ def preset(typed: Typed) -> Config:
 
 
 @contextmanager
-def one_line_errors(*, unwritable: str = "", interrupted: str = "nothing was written") -> Iterator[None]:
+def one_line_errors(
+    declared: type = Config, *, unwritable: str = "", interrupted: str = "nothing was written"
+) -> Iterator[None]:
     """End the program with one line and exit status 1 where a user can mend what is wrong, or has had enough.
 
     Args:
+        declared: the dataclass of the program's options.
         unwritable: what can be done beside making room, where a file cannot be written.
         interrupted: what stands of the work.
     """
     try:
         yield
     except UnwritableError as error:
-        sys.exit(f"error: {as_typed(error)}{unwritable}")
+        sys.exit(f"error: {as_typed(error, declared)}{unwritable}")
     except UserError as error:
-        sys.exit(f"error: {as_typed(error)}")
+        sys.exit(f"error: {as_typed(error, declared)}")
     except MemoryError as error:
-        sys.exit(f"error: out of memory: {as_typed(error)}")
+        sys.exit(f"error: out of memory: {as_typed(error, declared)}")
     except KeyboardInterrupt:
         sys.exit(f"interrupted: {interrupted}")
 
 
-def as_typed(error: BaseException) -> str:
-    """An error on one line, its options as they are typed."""
-    return OPTION.sub(lambda name: "--" + name[1].replace("_", "-"), " ".join(str(error).splitlines()))
+def as_typed(error: BaseException, declared: type = Config) -> str:
+    """An error on one line, its options as they are typed: those of training, which remedies name, and the program's.
+
+    Other words between backticks stay: an error may quote what another library says.
+    """
+    options = (*dataclasses.fields(Config), *dataclasses.fields(declared))
+    names = {option.name for option in options if option.default is not dataclasses.MISSING}  # else typed without it
+    line = " ".join(str(error).splitlines())
+    return OPTION.sub(lambda found: "--" + found[1].replace("_", "-") if found[1] in names else found[0], line)

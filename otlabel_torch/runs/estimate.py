@@ -29,7 +29,7 @@ from ..training.state import State
 TRANSPORT = 5e-9  # seconds an entry of the scores: docs/performance.md, ImageNet's size on 2 cores; less on GPUs
 TRIALS = 3  # steps, the first of which warms up
 LINE = 12  # bytes of a number in labels.csv
-TWO = 2  # checkpoints: the old one stays until the new one is whole
+COPIES = 2  # of the checkpoint: the old one stays until the new one is whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
     return Estimate(
         steps * step_seconds + solves * looks,
         max(most, now + 4 * rows * values.shape[1] + scores + labels),
-        TWO * checkpoint + LINE * n * (2 * config.heads + 2),
+        COPIES * checkpoint + LINE * n * (2 * config.heads + 2),
     )
 
 

@@ -19,6 +19,7 @@ from ..labels.tables import confidence_text
 from ..system.files import atomic, write_text
 
 ROWS, COLUMNS = 24, 16  # of the contact sheet
+IN_FULL = {"knn": "weighted kNN accuracy", "nmi": "NMI to the classes", "ami": "AMI to the classes"}
 
 
 def epoch_line(record: dict[str, Any], epochs: int) -> str:
@@ -95,8 +96,9 @@ def closing_table(rows: list[dict[str, Any]], console: Console, protocol: str) -
     """The run's last word: every row of report.json."""
     table = Table(title=f"What the representations and labels are worth, in percent ({protocol})")
     table.add_column("")
-    for name in ("weighted kNN accuracy", "NMI to the classes", "AMI to the classes"):
-        table.add_column(name, justify="right")
+    measured = [key for key in rows[0] if key != "name"]
+    for key in measured:
+        table.add_column(IN_FULL.get(key, key), justify="right")
     for row in rows:
-        table.add_row(row["name"], *(f"{row[key]:.1f}" for key in ("knn", "nmi", "ami")))
+        table.add_row(row["name"], *(f"{row[key]:.1f}" for key in measured))
     console.print(table)

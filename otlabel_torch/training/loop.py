@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..evaluation.metrics import nmi
 from ..images.images import Images
+from ..labels import answers
 from ..labels.assigners.base import Assigner
 from ..labels.look import look
 from ..options.config import Resolved
@@ -76,6 +77,7 @@ def relabel(
     context = look(assigner, config, state.network, images, team, epoch=state.epoch, seed=seed, table=table)
     looked = time.perf_counter()
     found = assigner.solve(context)
+    answers.check(found, config, len(images))
     ended = time.perf_counter()
     record: dict[str, Any] = {
         "sweeps": found.sweeps,

@@ -29,11 +29,16 @@ class Labelling:
     converged: bool = True
 
     @classmethod
-    def without_plan(cls, labels: Tensor, k: int) -> Self:
+    def without_plan(cls, labels: Tensor | np.ndarray, k: int) -> Self:
         """Labels (n, heads) below k that no transport made: scores as they are label other images, and nobody is
-        sure."""
-        labels = labels.long().cpu()
-        return cls(labels, torch.full(labels.shape, float("nan")), np.zeros((labels.shape[1], k)))
+        sure.
+
+        Args:
+            labels: whole numbers of any type; what is not is refused where the answer is checked, see ``answers``.
+        """
+        labels = torch.as_tensor(labels).cpu()
+        labels = labels if labels.is_floating_point() else labels.long()
+        return cls(labels, torch.full(labels.shape, float("nan")), np.zeros((*labels.shape[1:], k)))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""What is laid around any loss: blended images, and a second task."""
+"""What is laid around any loss: a check of its value, blended images, and a second task."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +12,29 @@ from torch.nn import functional as F
 from ...images.augment import mixed
 from ...options.config import Resolved
 from ...options.kinds import LOSSES
+from ...system.errors import UsageError
 from ..state import State
 from .base import Batch, Blend, Forward, Loss
+
+
+@dataclass(frozen=True)
+class Checked(Loss):
+    """A loss whose value must be one number that can be made smaller."""
+
+    inner: Loss
+    name: str
+
+    def __call__(self, forward: Forward, batch: Batch, state: State) -> Tensor:
+        value: Any = self.inner(forward, batch, state)  # of anybody's class
+        if isinstance(value, Tensor) and value.shape == () and value.requires_grad:
+            return value
+        got = f"a {type(value).__name__}"
+        if isinstance(value, Tensor):
+            got = f"a tensor {tuple(value.shape)} {'with' if value.requires_grad else 'without'} a gradient"
+        raise UsageError(
+            f"the loss {self.name} must return a tensor () with a gradient, a mean over the images, got {got}. "
+            "Mend its __call__() (docs/extending.md)."
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +74,7 @@ class Rotation(Loss):
 
 def loss_of(config: Resolved) -> Loss:
     """The loss that the configuration names, with what it lays around it."""
-    loss: Loss = LOSSES[config.loss]()
+    loss: Loss = Checked(LOSSES[config.loss](), config.loss)
     if config.mixup:
         loss = Mixup(loss, config.mixup)
     return Rotation(loss) if config.rotation else loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,8 +13,13 @@ from torchvision.transforms import v2
 
 from otlabel_torch.images import augment
 from otlabel_torch.images.augment import RECIPES, Augment, normalise
+from otlabel_torch.options.config import Augmentation
 
 V = v2.functional
+
+
+def test_options_name_every_recipe():
+    assert set(get_args(Augmentation)) == set(RECIPES)
 
 
 @pytest.fixture

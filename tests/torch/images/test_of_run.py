@@ -12,11 +12,13 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 
 from otlabel_torch import predict
+from otlabel_torch.images import folders
 from otlabel_torch.images.of_run import images_of, others
 from otlabel_torch.options.config import Config
 from otlabel_torch.options.of_evaluate import EvaluateOptions
 from otlabel_torch.runs import baselines
 from otlabel_torch.runs.evaluated import evaluate
+from otlabel_torch.runs.folder import RunFolder
 from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.runs.run import run
 from otlabel_torch.system.errors import DataError
@@ -73,6 +75,24 @@ def test_the_runs_own_unless_others_are_named(typed, expected):
     found = others(OF, typed.get("data"), None if root is None else Path(root))
     assert (found.data, found.root and str(found.root), found.imbalance) == expected
     assert (found.image_size, found.skip_bad_images, found.download) == (16, True, False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "keep"),
+    [({}, "memory"), ({"image_size": 16}, "memory"), ({"root": Path("/other")}, "auto"), ({"image_size": 32}, "auto")],
+)
+def test_only_images_as_large_as_the_runs_are_kept_as_they_were(asked, keep):
+    """What had room once says nothing of other images."""
+    assert others(dataclasses.replace(OF, keep="memory"), **asked).keep == keep
+
+
+def test_other_images_that_have_no_room_in_memory_stay_in_files(trained, root, tmp_path, monkeypatch):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "one.png").write_bytes((root / "a" / "000.png").read_bytes())
+    assert RunFolder(trained).configuration().keep == "memory"
+    monkeypatch.setattr(folders, "free_memory", lambda: 0)
+    predict.run(predict.Options(trained, tmp_path / "new", out=tmp_path / "new.csv", device="cpu"))
+    assert len((tmp_path / "new.csv").read_text().splitlines()) == 2
 
 
 def test_a_root_of_its_own_is_a_folder_whatever_the_run_was_of():

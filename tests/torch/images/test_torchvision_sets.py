@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,9 +15,14 @@ from torchvision import datasets
 
 from otlabel_torch.images import torchvision_sets as sets
 from otlabel_torch.images.images import Source, load
+from otlabel_torch.options.config import DataSet
 from otlabel_torch.system.errors import DataError
 
 N = 30
+
+
+def test_options_name_every_data_set_that_can_be_read():
+    assert set(get_args(DataSet)) == {"digits", "folder", "imagenet", *sets.NAMES}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from otlabel_torch.network.models import Network
 from otlabel_torch.options.config import Config
 from otlabel_torch.options.kinds import ASSIGNERS
 from otlabel_torch.runs.resolve import resolve
+from otlabel_torch.system.errors import UsageError
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training.loop import fit
 from otlabel_torch.training.state import start
@@ -102,6 +103,60 @@ def test_labels_without_a_plan_are_predicted_by_the_scores_alone():
     assert found.labels.dtype == torch.int64
     assert found.confidence.isnan().all()
     np.testing.assert_array_equal(found.potentials, np.zeros((2, 3)))
+
+
+PLAIN = torch.zeros(N, 2, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (PLAIN, "a Labelling, got a tensor of int64"),
+        (Labelling.without_plan(PLAIN[:, 0], 6), r"as an int64 tensor \(150, 2\).*got a tensor of int64 \(150,\)"),
+        (Labelling.without_plan(PLAIN[1:], 6), r"tensor \(150, 2\).*got a tensor of int64 \(149, 2\)"),
+        (Labelling.without_plan(PLAIN + 0.5, 6), r"an int64 tensor.*got a tensor of float32 \(150, 2\)"),
+        (Labelling(PLAIN.numpy(), PLAIN.float(), np.zeros((2, 6))), r"got a NumPy array of int64 \(150, 2\)"),
+        (Labelling.without_plan(PLAIN + 6, 6), "labels from 0 to k - 1 = 5, got 6"),
+        (Labelling.without_plan(PLAIN - 1, 6), "labels from 0 to k - 1 = 5, got -1"),
+        (Labelling(PLAIN, PLAIN.float()[:, 0], np.zeros((2, 6))), r"confidence as a float tensor.*\(150,\)"),
+        (Labelling(PLAIN, PLAIN, np.zeros((2, 6))), r"confidence as a float tensor.*got a tensor of int64"),
+        (Labelling(PLAIN, PLAIN.float(), torch.zeros(2, 6)), r"potentials as a NumPy array.*got a tensor of float32"),
+        (Labelling.without_plan(PLAIN, 5), r"potentials as a NumPy array of floats \(2, 6\), got.*\(2, 5\)"),
+    ],
+)  # fmt: skip
+def test_an_answer_of_another_shape_or_type_is_refused_in_a_line_that_names_the_rule(
+    answer, message, images, config, monkeypatch
+):
+    class Mine(Assigner):
+        needs = "nothing"
+
+        def solve(self, context):
+            return answer
+
+    monkeypatch.setitem(ASSIGNERS._added, "mine", Mine)
+    config = dataclasses.replace(config, assigner="mine")
+    state = start(config, images, ALONE)
+    with pytest.raises(UsageError, match=f"^the assigner mine must return .*{message}.*docs/extending.md"):
+        fit(config, images, ALONE, state=state)
+    assert state.labels is None
+
+
+def test_numpy_labels_without_a_plan_are_taken():
+    found = Labelling.without_plan(np.array([[0, 2], [1, 0]], dtype=np.uint8), 3)
+    assert torch.equal(found.labels, torch.tensor([[0, 2], [1, 0]]))
+
+
+def test_a_rule_that_needs_what_there_is_not_is_refused(images, config):
+    kind = type("Kind", (Assigner,), {"needs": "scores"})
+    with pytest.raises(UsageError, match="must need one of hidden, features, table, nothing, got 'scores'"):
+        look(
+            kind,
+            dataclasses.replace(config, assigner="kind"),
+            start(config, images, ALONE).network,
+            images,
+            ALONE,
+            seed=0,
+        )
 
 
 def test_no_module_compares_the_name_of_a_rule_or_of_a_loss():

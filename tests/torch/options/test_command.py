@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from otlabel_torch import predict
 from otlabel_torch.options.command import Typed, as_typed, one_line_errors, preset
 from otlabel_torch.options.config import Config
+from otlabel_torch.options.of_evaluate import EvaluateOptions
 from otlabel_torch.system.errors import UnwritableError, UsageError
 
 
@@ -45,6 +47,11 @@ def test_what_is_typed_has_precedence_over_a_preset():
 
 def test_errors_are_shown_on_one_line_with_options_as_they_are_typed():
     assert as_typed(UsageError("`batch_size` 3\nis not `k`.")) == "--batch-size 3 is not --k."
+    foreign = UsageError("`init` failed: call `load_state_dict` with `strict=False`, or `run` it; `layers` 1.")
+    shown = "--init failed: call `load_state_dict` with `strict=False`, or `run` it; {} 1."
+    assert as_typed(foreign) == shown.format("`layers`")
+    assert as_typed(foreign, EvaluateOptions) == shown.format("--layers")
+    assert as_typed(UsageError("`part` val"), predict.Options) == "--part val"
     with (
         pytest.raises(SystemExit, match=r"^error: --k is no file. Make room\.$"),
         one_line_errors(unwritable=". Make room."),

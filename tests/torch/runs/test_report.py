@@ -1,10 +1,13 @@
-"""What is said of an epoch."""
+"""What is said of an epoch, and of the whole run."""
 
 from __future__ import annotations
 
-import torch
+import io
 
-from otlabel_torch.runs.report import epoch_line
+import torch
+from rich.console import Console
+
+from otlabel_torch.runs.report import closing_table, epoch_line
 from otlabel_torch.system.processes import Processes
 
 ALONE = Processes(torch.device("cpu"))
@@ -25,3 +28,11 @@ def test_epoch_line_shows_only_what_happened():
         "NMI 44.0 to the classes",
     ):
         assert part in loud
+
+
+def test_closing_table_has_every_number_of_the_rows():
+    console = Console(width=200, record=True, file=io.StringIO())
+    closing_table([{"name": "SeLa", "knn": 81.25, "nmi": 62.5, "own": 43.75}], console, "5 images")
+    text = " ".join(console.export_text().split())
+    for part in ("5 images", "weighted kNN accuracy", "81.2", "NMI to the classes", "62.5", "own", "43.8"):
+        assert part in text

@@ -64,6 +64,19 @@ def test_another_network_or_size_is_trained_at_a_size_of_its_own(tmp_path):
         assert retrain.beside_its_run(typed).train_size is None
 
 
+@pytest.mark.parametrize(
+    ("words", "imbalance"),
+    [([], "light"), (["--root", "{root}"], "light"), (["--root", "{root}/other"], None), (["--data", "digits"], None),
+     (["--data", "digits", "--imbalance", "heavy"], "heavy")],
+)  # fmt: skip
+def test_the_runs_imbalance_is_for_its_own_images(words, imbalance, tmp_path, monkeypatch, capsys):
+    resolve(Config(data="folder", root=tmp_path, imbalance="light"), 1000, 32).save(tmp_path / "config.yaml")
+    labels = ["--labels", str(tmp_path / "labels.csv"), "--print-config"]
+    monkeypatch.setattr(sys, "argv", ["retrain", *labels, *(word.format(root=tmp_path) for word in words)])
+    retrain.main()
+    assert yaml.safe_load(capsys.readouterr().out)["imbalance"] == imbalance
+
+
 def test_other_data_needs_its_own_root(tmp_path):
     """Where the run's images lie there are no others."""
     resolve(Config(data="folder", root=tmp_path), 1000, 32).save(tmp_path / "config.yaml")

@@ -10,14 +10,15 @@ import torch
 from otlabel_torch.images.augment import mixed
 from otlabel_torch.images.images import Images
 from otlabel_torch.options.config import Config
+from otlabel_torch.options.kinds import LOSSES
 from otlabel_torch.runs.resolve import resolve
-from otlabel_torch.system.errors import TrainingError
+from otlabel_torch.system.errors import TrainingError, UsageError
 from otlabel_torch.system.processes import Processes
 from otlabel_torch.training import epoch
 from otlabel_torch.training.epoch import train_epoch
 from otlabel_torch.training.loop import fit
 from otlabel_torch.training.losses.around import loss_of
-from otlabel_torch.training.losses.base import Batch
+from otlabel_torch.training.losses.base import Batch, Loss
 from otlabel_torch.training.state import start
 
 CPU = torch.device("cpu")
@@ -139,6 +140,27 @@ def test_mixup_blends_images_and_the_losses_of_their_labels(images):
         for head in range(2):
             expected -= (own * scores[head, labels[i, head]] + (1 - own) * scores[head, labels[other, head]]) / 12
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("around", [{}, {"rotation": True, "mixup": 1.0}])
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        (lambda scores: scores.mean(dim=(1, 2)), r"a tensor \(24,\) with a gradient"),
+        (lambda scores: scores.mean().detach(), r"a tensor \(\) without a gradient"),
+        (lambda scores: scores.mean().item(), "a float"),
+        (lambda scores: None, "a NoneType"),
+    ],
+)
+def test_a_loss_that_is_no_single_number_is_refused_in_a_line_that_names_it(images, monkeypatch, around, value, got):
+    class Mine(Loss):
+        def __call__(self, forward, batch, state):
+            return value(forward(batch.images)[0])
+
+    monkeypatch.setitem(LOSSES._added, "mine", Mine)
+    config, state = begun(images, loss="mine", **around)
+    with pytest.raises(UsageError, match=rf"^the loss mine must return a tensor \(\).*, got {got}\. .*extending"):
+        train_epoch(config, state, loss_of(config), images, Processes(CPU), "test")
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
