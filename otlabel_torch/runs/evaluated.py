@@ -74,13 +74,15 @@ def _of_run(options: EvaluateOptions) -> tuple[Subject, RunLabels | None]:
     if options.arch is not None:
         raise UsageError(f"`arch` {options.arch} is for files of weights; a run has its own. Leave it out.")
     team = Processes(pick_device(options.device))
-    trained = RunFolder(options.run).open(team.device)
+    folder = RunFolder(options.run)
+    trained = folder.open(team.device)
     config = others(trained.config, options.data, options.root, options.image_size, options.skip_bad_images)
     train, test = _with_classes(images_of(dataclasses.replace(config, imbalance=None)))
     subject = Subject(trained.network, train, test, team, options.seed, config.precision)
     own = train if config.imbalance is None else imbalanced(train, config.imbalance, config.seed)
     if trained.labels is None or own.fingerprint != trained.images:
         return subject, None
+    folder.check_rows(trained.labels, own)
     of_test = None if test is None or trained.why_no_labels is not None else trained.labels_of(test, team)[0]
     return subject, RunLabels(trained.labels, own.truth, config.k, of_test)
 

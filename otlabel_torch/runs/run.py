@@ -70,7 +70,7 @@ class Run:
         config, team = self.config, self.team
         state = start(config, self.train, team)
         if config.resume:
-            self.folder.resume(config, state)
+            self.folder.resume(config, state, self.train)
         self._introduce(state)
         team.wait()  # nothing is removed before all agree
         if team.is_first:

@@ -114,6 +114,14 @@ def with_part(name, value):
     return damage
 
 
+def with_parts(**values):
+    def damage(path):
+        for name, value in values.items():
+            with_part(name, value)(path)
+
+    return damage
+
+
 def without_part(name):
     def damage(path):
         parts = torch.load(path, weights_only=True)
@@ -159,6 +167,25 @@ CHECKPOINTS = {
     "labels without confidence": with_part("confidence", lambda _: None),
     "labels without potentials": with_part("potentials", lambda _: None),
     "labels from no one knows when": with_part("labels_seed", lambda _: None),
+    "labels from after the last epoch": with_part("labels_epoch", lambda _: 77),
+    "a seed beyond 64 bits": with_part("labels_seed", lambda _: 2**64),
+    "a seed below 0": with_part("labels_seed", lambda _: -1),
+    "no labels after an epoch": with_part("labels", lambda _: None),
+    "labels of no image": with_parts(labels=lambda labels: labels[:0], confidence=lambda confidence: confidence[:0]),
+    "labels with a point": with_part("labels", lambda labels: labels.float()),
+    "labels of 32 bits": with_part("labels", lambda labels: labels.int()),
+    "confidence in whole numbers": with_part("confidence", lambda confidence: confidence.long()),
+    "potentials that are none": with_part("potentials", lambda potentials: potentials * float("nan")),
+    "potentials in whole numbers": with_part("potentials", lambda potentials: potentials.long()),
+    "weights that are none": with_part(
+        "model", lambda parts: {name: part * float("nan") for name, part in parts.items()}
+    ),
+    "complex weights": with_part("model", lambda parts: {name: part * 1j for name, part in parts.items()}),
+    "an epoch below 0": with_part("epoch", lambda _: -5),
+    "an epoch beyond the last": with_part("epoch", lambda _: 99),
+    "an epoch that is true": with_part("epoch", lambda _: True),
+    "records of numbers": with_part("records", lambda _: [1, 2]),
+    "records of tensors": with_part("records", lambda _: [{"loss": torch.ones(2)}]),
     "an epoch that is a word": with_part("epoch", lambda _: "three"),
     "records that are a number": with_part("records", lambda _: 5),
     "images that are a number": with_part("images", lambda _: 5),
@@ -230,6 +257,39 @@ def test_a_damaged_checkpoint(command, damage, out, monkeypatch, capfd):
     text = refused(command, out, monkeypatch, capfd)
     assert str(path) in text
     assert any(remedy in text for remedy in ("Restore", "Name another folder", "Start without --resume")), text
+
+
+@pytest.mark.parametrize("command", ["evaluate", "resume"])
+def test_labels_of_fewer_images(command, out, monkeypatch, capfd):
+    path = out / "checkpoints" / "last.pt"
+    with_parts(labels=lambda labels: labels[:900], confidence=lambda confidence: confidence[:900])(path)
+    text = refused(command, out, monkeypatch, capfd)
+    assert f"{path} must hold labels of the 1797 images of the run, got 900. Restore" in text
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda _: {}, "KeyError: 'param_groups'"),
+        (lambda saved: saved | {"state": {0: "word"}}, "the optimiser's momentum"),
+        (lambda saved: saved | {"state": {99: {}}}, "the optimiser's momentum"),
+        (
+            lambda saved: saved | {"state": {0: {"momentum_buffer": torch.ones(3)}}},
+            "must hold the optimiser's momentum",
+        ),
+        (
+            lambda saved: saved | {"param_groups": [{"params": saved["param_groups"][0]["params"]}]},
+            "must hold an optimiser with lr, momentum",
+        ),
+    ],
+)
+def test_a_damaged_optimiser(damage, message, out, monkeypatch, capfd):
+    path = out / "checkpoints" / "last.pt"
+    with_part("optimiser", damage)(path)
+    text = refused("resume", out, monkeypatch, capfd)
+    assert str(path) in text
+    assert message in text
+    assert "Restore" in text
 
 
 @pytest.mark.parametrize("damage", CONFIGURATIONS)

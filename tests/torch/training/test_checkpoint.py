@@ -87,10 +87,10 @@ def test_a_checkpoint_of_another_network_or_of_other_images(config, images, path
     with pytest.raises(
         DataError, match=r"last\.pt must hold weights of the network that the run's configuration names"
     ):
-        other.load(path)
+        other.load(checkpoint.load(path), path)
     renamed = dataclasses.replace(images, paths=[f"x{name}" for name in images.paths])
     with pytest.raises(DataError, match=r"last\.pt belongs to other images"):
-        start(config, renamed, ALONE).load(path)
+        start(config, renamed, ALONE).load(checkpoint.load(path), path)
 
 
 def test_what_is_known_of_the_labels_is_stored_by_name(config, images, tmp_path):
