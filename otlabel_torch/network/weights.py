@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
+from ..system import tensors
 from ..system.errors import UsageError
 from .models import RESNETS, TIMM, Network
 
@@ -66,14 +66,15 @@ def _imagenet(arch: str) -> dict[str, Tensor]:
     raise UsageError(f"`init` imagenet needs `arch` {', '.join(RESNETS)} or {TIMM}NAME, got {arch}.")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
+        with path.open("rb") as file:
+            saved, reason = tensors.read(file)
+    except (OSError, ValueError) as error:  # ValueError: no name of a file
         raise UsageError(f"`init` must be random, imagenet or a file of weights, got {path}: {error}") from None
-    except Exception as error:  # damaged bytes make torch's reader raise almost anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"`init` {path} must be a file of tensors that torch.save wrote: {reason}") from None
+    if reason is not None:
+        raise UsageError(f"`init` {path} must be a file of tensors that torch.save wrote: {reason}.")
+    return saved
 
 
 def _plain(saved: Any) -> dict[str, Tensor]:
@@ -84,9 +85,9 @@ def _plain(saved: Any) -> dict[str, Tensor]:
         saved = saved[holder]
     if not isinstance(saved, dict):
         return {}
-    tensors = {str(name): value for name, value in saved.items() if isinstance(value, Tensor)}
+    found = {str(name): value for name, value in saved.items() if isinstance(value, Tensor)}
     plain = {}
-    for name, value in tensors.items():
+    for name, value in found.items():
         while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):
             name = name.removeprefix(prefix)
         plain[name] = value
