@@ -12,6 +12,7 @@ from ..system import tensors
 from ..system.errors import UsageError
 from .models import RESNETS, TIMM, Network
 
+RANDOM, IMAGENET = "random", "imagenet"  # what ``init`` is where it is no file
 HOLDERS = ("model", "state_dict", "network", "teacher", "net")  # keys under which checkpoints keep their weights
 PREFIXES = ("module.", "_orig_mod.", "trunk.", "backbone.", "encoder.")
 OF_A_SIZE = ("conv1.weight", "pos_embed", "patch_embed")  # weights whose shape follows from that of the images
@@ -29,9 +30,9 @@ def initialise(network: Network, arch: str, init: str) -> list[str]:
     Raises:
         UsageError: the weights cannot be read, or are another network's.
     """
-    if init == "random":
+    if init == RANDOM:
         return []
-    given = _imagenet(arch) if init == "imagenet" else _plain(_read(Path(init)))
+    given = _imagenet(arch) if init == IMAGENET else _plain(_read(Path(init)))
     own = network.trunk.state_dict()
     unknown = [name for name in given if name not in own and not name.startswith(HEADS)]
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
@@ -47,6 +48,11 @@ def initialise(network: Network, arch: str, init: str) -> list[str]:
         {name: given[name] for name in own if name in given and name not in other}, strict=False
     )
     return other
+
+
+def is_gone(init: str) -> bool:
+    """Whether ``init`` is a file that is not there any more."""
+    return init not in (RANDOM, IMAGENET) and not Path(init).exists()
 
 
 def _imagenet(arch: str) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..images.of_run import images_of
 from ..labels.tables import read_labels
 from ..labels.transport import VERSION
+from ..network import weights
 from ..options.config import Config, Resolved
 from ..system.errors import UsageError
 from ..system.processes import Processes, join
@@ -68,7 +69,9 @@ class Run:
     def whole(self) -> list[dict[str, Any]]:
         """From the first step, or where it was left, to the report."""
         config, team = self.config, self.team
-        state = start(config, self.train, team)
+        # A run that goes on has all its weights in the checkpoint: the file it was started from may be gone.
+        first = dataclasses.replace(config, init=weights.RANDOM) if config.resume else config
+        state = start(first, self.train, team)
         if config.resume:
             self.folder.resume(config, state, self.train)
         self._introduce(state)
@@ -111,6 +114,8 @@ class Run:
             self._print(f"note: drops of the learning rate at {drops} are not all reached in {config.epochs} epochs")
         if config.resume:
             self._print(f"resumed after epoch {state.epoch}")
+            if weights.is_gone(config.init):
+                self._print(f"note: {config.init} is gone: there will be no row of the network before training")
             return
         found = estimate.estimate(config, state, train, team)
         estimate.check(found, config.out)

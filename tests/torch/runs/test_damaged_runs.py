@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import os
 import pickle
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
+from same import tensors_equal
 
 from otlabel_torch import train
 from otlabel_torch.images.images import Images
@@ -25,6 +27,7 @@ from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.runs.run import run as train_run
 from otlabel_torch.system.errors import DataError, UserError
 from otlabel_torch.system.processes import Processes
+from otlabel_torch.training import checkpoint
 from otlabel_torch.training.state import start
 
 
@@ -364,6 +367,21 @@ def test_metrics_are_written_anew_from_the_checkpoint(damage, out, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train", "--resume", "--out", str(out)])
     train.main()
     assert path.read_bytes() == expected
+
+
+def test_the_first_weights_are_not_missed(whole, tmp_path, monkeypatch, capfd):
+    """Once the run has weights of its own."""
+    first, out = shutil.copy(whole / "checkpoints" / "last.pt", tmp_path / "first.pt"), tmp_path / "run"
+    options = Config(out=out, epochs=1, heads=2, k=12, image_size=8, views=0, device="cpu", init=str(first))
+    before = [row["name"] for row in train_run(options, Console(quiet=True))]
+    parts = checkpoint.load(out / "checkpoints" / "last.pt")
+    first.unlink()
+    monkeypatch.setattr(sys, "argv", ["train", "--resume", "--out", str(out)])
+    train.main()
+    assert f"note: {first} is gone" in capfd.readouterr().out
+    rows = json.loads((out / "report.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == [name for name in before if name != "untrained network"]
+    assert tensors_equal(checkpoint.load(out / "checkpoints" / "last.pt"), parts)
 
 
 @pytest.mark.parametrize(
