@@ -149,6 +149,7 @@ class RunFolder:
         path = self.path / CONFIGURATION
         config = kind.read(path)
         try:
+            rules.check_choices(config)
             rules.check_alone(config)
         except UserError as error:
             raise UsageError(f"{path} cannot be the configuration of a run: {error} {REMEDY}.") from None
