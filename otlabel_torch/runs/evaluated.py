@@ -24,16 +24,20 @@ from ..options.config import Config
 from ..options.of_evaluate import EvaluateOptions
 from ..system import files
 from ..system.devices import pick_device
-from ..system.errors import DataError, UsageError
+from ..system.errors import DataError, UsageError, memory_errors
 from ..system.processes import Processes
 from .folder import REPORT, RunFolder
 
 ROW = "row.csv"
+SEEDS = 2**32  # scikit-learn's lie below
 
 
+@memory_errors()
 def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[str, Any]:
     """Evaluate, print the tables, write report.json and row.csv; returns what is in report.json."""
     console, began = console or Console(), time.perf_counter()
+    if not 0 <= options.seed < SEEDS:
+        raise UsageError(f"`seed` must be from 0 to {SEEDS - 1}, got {options.seed}.")
     is_weights = options.run.is_file()
     out = options.out or (_beside(options.run) if is_weights else RunFolder(options.run).evaluation)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.overwrite:

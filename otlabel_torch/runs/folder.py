@@ -146,14 +146,24 @@ class RunFolder:
         Raises:
             UsageError: config.yaml is damaged, or no run can have been started with it.
         """
-        path = self.path / CONFIGURATION
-        config = kind.read(path)
-        try:
+        config = kind.read(self.path / CONFIGURATION)
+        with self.describes():
             rules.check_choices(config)
             rules.check_alone(config)
-        except UserError as error:
-            raise UsageError(f"{path} cannot be the configuration of a run: {error} {REMEDY}.") from None
         return config
+
+    @contextmanager
+    def describes(self) -> Iterator[None]:
+        """Inside, an error that begins with an option becomes one of config.yaml, which the option was read from."""
+        try:
+            yield
+        except UserError as error:
+            reason = str(error).rstrip(".")
+            if not reason.startswith("`"):
+                raise
+            raise UsageError(
+                f"{self.path / CONFIGURATION} cannot be the configuration of a run: {reason}. {REMEDY}."
+            ) from None
 
     def resume(self, config: Resolved, state: State, images: Images) -> None:
         """Give a state at its start what the last checkpoint holds.
@@ -217,7 +227,7 @@ class RunFolder:
         """Inside, whatever a damaged checkpoint makes torch raise becomes one line that names it."""
         try:
             yield
-        except UserError:
+        except (UserError, MemoryError):
             raise
         except Exception as error:  # readers of damaged files raise anything: RuntimeError, KeyError, UnpicklingError
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -45,8 +45,8 @@ def check_choices(options: Config) -> None:
         raise UsageError(f"`assigner` {options.assigner} needs `labels` FILE, got none. Add it.")
     if not takes_labels and options.labels is not None:
         raise UsageError(
-            f"`assigner` {options.assigner} takes no `labels`, got {options.labels}. Leave it out, or choose `assigner` "
-            "file."
+            f"`assigner` {options.assigner} takes no `labels`, got {options.labels}. Leave it out, or choose "
+            "`assigner` file."
         )
 
 

@@ -314,6 +314,38 @@ def test_a_damaged_configuration(command, damage, out, monkeypatch, capfd):
         assert damage.partition(":")[0] in text.replace("-", "_")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"root": "/nowhere"},
+        {"root": "/nowhere", "data": "folder"},
+        {"data": "cifar10"},
+        {"imbalance": "heavyy"},
+        {"k": 5000},
+        {"seed": 2**40},
+        {"batch_size": 5000},
+        {"accumulate": 3},
+        {"prior": "zipff"},
+        {"assigner": "random", "relabels": 3},
+        {"assigner": "file", "labels": "/nowhere"},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_does_not_fit_the_images(values, out, monkeypatch, capfd):
+    """Known later than the rest of it, and named all the same: whoever goes on with a run may type none of this."""
+    changed(**values)(out / "config.yaml")
+    text = refused("resume", out, monkeypatch, capfd)
+    assert text.startswith(f"error: {out / 'config.yaml'} cannot be the configuration of a run: --"), text
+    assert text.endswith("Restore it from a copy, or start a run anew.")
+
+
+@pytest.mark.parametrize("values", [{"heads": 4 * 10**9, "k": 1000}, {"image_size": 10**7}], ids=str)
+def test_memory_that_no_machine_has(values, out, monkeypatch, capfd):
+    """Beyond any address space."""
+    changed(**values)(out / "config.yaml")
+    assert "out of memory: " in refused("resume", out, monkeypatch, capfd)
+
+
 @pytest.mark.parametrize("damage", OTHERS)
 @pytest.mark.parametrize("command", READERS)
 def test_a_configuration_of_another_network(command, damage, out, monkeypatch, capfd):
