@@ -10,7 +10,7 @@ import tyro
 
 from .options.command import FLAGS, one_line_errors
 from .options.config import DataSet
-from .system.errors import UsageError
+from .system.errors import UsageError, memory_errors
 
 PROGRAM = "python -m otlabel_torch.predict"
 
@@ -48,6 +48,7 @@ def main() -> None:
         run(options)
 
 
+@memory_errors()
 def run(options: Options) -> Path:
     """Write the table; returns where it is."""
     import torch

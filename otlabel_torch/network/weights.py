@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
+from ..system import tensors
 from ..system.errors import UsageError
 from .models import RESNETS, TIMM, Network
 
+RANDOM, IMAGENET = "random", "imagenet"  # what ``init`` is where it is no file
 HOLDERS = ("model", "state_dict", "network", "teacher", "net")  # keys under which checkpoints keep their weights
 PREFIXES = ("module.", "_orig_mod.", "trunk.", "backbone.", "encoder.")
 OF_A_SIZE = ("conv1.weight", "pos_embed", "patch_embed")  # weights whose shape follows from that of the images
@@ -29,9 +30,9 @@ def initialise(network: Network, arch: str, init: str) -> list[str]:
     Raises:
         UsageError: the weights cannot be read, or are another network's.
     """
-    if init == "random":
+    if init == RANDOM:
         return []
-    given = _imagenet(arch) if init == "imagenet" else _plain(_read(Path(init)))
+    given = _imagenet(arch) if init == IMAGENET else _plain(_read(Path(init)))
     own = network.trunk.state_dict()
     unknown = [name for name in given if name not in own and not name.startswith(HEADS)]
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
@@ -47,6 +48,11 @@ def initialise(network: Network, arch: str, init: str) -> list[str]:
         {name: given[name] for name in own if name in given and name not in other}, strict=False
     )
     return other
+
+
+def is_gone(init: str) -> bool:
+    """Whether ``init`` is a file that is not there any more."""
+    return init not in (RANDOM, IMAGENET) and not Path(init).exists()
 
 
 def _imagenet(arch: str) -> dict[str, Tensor]:
@@ -66,14 +72,15 @@ def _imagenet(arch: str) -> dict[str, Tensor]:
     raise UsageError(f"`init` imagenet needs `arch` {', '.join(RESNETS)} or {TIMM}NAME, got {arch}.")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
+        with path.open("rb") as file:
+            saved, reason = tensors.read(file)
+    except (OSError, ValueError) as error:  # ValueError: no name of a file
         raise UsageError(f"`init` must be random, imagenet or a file of weights, got {path}: {error}") from None
-    except Exception as error:  # damaged bytes make torch's reader raise almost anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"`init` {path} must be a file of tensors that torch.save wrote: {reason}") from None
+    if reason is not None:
+        raise UsageError(f"`init` {path} must be a file of tensors that torch.save wrote: {reason}.")
+    return saved
 
 
 def _plain(saved: Any) -> dict[str, Tensor]:
@@ -84,9 +91,9 @@ def _plain(saved: Any) -> dict[str, Tensor]:
         saved = saved[holder]
     if not isinstance(saved, dict):
         return {}
-    tensors = {str(name): value for name, value in saved.items() if isinstance(value, Tensor)}
+    found = {str(name): value for name, value in saved.items() if isinstance(value, Tensor)}
     plain = {}
-    for name, value in tensors.items():
+    for name, value in found.items():
         while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):
             name = name.removeprefix(prefix)
         plain[name] = value

@@ -13,6 +13,7 @@ from ..system.errors import UsageError
 
 C = TypeVar("C")
 REMEDY = "Mend the file, or restore it from a copy"
+UNREGISTERED = "Run it from the script that registers it (docs/extending.md), or restore it from a copy"
 WRONG = object()  # stands for a value of another type
 SAID = {
     bool: "true or false",
@@ -55,7 +56,8 @@ def read(kind: type[C], path: Path) -> C:
     typed = {name: of_type(value, hints[name]) for name, value in values.items()}
     for name, value in typed.items():
         if value is WRONG:
-            raise UsageError(f"{path}: {name} must be {said(hints[name])}, got {_short(values[name])}. {REMEDY}.")
+            remedy = UNREGISTERED if _is_of_a_registry(hints[name]) and isinstance(values[name], str) else REMEDY
+            raise UsageError(f"{path}: {name} must be {said(hints[name])}, got {_short(values[name])}. {remedy}.")
     return kind(**typed)
 
 
@@ -96,6 +98,10 @@ def said(hint: Any) -> str:
 def _choices(inner: tuple[Any, ...]) -> tuple[str, ...] | None:
     """Values that an annotation allows, as tyro's annotations do."""
     return next((note.choices for note in inner[1:] if getattr(note, "choices", None)), None)
+
+
+def _is_of_a_registry(hint: Any) -> bool:
+    return get_origin(hint) is Annotated and _choices(get_args(hint)) is not None
 
 
 def _short(value: Any) -> str:

@@ -17,6 +17,7 @@ from ..images.images import Images
 from ..labels.assigners.sinkhorn import Sinkhorn
 from ..labels.kmeans import kmeans
 from ..labels.look import look
+from ..network import weights
 from ..network.collect import BATCH
 from ..network.models import Network
 from ..options.config import Resolved
@@ -49,9 +50,11 @@ def rows(
         return row | agreement(labels, train.truth)
 
     table = [_raw_pixels(config, train, test)] if team.is_first else []
-    untrained = start(dataclasses.replace(config, compile=False), train, team).network
-    table.append(judged("untrained network", untrained))
-    if config.controls and config.relabels > 1:
+    starts = team.mean(weights.is_gone(config.init)) == 0  # else a run has gone on without its first weights
+    if starts:
+        untrained = start(dataclasses.replace(config, compile=False), train, team).network
+        table.append(judged("untrained network", untrained))
+    if starts and config.controls and config.relabels > 1:
         frozen = dataclasses.replace(config, relabels=1)
         control = start(frozen, train, team)
         fit(frozen, train, team, state=control, report=tell, name="control")

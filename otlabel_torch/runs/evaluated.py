@@ -24,16 +24,20 @@ from ..options.config import Config
 from ..options.of_evaluate import EvaluateOptions
 from ..system import files
 from ..system.devices import pick_device
-from ..system.errors import DataError, UsageError
+from ..system.errors import DataError, UsageError, memory_errors
 from ..system.processes import Processes
 from .folder import REPORT, RunFolder
 
 ROW = "row.csv"
+SEEDS = 2**32  # scikit-learn's lie below
 
 
+@memory_errors()
 def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[str, Any]:
     """Evaluate, print the tables, write report.json and row.csv; returns what is in report.json."""
     console, began = console or Console(), time.perf_counter()
+    if not 0 <= options.seed < SEEDS:
+        raise UsageError(f"`seed` must be from 0 to {SEEDS - 1}, got {options.seed}.")
     is_weights = options.run.is_file()
     out = options.out or (_beside(options.run) if is_weights else RunFolder(options.run).evaluation)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.overwrite:
@@ -74,13 +78,15 @@ def _of_run(options: EvaluateOptions) -> tuple[Subject, RunLabels | None]:
     if options.arch is not None:
         raise UsageError(f"`arch` {options.arch} is for files of weights; a run has its own. Leave it out.")
     team = Processes(pick_device(options.device))
-    trained = RunFolder(options.run).open(team.device)
+    folder = RunFolder(options.run)
+    trained = folder.open(team.device)
     config = others(trained.config, options.data, options.root, options.image_size, options.skip_bad_images)
     train, test = _with_classes(images_of(dataclasses.replace(config, imbalance=None)))
     subject = Subject(trained.network, train, test, team, options.seed, config.precision)
     own = train if config.imbalance is None else imbalanced(train, config.imbalance, config.seed)
     if trained.labels is None or own.fingerprint != trained.images:
         return subject, None
+    folder.check_rows(trained.labels, own)
     of_test = None if test is None or trained.why_no_labels is not None else trained.labels_of(test, team)[0]
     return subject, RunLabels(trained.labels, own.truth, config.k, of_test)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..system import files
 from ..system.errors import DataError, UnwritableError, UsageError, UserError
 from ..training import checkpoint
 from ..training.state import State, build, load_network
-from . import report, rules
+from . import checkpoint_rules, report, rules
 from .trained import TrainedRun
 
 CONFIGURATION, CHECKPOINTS, METRICS, REPORT = "config.yaml", "checkpoints", "metrics.jsonl", "report.json"
@@ -146,23 +146,37 @@ class RunFolder:
         Raises:
             UsageError: config.yaml is damaged, or no run can have been started with it.
         """
-        path = self.path / CONFIGURATION
-        config = kind.read(path)
-        try:
+        config = kind.read(self.path / CONFIGURATION)
+        with self.describes():
+            rules.check_choices(config)
             rules.check_alone(config)
-        except UserError as error:
-            raise UsageError(f"{path} cannot be the configuration of a run: {error} {REMEDY}.") from None
         return config
 
-    def resume(self, config: Resolved, state: State) -> None:
+    @contextmanager
+    def describes(self) -> Iterator[None]:
+        """Inside, an error that begins with an option becomes one of config.yaml, which the option was read from."""
+        try:
+            yield
+        except UserError as error:
+            reason = str(error).rstrip(".")
+            if not reason.startswith("`"):
+                raise
+            raise UsageError(
+                f"{self.path / CONFIGURATION} cannot be the configuration of a run: {reason}. {REMEDY}."
+            ) from None
+
+    def resume(self, config: Resolved, state: State, images: Images) -> None:
         """Give a state at its start what the last checkpoint holds.
 
         Raises:
             DataError: the checkpoint is damaged, or belongs to other images or another network.
         """
         with self._readable():
-            state.load(self.checkpoint)
-            self._check_labels(config, vars(state))
+            saved = checkpoint.load(self.checkpoint)
+            self._must(checkpoint_rules.fault(config, saved))
+            state.load(saved, self.checkpoint)
+            self._must(checkpoint_rules.fault_of_optimiser(state.optimiser))
+            self.check_rows(state.labels, images)
 
     def open(self, device: torch.device) -> TrainedRun:
         """The run, to be used on other images.
@@ -177,7 +191,7 @@ class RunFolder:
         config = self.configuration()
         with self._readable():
             saved = checkpoint.load(self.checkpoint)
-            self._check_labels(config, saved)
+            self._must(checkpoint_rules.fault(config, saved))
             network = build(config)
             load_network(network, saved, self.checkpoint)
         return TrainedRun(config, saved, network.to(device).to(memory_format=torch.channels_last))
@@ -200,30 +214,20 @@ class RunFolder:
         with _json_in(self.evaluation / REPORT, "Evaluate the run again.") as text:
             return json.loads(text)
 
-    def _check_labels(self, config: Resolved, parts: Mapping[str, Any]) -> None:
-        """Raise DataError unless labels and all that belongs to them are of the heads and labels of the configuration.
+    def check_rows(self, labels: Tensor | None, images: Images) -> None:
+        """Raise DataError unless the checkpoint's labels are as many as its images."""
+        self._must(checkpoint_rules.fault_of_rows(labels, len(images)))
 
-        The network's own weights do not tell 2 heads of 12 labels from 3 of 8.
-        """
-        labels = parts["labels"]
-        if labels is None:
-            return
-        n, heads, k = len(labels), config.heads, config.k
-        found = [tuple(parts[name].shape) for name in ("labels", "confidence", "potentials")]
-        if found != [(n, heads), (n, heads), (heads, k)] or not 0 <= int(labels.min()) <= int(labels.max()) < k:
-            raise DataError(
-                f"{self.checkpoint} must hold labels of {heads} heads, from 0 to {k - 1}, with their confidence and "
-                f"potentials, as {CONFIGURATION} says, got {' '.join(map(str, found))}. {REMEDY}."
-            )
-        if parts["labels_epoch"] is None or parts["labels_seed"] is None:
-            raise DataError(f"{self.checkpoint} must say from when its labels are, but it does not. {REMEDY}.")
+    def _must(self, fault: str | None) -> None:
+        if fault is not None:
+            raise DataError(f"{self.checkpoint} {fault}. {REMEDY}.")
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
         """Inside, whatever a damaged checkpoint makes torch raise becomes one line that names it."""
         try:
             yield
-        except UserError:
+        except (UserError, MemoryError):
             raise
         except Exception as error:  # readers of damaged files raise anything: RuntimeError, KeyError, UnpicklingError
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]

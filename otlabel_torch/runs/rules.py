@@ -12,24 +12,41 @@ from ..options.kinds import ASSIGNERS, LOSSES
 from ..system.errors import UsageError
 from .tensorboard import summary_writer
 
+RANGES = {  # of numbers: beyond them float32 has no numbers left to learn with
+    "epsilon": (1e-9, 1e9),
+    "lr": (1e-12, 1e6),
+    "weight_decay": (0.0, 1e6),
+    "mixup": (0.0, 1e3),
+    "lr_drops": (1e-9, 1e9),
+}
+LEAST_MIXUP = 0.01  # below it draws from Beta are 0, 1, or no numbers of use
+
 
 def check_early(options: Config) -> None:
     """What needs no images to be seen."""
-    LOSSES[options.loss]  # raises if there is none of that name
-    if options.workers is not None and options.workers < 1:
-        raise UsageError(f"`workers` must be at least 1, got {options.workers}.")
+    check_choices(options)
     if options.table == "parquet":
         pyarrow_parquet()
     if options.tensorboard:
         summary_writer()
+
+
+def check_choices(options: Config) -> None:
+    """What fits together or does not, whatever the images and the machine."""
+    LOSSES[options.loss]  # raises if there is none of that name
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"`workers` must be at least 1, got {options.workers}.")
     if options.prior != "uniform" and options.rounding == "argmax":
         raise UsageError(
             f"`prior` {options.prior} needs `rounding` balanced: the largest entry of a row is the common label's."
         )
-    if (ASSIGNERS[options.assigner].needs == "table") != (options.labels is not None):
+    takes_labels = ASSIGNERS[options.assigner].needs == "table"
+    if takes_labels and options.labels is None:
+        raise UsageError(f"`assigner` {options.assigner} needs `labels` FILE, got none. Add it.")
+    if not takes_labels and options.labels is not None:
         raise UsageError(
-            f"`labels` FILE belongs to `assigner` file, got `assigner` {options.assigner} and "
-            f"{'no `labels`' if options.labels is None else f'`labels` {options.labels}'}."
+            f"`assigner` {options.assigner} takes no `labels`, got {options.labels}. Leave it out, or choose "
+            "`assigner` file."
         )
 
 
@@ -42,14 +59,16 @@ def check_alone(config: Resolved) -> None:
     for name in ("k", "heads", "epochs", "accumulate", "train_size", "batch_size"):
         if getattr(config, name) < 1:
             raise UsageError(f"`{name}` must be at least 1, got {getattr(config, name)}.")
-    for name in ("relabels", "views", "seed", "weight_decay", "mixup"):
-        if not getattr(config, name) >= 0:
+    for name in ("relabels", "views", "seed"):
+        if getattr(config, name) < 0:
             raise UsageError(f"`{name}` must be at least 0, got {getattr(config, name)}.")
-    for name in ("epsilon", "lr"):
-        if not getattr(config, name) > 0:
-            raise UsageError(f"`{name}` must be positive, got {getattr(config, name)}.")
-    if any(not drop > 0 for drop in config.lr_drops):
-        raise UsageError(f"`lr_drops` must be positive, got {' '.join(f'{drop:g}' for drop in config.lr_drops)}.")
+    for name, (least, most) in RANGES.items():
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if not least <= number <= most:
+                raise UsageError(f"`{name}` must be from {least:g} to {most:g}, got {number:g}.")
+    if 0 < config.mixup < LEAST_MIXUP:
+        raise UsageError(f"`mixup` must be 0 or at least {LEAST_MIXUP:g}, got {config.mixup:g}.")
     check_size(config.image_size)
     models.check_arch(config.arch, config.image_size)
 

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,9 @@ from tqdm import tqdm
 from ..images.of_run import images_of
 from ..labels.tables import read_labels
 from ..labels.transport import VERSION
+from ..network import weights
 from ..options.config import Config, Resolved
-from ..system.errors import UsageError
+from ..system.errors import UsageError, memory_errors
 from ..system.processes import Processes, join
 from ..training.loop import Report, fit
 from ..training.schedule import drop_epoch, relabel_epochs
@@ -31,6 +33,7 @@ from .resolve import resolve
 from .tensorboard import Scalars
 
 
+@memory_errors()
 def run(options: Config, console: Console) -> list[dict[str, Any]]:
     """The whole job; returns the rows of the closing table."""
     rules.check_early(options)
@@ -51,16 +54,18 @@ class Run:
         first_here = int(os.environ.get("LOCAL_RANK", 0)) == 0
         if not first_here:
             team.wait()
-        self.train, self.test = images_of(options)
+        with _named(options):
+            self.train, self.test = images_of(options)
         if first_here:
             team.wait()  # what one has fetched or unpacked the others of its machine find
         keep: Literal["memory", "files"] = "memory" if isinstance(self.train.pixels, Tensor) else "files"
         if team.mean(keep == "memory") not in (0, 1):
             raise UsageError("the processes do not all have room for the images: add `keep` files, or `keep` memory.")
-        table = None if options.labels is None else read_labels(options.labels, self.train)
-        self.table, known = table, None if table is None else (table.shape[1], int(table.max()) + 1)
-        config = resolve(options, len(self.train), self.train.view_size, known)
-        rules.check(config, len(self.train), team.size, known)
+        with _named(options):
+            table = None if options.labels is None else read_labels(options.labels, self.train)
+            self.table, known = table, None if table is None else (table.shape[1], int(table.max()) + 1)
+            config = resolve(options, len(self.train), self.train.view_size, known)
+            rules.check(config, len(self.train), team.size, known)
         config = dataclasses.replace(config, keep=keep)  # decided once: what is kept differs in size
         self.config: Resolved = config
         self.folder = RunFolder(config.out)
@@ -68,9 +73,11 @@ class Run:
     def whole(self) -> list[dict[str, Any]]:
         """From the first step, or where it was left, to the report."""
         config, team = self.config, self.team
-        state = start(config, self.train, team)
+        # A run that goes on has all its weights in the checkpoint: the file it was started from may be gone.
+        first = dataclasses.replace(config, init=weights.RANDOM) if config.resume else config
+        state = start(first, self.train, team)
         if config.resume:
-            self.folder.resume(config, state)
+            self.folder.resume(config, state, self.train)
         self._introduce(state)
         team.wait()  # nothing is removed before all agree
         if team.is_first:
@@ -111,6 +118,8 @@ class Run:
             self._print(f"note: drops of the learning rate at {drops} are not all reached in {config.epochs} epochs")
         if config.resume:
             self._print(f"resumed after epoch {state.epoch}")
+            if weights.is_gone(config.init):
+                self._print(f"note: {config.init} is gone: there will be no row of the network before training")
             return
         found = estimate.estimate(config, state, train, team)
         estimate.check(found, config.out)
@@ -162,6 +171,11 @@ class Run:
             report.closing_table(rows, self.console, protocol)
         self._print(f"done in {seconds:.0f} s: {', '.join(self.folder.shown(config.table))} in {config.out}")
         return rows
+
+
+def _named(options: Config) -> AbstractContextManager[None]:
+    """Where errors of options say that they come from a file, if they do."""
+    return RunFolder(options.out).describes() if options.resume and options.out is not None else nullcontext()
 
 
 def _is_inside(path: Path | None, folder: Path | None) -> bool:

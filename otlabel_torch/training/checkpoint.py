@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..system import tensors
 from ..system.errors import DataError
 from ..system.files import atomic
 
@@ -37,14 +38,9 @@ def load(path: Path) -> dict[str, Any]:
         OSError: it cannot be opened.
     """
     with path.open("rb") as file:
-        try:
-            saved = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # damaged bytes make torch's reader raise almost anything
-            cut = isinstance(error, OSError | EOFError)  # it looks for what lies beyond the end
-            reason = "it is cut off" if cut else (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise DataError(
-                f"{path} cannot be read as a checkpoint: {reason}. Restore it, or start the run anew."
-            ) from None
+        saved, reason = tensors.read(file)
+    if reason is not None:
+        raise DataError(f"{path} cannot be read as a checkpoint: {reason}. Restore it, or start the run anew.")
     if not isinstance(saved, dict) or "model" not in saved:
         raise DataError(f"{path} is no checkpoint of a run. Restore it, or start the run anew.")
     found = saved.get("format", 1)

@@ -82,13 +82,16 @@ class State:
             },
         )
 
-    def load(self, path: Path) -> None:
+    def load(self, saved: dict[str, Any], path: Path) -> None:
         """Take up what ``save`` wrote.
 
+        Args:
+            saved: what ``checkpoint.load`` read.
+            path: of the checkpoint, for the error.
+
         Raises:
-            DataError: the checkpoint is not whole, or belongs to other images or to another network.
+            DataError: the checkpoint belongs to other images or to another network.
         """
-        saved = checkpoint.load(path)
         if saved["images"] != self.images:
             raise DataError(
                 f"{path} belongs to other images: files were added, removed or renamed. Restore them, or start anew."

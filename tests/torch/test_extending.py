@@ -84,6 +84,8 @@ def test_commands_that_do_not_know_the_names_say_which_they_know(place, run, wor
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    if "config.yaml" in done.stderr:
+        assert "Run it from the script that registers it (docs/extending.md)" in done.stderr
 
 
 def test_the_code_without_the_command_runs(place):

@@ -21,6 +21,8 @@ from otlabel_torch.evaluation import knn, metrics, probe
 from otlabel_torch.images.images import Source, load
 from otlabel_torch.network import layers
 from otlabel_torch.network.models import Network
+from otlabel_torch.options.of_evaluate import EvaluateOptions
+from otlabel_torch.runs.evaluated import evaluate
 from otlabel_torch.system.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -47,6 +49,12 @@ def test_knn_of_several_counts_agrees_with_scikit_learn_in_blocks_of_any_size(mo
         expected.append(100 * peer.fit(x[:1000], y[:1000]).score(x[1000:], y[1000:]))
     monkeypatch.setattr(knn, "BLOCK", 7_000)
     assert knn.weighted_knn(x[:1000], y[:1000], (x[1000:], y[1000:]), (10, 200)) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_that_scikit_learn_does_not_take(seed, tmp_path):
+    with pytest.raises(UsageError, match=f"`seed` must be from 0 to 4294967295, got {seed}"):
+        evaluate(EvaluateOptions(tmp_path, seed=seed))
 
 
 def test_of_many_images_an_even_choice_is_left_out_one_at_a_time(monkeypatch):

@@ -18,6 +18,12 @@ def test_every_preset_is_sound(path):
     assert Config.read(path) != Config() or path.stem == "digits"
 
 
+@pytest.mark.parametrize("option", ["assigner", "loss"])
+def test_a_name_that_is_not_registered_says_where_it_is(tmp_path, option):
+    with pytest.raises(UsageError, match=r"Run it from the script that registers it \(docs/extending\.md\)"):
+        read(tmp_path, f"{option}: magic")
+
+
 def test_numbers_paths_and_lists_have_their_types(tmp_path):
     config = read(tmp_path, "lr: 1\nroot: a/b\nlr_drops: [1, 0.5]\nk: null\nassigner: kmeans\n")
     assert (config.lr, type(config.lr)) == (1.0, float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import os
 import pickle
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
+from same import tensors_equal
 
 from otlabel_torch import train
 from otlabel_torch.images.images import Images
@@ -25,6 +27,7 @@ from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.runs.run import run as train_run
 from otlabel_torch.system.errors import DataError, UserError
 from otlabel_torch.system.processes import Processes
+from otlabel_torch.training import checkpoint
 from otlabel_torch.training.state import start
 
 
@@ -114,6 +117,14 @@ def with_part(name, value):
     return damage
 
 
+def with_parts(**values):
+    def damage(path):
+        for name, value in values.items():
+            with_part(name, value)(path)
+
+    return damage
+
+
 def without_part(name):
     def damage(path):
         parts = torch.load(path, weights_only=True)
@@ -159,6 +170,25 @@ CHECKPOINTS = {
     "labels without confidence": with_part("confidence", lambda _: None),
     "labels without potentials": with_part("potentials", lambda _: None),
     "labels from no one knows when": with_part("labels_seed", lambda _: None),
+    "labels from after the last epoch": with_part("labels_epoch", lambda _: 77),
+    "a seed beyond 64 bits": with_part("labels_seed", lambda _: 2**64),
+    "a seed below 0": with_part("labels_seed", lambda _: -1),
+    "no labels after an epoch": with_part("labels", lambda _: None),
+    "labels of no image": with_parts(labels=lambda labels: labels[:0], confidence=lambda confidence: confidence[:0]),
+    "labels with a point": with_part("labels", lambda labels: labels.float()),
+    "labels of 32 bits": with_part("labels", lambda labels: labels.int()),
+    "confidence in whole numbers": with_part("confidence", lambda confidence: confidence.long()),
+    "potentials that are none": with_part("potentials", lambda potentials: potentials * float("nan")),
+    "potentials in whole numbers": with_part("potentials", lambda potentials: potentials.long()),
+    "weights that are none": with_part(
+        "model", lambda parts: {name: part * float("nan") for name, part in parts.items()}
+    ),
+    "complex weights": with_part("model", lambda parts: {name: part * 1j for name, part in parts.items()}),
+    "an epoch below 0": with_part("epoch", lambda _: -5),
+    "an epoch beyond the last": with_part("epoch", lambda _: 99),
+    "an epoch that is true": with_part("epoch", lambda _: True),
+    "records of numbers": with_part("records", lambda _: [1, 2]),
+    "records of tensors": with_part("records", lambda _: [{"loss": torch.ones(2)}]),
     "an epoch that is a word": with_part("epoch", lambda _: "three"),
     "records that are a number": with_part("records", lambda _: 5),
     "images that are a number": with_part("images", lambda _: 5),
@@ -198,6 +228,13 @@ CONFIGURATIONS = {
     "lr: fast": changed(lr="fast"),
     "lr: not a number": changed(lr=float("nan")),
     "epsilon: 0": changed(epsilon=0),
+    "epsilon: 1e-300": changed(epsilon=1e-300),
+    "mixup: 1e200": changed(mixup=1e200),
+    "lr_drops: far beyond": changed(lr_drops=[1e299]),
+    "workers: 0": changed(workers=0),
+    "assigner: file": changed(assigner="file"),
+    "labels: of transport": changed(labels="labels.csv"),
+    "prior: zipf": changed(prior="zipf", rounding="argmax"),
     "root: [1]": changed(root=[1]),
     "assigner: magic": changed(assigner="magic"),
     "assigner: [kmeans]": changed(assigner=["kmeans"]),
@@ -232,6 +269,39 @@ def test_a_damaged_checkpoint(command, damage, out, monkeypatch, capfd):
     assert any(remedy in text for remedy in ("Restore", "Name another folder", "Start without --resume")), text
 
 
+@pytest.mark.parametrize("command", ["evaluate", "resume"])
+def test_labels_of_fewer_images(command, out, monkeypatch, capfd):
+    path = out / "checkpoints" / "last.pt"
+    with_parts(labels=lambda labels: labels[:900], confidence=lambda confidence: confidence[:900])(path)
+    text = refused(command, out, monkeypatch, capfd)
+    assert f"{path} must hold labels of the 1797 images of the run, got 900. Restore" in text
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda _: {}, "KeyError: 'param_groups'"),
+        (lambda saved: saved | {"state": {0: "word"}}, "the optimiser's momentum"),
+        (lambda saved: saved | {"state": {99: {}}}, "the optimiser's momentum"),
+        (
+            lambda saved: saved | {"state": {0: {"momentum_buffer": torch.ones(3)}}},
+            "must hold the optimiser's momentum",
+        ),
+        (
+            lambda saved: saved | {"param_groups": [{"params": saved["param_groups"][0]["params"]}]},
+            "must hold an optimiser with lr, momentum",
+        ),
+    ],
+)
+def test_a_damaged_optimiser(damage, message, out, monkeypatch, capfd):
+    path = out / "checkpoints" / "last.pt"
+    with_part("optimiser", damage)(path)
+    text = refused("resume", out, monkeypatch, capfd)
+    assert str(path) in text
+    assert message in text
+    assert "Restore" in text
+
+
 @pytest.mark.parametrize("damage", CONFIGURATIONS)
 @pytest.mark.parametrize("command", [*READERS, "retrain"])
 def test_a_damaged_configuration(command, damage, out, monkeypatch, capfd):
@@ -242,6 +312,38 @@ def test_a_damaged_configuration(command, damage, out, monkeypatch, capfd):
     assert "estore it" in text, text
     if ": " in damage:
         assert damage.partition(":")[0] in text.replace("-", "_")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"root": "/nowhere"},
+        {"root": "/nowhere", "data": "folder"},
+        {"data": "cifar10"},
+        {"imbalance": "heavyy"},
+        {"k": 5000},
+        {"seed": 2**40},
+        {"batch_size": 5000},
+        {"accumulate": 3},
+        {"prior": "zipff"},
+        {"assigner": "random", "relabels": 3},
+        {"assigner": "file", "labels": "/nowhere"},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_does_not_fit_the_images(values, out, monkeypatch, capfd):
+    """Known later than the rest of it, and named all the same: whoever goes on with a run may type none of this."""
+    changed(**values)(out / "config.yaml")
+    text = refused("resume", out, monkeypatch, capfd)
+    assert text.startswith(f"error: {out / 'config.yaml'} cannot be the configuration of a run: --"), text
+    assert text.endswith("Restore it from a copy, or start a run anew.")
+
+
+@pytest.mark.parametrize("values", [{"heads": 4 * 10**9, "k": 1000}, {"image_size": 10**7}], ids=str)
+def test_memory_that_no_machine_has(values, out, monkeypatch, capfd):
+    """Beyond any address space."""
+    changed(**values)(out / "config.yaml")
+    assert "out of memory: " in refused("resume", out, monkeypatch, capfd)
 
 
 @pytest.mark.parametrize("damage", OTHERS)
@@ -304,6 +406,21 @@ def test_metrics_are_written_anew_from_the_checkpoint(damage, out, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train", "--resume", "--out", str(out)])
     train.main()
     assert path.read_bytes() == expected
+
+
+def test_the_first_weights_are_not_missed(whole, tmp_path, monkeypatch, capfd):
+    """Once the run has weights of its own."""
+    first, out = shutil.copy(whole / "checkpoints" / "last.pt", tmp_path / "first.pt"), tmp_path / "run"
+    options = Config(out=out, epochs=1, heads=2, k=12, image_size=8, views=0, device="cpu", init=str(first))
+    before = [row["name"] for row in train_run(options, Console(quiet=True))]
+    parts = checkpoint.load(out / "checkpoints" / "last.pt")
+    first.unlink()
+    monkeypatch.setattr(sys, "argv", ["train", "--resume", "--out", str(out)])
+    train.main()
+    assert f"note: {first} is gone" in capfd.readouterr().out
+    rows = json.loads((out / "report.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == [name for name in before if name != "untrained network"]
+    assert tensors_equal(checkpoint.load(out / "checkpoints" / "last.pt"), parts)
 
 
 @pytest.mark.parametrize(

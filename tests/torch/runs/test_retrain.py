@@ -89,11 +89,11 @@ def test_other_data_needs_its_own_root(tmp_path):
     ("options", "message"),
     [
         (["--preset", "cifar10"], "--preset cifar10 is for training with labels of its own"),
-        ([], "--labels FILE belongs to --assigner file"),
+        ([], "--assigner file needs --labels FILE"),
         (["--labels", "{run}/labels.csv", "--k", "4"], "has 2 heads and labels below 9"),
         (["--labels", "{run}/nothing.csv"], "cannot be read as a table"),
         (["--labels", "{run}/labels.csv", "--imbalance", "heavy", "--relabels", "2"], "--relabels must be 1, got 2"),
-        (["--labels", "{run}/labels.csv", "--assigner", "sinkhorn"], "--labels FILE belongs to --assigner file"),
+        (["--labels", "{run}/labels.csv", "--assigner", "sinkhorn"], "--assigner sinkhorn takes no --labels"),
     ],
 )
 def test_bad_options_say_what_to_do(run, options, message, tmp_path, monkeypatch):

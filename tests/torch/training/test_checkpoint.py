@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from otlabel_torch.training.loop import fit
 from otlabel_torch.training.state import start
 
 ALONE = Processes(torch.device("cpu"))
+REFUSED = "it is damaged, or holds more than tensors and plain values"
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +43,23 @@ def error(path):
     text = str(raised.value)
     assert text.startswith(str(path))
     assert "start the run anew" in text
-    assert "\n" not in text
+    assert text.isprintable()
     return text
 
 
 def test_checkpoints_refuse_pickled_code(tmp_path):
     torch.save({"x": Config()}, tmp_path / "evil.pt")
-    assert "cannot be read as a checkpoint: Weights only" in error(tmp_path / "evil.pt")
+    assert f"cannot be read as a checkpoint: {REFUSED}" in error(tmp_path / "evil.pt")
+
+
+def test_what_torch_says_of_damage_stays_inside(path, recwarn):
+    """Advice to read it all the same, in colours, and a warning."""
+    content = bytearray(path.read_bytes())
+    content[100] ^= 0x55
+    for damaged in (bytes(content), pickle.dumps(["hello"])):
+        path.write_bytes(damaged)
+        assert REFUSED in error(path)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
@@ -87,10 +99,10 @@ def test_a_checkpoint_of_another_network_or_of_other_images(config, images, path
     with pytest.raises(
         DataError, match=r"last\.pt must hold weights of the network that the run's configuration names"
     ):
-        other.load(path)
+        other.load(checkpoint.load(path), path)
     renamed = dataclasses.replace(images, paths=[f"x{name}" for name in images.paths])
     with pytest.raises(DataError, match=r"last\.pt belongs to other images"):
-        start(config, renamed, ALONE).load(path)
+        start(config, renamed, ALONE).load(checkpoint.load(path), path)
 
 
 def test_what_is_known_of_the_labels_is_stored_by_name(config, images, tmp_path):

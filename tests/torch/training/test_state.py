@@ -34,7 +34,7 @@ def test_a_run_taken_up_again_equals_one_that_was_not_left(assigner, tmp_path):
 
     whole = fit(config, images, alone, state=start(config, images, alone), after_epoch=after_epoch)
     again = start(config, images, alone)
-    again.load(path)
+    again.load(checkpoint.load(path), path)
     assert again.epoch == 1
     fit(config, images, alone, state=again)
     for state, name in ((whole, "whole.pt"), (again, "again.pt")):
@@ -59,7 +59,7 @@ def test_final_labels_do_not_depend_on_where_a_run_was_left(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(config, images, alone, state=left, after_epoch=stop)
     again = start(config, images, alone)
-    again.load(tmp_path / "last.pt")
+    again.load(checkpoint.load(tmp_path / "last.pt"), tmp_path / "last.pt")
     fit(config, images, alone, state=again)
     assert torch.equal(again.labels, whole.labels)
     assert torch.equal(again.confidence, whole.confidence)
