@@ -1,4 +1,7 @@
-"""Damaged folders of runs: every command that reads the file ends with one line that names it, and touches nothing."""
+"""Damaged folders of runs: every command that reads the file ends with one line that names it, and touches nothing.
+
+One file, though long: its table of damages is tried on every command, on copies of one run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The training command, for real: real images, real processes, real kills."""
+"""The training command, for real: real images, real processes, real kills.
+
+One file, though long: one run of a few seconds serves most of it.
+"""
 
 from __future__ import annotations
 
