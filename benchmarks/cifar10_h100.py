@@ -95,7 +95,7 @@ def main() -> None:
             sys.exit(
                 f"error: {config.out} was begun with {'; '.join(changed)}. Go on with that, or choose another --out."
             )
-        folder.resume(config, state)
+        folder.resume(config, state, train)
     else:
         folder.save_configuration(config)
     print(f"{len(train)} images, {alone.device}, epoch {state.epoch} of {config.epochs}", flush=True)
