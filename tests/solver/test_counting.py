@@ -88,7 +88,7 @@ def test_a_tight_limit_is_used_and_kept(rng, max_sweeps):
     assert result.n_sweeps > max_sweeps - 2 or result.status is not otlabel.Status.SWEEP_LIMIT
 
 
-def test_at_most_two_sets_of_lists_are_alive(rng, monkeypatch):
+def test_at_most_two_sets_of_lists_are_alive(monkeypatch):
     """Those of here and of the survey under way: on crowded rows lists are the most of a solve's memory."""
     alive, most, bursting = weakref.WeakSet(), {True: 0, False: 0}, []
     burst, surveyed = outline._burst, Scores.survey
@@ -107,10 +107,12 @@ def test_at_most_two_sets_of_lists_are_alive(rng, monkeypatch):
 
     monkeypatch.setattr(Scores, "survey", survey)
     monkeypatch.setattr(outline, "_burst", bursts)
-    source = InMemory(rng.normal(size=(2000, 200)))
-    kernels = load("numpy").Kernels(source, 1.0, np.full(2000, 1 / 2000), 10.0)
-    marginal, start = Marginal.exactly(np.full(200, 1 / 200)), rng.normal(size=200) * 40
+    marginal = Marginal.exactly(np.full(200, 1 / 200))
     tuning = Tuning(margin=20.0, enough=1e-3, most_sinkhorn=0)  # at the edge of its box again and again
-    solve(kernels, (2000, 200), marginal, init=start, tol=1e-9, max_sweeps=300, method="lbfgs", tuning=tuning)
+    for seed in range(3):  # draws that are known to have bursts: most have, but not all
+        rng = np.random.default_rng(seed)
+        source, start = InMemory(rng.normal(size=(2000, 200))), rng.normal(size=200) * 40
+        kernels = load("numpy").Kernels(source, 1.0, np.full(2000, 1 / 2000), 10.0)
+        solve(kernels, (2000, 200), marginal, init=start, tol=1e-9, max_sweeps=300, method="lbfgs", tuning=tuning)
     assert most[False] == 2
     assert 2 <= most[True] <= 4  # where it began, the best, the last but one, and the last
