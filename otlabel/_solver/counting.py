@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..backends import Kernels, Survey, Sweep
+from ..backends import Counted, Dense, Kernels, Survey, Sweep
 from .tuning import Tuning
 
 
@@ -58,11 +58,60 @@ class Scores:
         self.budget.spend(self.sample_cost)
         return self._kernels.rows(self._sampled)[:, self.active]
 
+    def dense(self) -> DenseScores | None:
+        """Dense sweeps over them; None where the backend has none."""
+        make = getattr(self._kernels, "dense", None)  # backends of others need not know of it
+        dense = None if make is None else make()
+        return None if dense is None else DenseScores(dense, self)
+
     def _all(self, g: np.ndarray) -> np.ndarray:
         """Potentials (k,) of all labels, from those in use."""
         full = np.full(len(self.active), -np.inf)
         full[self.active] = g
         return full
+
+
+class DenseScores:
+    """``otlabel.backends.Dense`` for the labels in use, counted: each look is a sweep."""
+
+    def __init__(self, dense: Dense, scores: Scores):
+        self._dense, self._scores = dense, scores
+        self.is_small = dense.is_small and bool(scores.active.all())
+
+    def error(self, g: np.ndarray) -> float:
+        """A bound on the error of its exponents, in nats."""
+        return self._dense.error(g)
+
+    def rounded(self, g: np.ndarray) -> np.ndarray:
+        """The potentials (m,) that a sweep at g works with."""
+        return self._dense.rounded(g)
+
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+        """logsumexp and c (m,), in float32."""
+        self._scores.budget.spend(1.0)
+        logsumexp, c = self._dense.sweep(self._scores._all(g))
+        return logsumexp, c[self._scores.active]
+
+    def count(self, g: np.ndarray, target: np.ndarray, reach: float) -> Counted:
+        """A quantile step."""
+        self._scores.budget.spend(1.0)
+        active = self._scores.active
+        full = np.zeros(len(active))
+        full[active] = target
+        best, wins, step = self._dense.count(self._scores._all(g), full, reach)
+        return Counted(best, wins[active], step[active])
+
+    def precise(self, g: np.ndarray) -> Sweep:
+        """A sweep in float64."""
+        (logsumexp, c, log_c), cost = self._dense.precise(self._scores._all(g))
+        self._scores.budget.spend(cost)
+        return Sweep(logsumexp, c[self._scores.active], log_c[self._scores.active])
+
+    def climb(self, g: np.ndarray, target: np.ndarray, goal: float, limit: int, tuning: Tuning) -> np.ndarray:
+        """A whole climb as one call, all labels in use."""
+        end, sweeps = self._dense.climb(g, target, goal, limit, tuning)
+        self._scores.budget.spend(sweeps)
+        return end
 
 
 class Lists:

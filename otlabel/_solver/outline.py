@@ -13,7 +13,8 @@ import numpy as np
 
 from ..backends import Kernels
 from ..backends.precision import float64_blur
-from .counting import Budget, Scores
+from .counting import Budget, DenseScores, Scores
+from .dense import by_dense_sweeps
 from .directions import Directions, sinkhorn_step
 from .list_model import ListModel
 from .marginal import Marginal
@@ -51,7 +52,11 @@ def solve(
     run = _Solve(kernels, shape, marginal.of(active), active, tol, max_sweeps, tuning, head, callback)
     by_lists = method == "lbfgs" and not run.is_blurred()
     if by_lists:
-        _by_lists(run, init[active])
+        g, dense = init[active], run.dense()
+        if dense is not None:
+            g = by_dense_sweeps(run, dense, g)
+        if run.record.status is None:
+            _by_lists(run, g)
     else:
         _by_sinkhorn(run, init[active])
     return run.record.solution(active, run.marginal.target)
@@ -147,6 +152,19 @@ class _Solve:
         self.record = Record(tol, tuning.patience, budget, tuning, callback)
         self.near = tuning.near(tol)
 
+    def dense(self) -> DenseScores | None:
+        """Dense sweeps, where the backend has them and the budget is worth beginning with."""
+        worthwhile = self.tuning.engine != "lists" and self.scores.budget.allows(self.tuning.dense_sweeps)
+        return self.scores.dense() if worthwhile else None
+
+    def certify(self, dense: DenseScores, g: np.ndarray) -> Point:
+        """F and its gradient at g in float64, without lists."""
+        swept = dense.precise(g)
+        gradient = self.marginal.wanted(g, swept.c) - swept.c
+        point = Point(g, self.marginal.support(g) - swept.logsumexp, swept.c, swept.log_c, gradient)
+        self.record.add(point, self.head)
+        return point
+
     def survey(self, g: np.ndarray, width: float) -> Surveyed:
         """F and its gradient at g, gauged, from every score; with the list of what matters near by."""
         g = self.marginal.gauged(g)  # before the sweep, so that the certificate is g's own
@@ -193,7 +211,7 @@ class _FullSweeps:
     newton_cost = np.inf
 
     def __init__(self, run: _Solve):
-        self._run, self._left = run, run.tuning.burst
+        self._run, self._left, self.noise = run, run.tuning.burst, run.tuning.noise
 
     @property
     def exhausted(self) -> bool:

@@ -68,6 +68,28 @@ class Tuning:
     floor: float = 1e-15
     """Error below which float64's sums tell nothing."""
 
+    # Dense sweeps.
+    engine: str = "cheaper"
+    """"lists" or "dense", instead of the one that is predicted to be the cheaper: for measurements and tests."""
+    unsettled: float = 0.3
+    """Error of the start beyond which quantile steps come first."""
+    quantile_steps: int = 5
+    """Most of them: real epoch 1 takes 70 sweeps with none, 37 and 30 after 2 and 4, which cost two sweeps each."""
+    settled: float = 0.15
+    """Share of the rows in the wrong place (twice) after which no more come: the plan is not that sharp."""
+    float32_part: float = 0.1
+    """Of the bound on float32's error: the column sums' own, since errors of many rows cancel."""
+    certificates: int = 3
+    """Climbs in float32 at most, each followed by a look in float64, before lists take over."""
+    dense_sweeps: int = 30
+    """A dense climb, about: in predictions of what it costs."""
+    list_surveys: int = 4
+    """The surveys of a climb on lists, about."""
+    survey_cost: float = 3.0
+    """Dense sweeps in the time of a survey, ..."""
+    entry_cost: float = 12.0
+    """... and entries of a dense sweep in the time of a listed one."""
+
     # Steps on the lists.
     memory: int = 80
     """Pairs of L-BFGS: 160 vectors of k cost little beside a sweep, and half as many need more of them."""

@@ -6,7 +6,7 @@ those below, which may stand in another package. tests/backends/test_own_backend
 
 from .._arrays.libraries import Library, Place
 from .._arrays.score_source import ScoreSource
-from .protocol import TINY, Kernels, Shortlist, Survey, Sweep
+from .protocol import TINY, Counted, Dense, Kernels, Shortlist, Survey, Sweep
 from .registry import (
     Backend,
     choose,
@@ -23,6 +23,8 @@ from .registry import (
 __all__ = [
     "TINY",
     "Backend",
+    "Counted",
+    "Dense",
     "Kernels",
     "Library",
     "Place",

@@ -118,6 +118,12 @@ class Kernels(_numpy.Kernels):
         # What float32 spoils of the rest stays as small as it is where float32 is good.
         return Survey(self, g, width + max(0.0, math.log(max(error, FINE) / FINE)))
 
+    def dense(self) -> protocol.Dense | None:
+        from .numba_dense import Dense  # compiled where it is used
+
+        usable = self.source.in_memory and float32_error(self.largest, self.scale, np.zeros(1)) <= FINE
+        return Dense(self) if usable else None
+
     def labels(self, g: np.ndarray) -> np.ndarray:
         error = float32_error(self.largest, self.scale, g)
         if error > _COARSE:
@@ -125,7 +131,7 @@ class Kernels(_numpy.Kernels):
         labels = np.empty(self.source.shape[0], dtype=np.int64)
 
         def part(start: int, stop: int) -> None:
-            for rows, scores in self._blocks(start, stop):
+            for rows, scores in self.blocks(start, stop):
                 compiled.labels(scores, self.scale, g, 2 * error, labels[rows])
 
         self.run(part)
@@ -163,7 +169,7 @@ class Kernels(_numpy.Kernels):
         counts = np.zeros(stop - start, dtype=np.int64)
         label, value = np.empty(0, dtype=np.int32), np.empty(0)
         lists = []
-        for rows, scores in self._blocks(start, stop):
+        for rows, scores in self.blocks(start, stop):
             own_counts = counts[rows.start - start : rows.stop - start]
             done = 0
             while done < len(scores):
@@ -186,7 +192,7 @@ class Kernels(_numpy.Kernels):
 
         def part(start: int, stop: int) -> np.ndarray:
             peak, total = np.full(len(columns), -np.inf), np.zeros(len(columns))
-            for rows, scores in self._blocks(start, stop):
+            for rows, scores in self.blocks(start, stop):
                 compiled.log_columns(scores, self.scale, g, log_a[rows], lse[rows], columns, peak, total)
             with np.errstate(divide="ignore"):
                 return peak + np.log(total)
@@ -200,15 +206,18 @@ class Kernels(_numpy.Kernels):
         bounds = np.linspace(0, n, parts + 1).astype(int)
         return threaded(lambda span: part(*span), list(itertools.pairwise(bounds.tolist())))
 
-    def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is."""
+    def blocks(self, start: int, stop: int, least: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is.
+
+        least: rows of a block.
+        """
         source = self.source
         if source.in_memory and source.array.dtype == _storage(source.array.dtype) and source.array.flags.c_contiguous:
             yield slice(start, stop), _stored(source[start:stop])
             return
         # Whole groups of rows, so that the layout of the caller's array does not change the order of any sum.
         entries = self.sizes.converted if source.in_memory else self.sizes.read
-        step = max(1, entries // source.shape[1] // compiled.ROWS) * compiled.ROWS
+        step = max(least, entries // source.shape[1] // compiled.ROWS * compiled.ROWS, compiled.ROWS)
         blocks = [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
         read = ahead if source.read_ahead else map
         yield from zip(blocks, read(lambda rows: _stored(source[rows]), blocks), strict=True)

@@ -25,7 +25,7 @@ _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
 _compiling = threading.Lock()
 
 
-def _by_storage(result, *rest):
+def by_storage(result, *rest):
     """A function of (scores, 1/epsilon, ...), compiled for the storage type of the scores when it is first met.
 
     Read-only scores are as good as others, and as quick to compile for: there is one version of each.
@@ -78,7 +78,7 @@ def _take_above(x, peaks, bar, columns, count):
     return count
 
 
-@_by_storage(
+@by_storage(
     numba.types.UniTuple(numba.int64, 2),
     _G,
     numba.int64,
@@ -228,7 +228,7 @@ def within(indptr, label, value, g, width):
     return best, counts, kept_label[:kept], kept_value[:kept]
 
 
-@_by_storage(numba.void, _G, numba.float64, _I64)
+@by_storage(numba.void, _G, numba.float64, _I64)
 def labels(scores, scale, g, width, out):
     """The first label with the largest S_ij/epsilon + g_j in float64; float32 finds the candidates, within width."""
     k = g.size
@@ -246,7 +246,7 @@ def labels(scores, scale, g, width, out):
                 best, out[i] = exact, j
 
 
-@_by_storage(numba.void, numba.int64, _I64, _F64, _I64)
+@by_storage(numba.void, numba.int64, _I64, _F64, _I64)
 def regrets(scores, scale, label, items, least, which):
     """The least (S_i,label - S_ij)/epsilon so far and its item, for each j, updated with the block's rows."""
     for i in range(scores.shape[0]):
@@ -259,7 +259,7 @@ def regrets(scores, scale, label, items, least, which):
             which[j] = item if closer else which[j]
 
 
-@_by_storage(numba.void, _G, _F64, _F64, _I64, _F64, _F64)
+@by_storage(numba.void, _G, _F64, _F64, _I64, _F64, _F64)
 def log_columns(scores, scale, g, log_a, lse, columns, peak, total):
     """log c_j of the given columns, in the log domain: peak_j + log(total_j), updated with the block's rows."""
     for i in range(scores.shape[0]):

@@ -6,7 +6,7 @@ any backend to what is said here.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -64,6 +64,44 @@ class Survey(Protocol):
         """(k, k): sum_i a_i p_i p_i^T of the same plan, p_i its row i divided by a_i; lower triangle."""
 
 
+class Counted(NamedTuple):
+    """Which labels the rows would choose by themselves at g, and where each potential should go for its share of rows."""
+
+    best: float  # sum_i a_i max_j(S_ij/epsilon + g_j)
+    wins: np.ndarray  # (k,) weight of the rows in which label j is the best
+    step: np.ndarray  # (k,) nats
+
+
+class Dense(Protocol):
+    """Quick sweeps over all scores, in float32 and without lists. It may remember the rows' logsumexp of the last time.
+
+    A backend need not have it: then every step goes by lists.
+    """
+
+    is_small: bool  # whether a climb is better one call: Python would take longer than the sweeps
+
+    def error(self, g: np.ndarray) -> float:
+        """A bound on the error of its exponents at g, in nats."""
+
+    def rounded(self, g: np.ndarray) -> np.ndarray:
+        """The potentials that a sweep at g really works with."""
+
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+        """logsumexp and c (k,) at ``rounded(g)``, as float32 has them; same bits for any number of threads."""
+
+    def count(self, g: np.ndarray, target: np.ndarray, reach: float) -> Counted:
+        """A quantile step (docs/algorithm.md eq. 3b) to weights ``target`` (k,), of no more than ``reach`` nats."""
+
+    def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
+        """A sweep in float64 at g, quick where the last ``sweep`` was near it; and what it cost, in sweeps."""
+
+    def climb(self, g: np.ndarray, target: np.ndarray, goal: float, limit: int, tuning: Any) -> tuple[np.ndarray, int]:
+        """A climb from g to an error of ``goal`` as one call, all labels in use; where it led, and its sweeps.
+
+        limit: sweeps at most. tuning: ``otlabel._solver.tuning.Tuning``.
+        """
+
+
 class Kernels(Protocol):
     """Kernels bound to one matrix of scores. g is (k,) float64; g_j = -inf takes label j out of use."""
 
@@ -93,6 +131,9 @@ class Kernels(Protocol):
 
         precise: what is listed is summed in float64; a backend that does so anyway may disregard it.
         """
+
+    def dense(self) -> Dense | None:
+        """Dense sweeps over the same scores, for one solve; None where they are not to be had. May be missing."""
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         """(n,) int64: the first j with the largest S_ij/epsilon + g_j."""

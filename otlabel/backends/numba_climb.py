@@ -1,0 +1,180 @@
+"""A climb on dense sweeps that is compiled as a whole: for scores so few that Python would take longer than the sweeps.
+
+As ``otlabel._solver.steps.climb`` goes up on any model, with directions of L-BFGS in the variable sqrt(b)*g and of
+Sinkhorn; but here steps are judged by their slopes alone, which suffices where F is concave.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from .numba_dense_loops import sweep_rows
+from .numba_loops import by_storage
+from .numba_rows import LOG2E
+
+
+class Rules(NamedTuple):
+    """What steers a climb: fields of ``otlabel._solver.tuning.Tuning``, where each is explained."""
+
+    memory: int
+    most_sinkhorn: int
+    backtracks: int
+    step_patience: int
+    far: float
+    stride: float
+    flattened: float
+    shortest_cut: float
+    longest_cut: float
+    gain: float
+    collinear: float
+
+
+_FAST = {"nnan", "reassoc", "nsz", "contract"}
+_RULES = numba.types.NamedTuple((*(numba.int64,) * 4, *(numba.float64,) * 7), Rules)
+_F64, _F32 = numba.float64[::1], numba.float32[::1]
+_BARELY = 1e-30  # share of an empty column, as float32 knows it
+
+
+@numba.njit(fastmath=_FAST)
+def _dot(x, y):
+    total = 0.0
+    for j in range(x.size):
+        total += x[j] * y[j]
+    return total
+
+
+@numba.njit(fastmath=_FAST)
+def _evaluate(scores, scale, g, a, shift, target, c, gradient):
+    """c and the gradient at g, which becomes what float32 makes of it; returns the error."""
+    bits = np.empty(g.size, np.float32)
+    for j in range(g.size):
+        bits[j] = np.float32(g[j] * LOG2E)
+        g[j] = np.float64(bits[j]) / LOG2E
+        c[j] = 0.0
+    sweep_rows(scores, scale, bits, a, shift, c)
+    error = 0.0
+    for j in range(g.size):
+        c[j] /= scores.shape[0]
+        gradient[j] = target[j] - c[j]
+        error += abs(gradient[j])
+    return error
+
+
+@numba.njit(fastmath=_FAST)
+def _lbfgs(gradient, root, s, y, sy, first, count, direction):
+    """The two loops of L-BFGS (Nocedal and Wright, algorithm 7.4) over a ring of pairs, in the variable root*g."""
+    memory = sy.size
+    alpha = np.empty(count)
+    for j in range(gradient.size):
+        direction[j] = gradient[j] / root[j]
+    for back in range(count - 1, -1, -1):
+        q = (first + back) % memory
+        alpha[back] = _dot(s[q], direction) / sy[q]
+        for j in range(gradient.size):
+            direction[j] -= alpha[back] * y[q, j]
+    last = (first + count - 1) % memory
+    gamma = sy[last] / _dot(y[last], y[last])
+    for j in range(gradient.size):
+        direction[j] *= gamma
+    for ahead in range(count):
+        q = (first + ahead) % memory
+        beta = alpha[ahead] - _dot(y[q], direction) / sy[q]
+        for j in range(gradient.size):
+            direction[j] += beta * s[q, j]
+    for j in range(gradient.size):
+        direction[j] /= root[j]
+
+
+@by_storage(numba.int64, _F64, _F64, _F32, _F64, numba.float64, numba.int64, _RULES)
+def climb(scores, scale, g, a, shift, target, goal, limit, rules):
+    """Ascend from g until the error is ``goal``.
+
+    Args:
+        scores, a, shift: as in ``numba_dense_loops.sweep``.
+        scale: log2(e)/epsilon.
+        g: (k,) potentials in nats, none of them infinite; becomes the best that was met.
+        target: (k,) positive shares.
+        limit: evaluations at most, one at least.
+
+    Returns:
+        evaluations.
+    """
+    k = g.size
+    here, new = g.copy(), np.empty(k)
+    c, gradient, new_c, new_gradient = np.empty(k), np.empty(k), np.empty(k), np.empty(k)
+    direction, moved, root = np.empty(k), np.empty(k), np.sqrt(target)
+    s, y, sy = np.empty((rules.memory, k)), np.empty((rules.memory, k)), np.empty(rules.memory)
+    first, count, sinkhorn_left, longest, since_lower = 0, 0, rules.most_sinkhorn, 0.0, 0
+    failed, warming = False, True
+    error = _evaluate(scores, scale, here, a, shift, target, c, gradient)
+    g[:] = here
+    lowest, best, evaluations = error, error, 1
+    while error > goal and evaluations < limit and since_lower < rules.step_patience:
+        distance = 0.0
+        for j in range(k):
+            direction[j] = np.log(target[j]) - np.log(max(c[j], _BARELY))
+            distance = max(distance, abs(direction[j]))
+        warming = warming and sinkhorn_left > 0 and distance > rules.far
+        sinkhorn = warming or failed or count == 0
+        if longest == 0.0:
+            longest = distance
+        if sinkhorn:
+            sinkhorn_left -= warming
+        else:
+            _lbfgs(gradient, root, s, y, sy, first, count, direction)
+            length = 0.0
+            for j in range(k):
+                length = max(length, abs(direction[j]))
+            if not length > 0.0:
+                failed, count = True, 0
+                continue
+            cut = min(1.0, rules.stride * longest / length)
+            for j in range(k):
+                direction[j] *= cut
+        step, accepted = 1.0, False
+        for _ in range(1 if sinkhorn else rules.backtracks):
+            if evaluations == limit:
+                break
+            for j in range(k):
+                new[j] = here[j] + step * direction[j]
+            new_error = _evaluate(scores, scale, new, a, shift, target, new_c, new_gradient)
+            evaluations += 1
+            for j in range(k):
+                moved[j] = new[j] - here[j]
+            slope, new_slope = _dot(gradient, moved), _dot(new_gradient, moved)
+            if sinkhorn or (slope > 0.0 and new_slope >= -rules.flattened * slope):
+                accepted = True
+                break
+            if not slope > 0.0:
+                break
+            step *= min(max(slope / (slope - new_slope), rules.shortest_cut), rules.longest_cut)
+        if not accepted:
+            if sinkhorn:
+                break
+            failed, count = True, 0
+            continue
+        failed = False
+        if sinkhorn and not warming:
+            count = 0
+        if not warming:
+            if count == rules.memory:
+                first, count = (first + 1) % rules.memory, count - 1
+            q = (first + count) % rules.memory
+            for j in range(k):
+                s[q, j] = moved[j] * root[j]
+                y[q, j] = (gradient[j] - new_gradient[j]) / root[j]
+            sy[q] = _dot(s[q], y[q])
+            if sy[q] > rules.collinear * np.sqrt(_dot(s[q], s[q]) * _dot(y[q], y[q])):
+                count += 1
+        for j in range(k):
+            longest = max(longest, abs(moved[j]))
+        here[:], c[:], gradient[:], error = new, new_c, new_gradient, new_error
+        since_lower = 0 if error < (1.0 - rules.gain) * lowest else since_lower + 1
+        lowest = min(lowest, error)
+        if error < best:
+            best = error
+            g[:] = here
+    return evaluations

@@ -1,0 +1,98 @@
+"""Dense sweeps on CPUs: every score, in float32, at the speed of memory. ``protocol.Dense``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import numba_dense_loops as compiled
+from .numba_rows import EDGES, LOG2E
+from .precision import float32_error, swept
+from .protocol import Counted, Sweep
+
+if TYPE_CHECKING:
+    from .numba import Kernels
+
+_UNKNOWN = 1e30  # bits: a logsumexp that the first sweep will not believe
+_FINEST = 0.1  # nats: the least of the distances that are told apart ...
+_RANGE = 1000.0  # ... or this part of the largest
+
+
+class Dense:
+    """``protocol.Dense`` of the scores of ``kernels``, which are in host memory."""
+
+    def __init__(self, kernels: Kernels):
+        n, k = kernels.source.shape
+        self._kernels, self._n = kernels, n
+        self._weights = kernels.a * n  # around 1, for float32's sake
+        self._bits = kernels.scale * LOG2E
+        self._shift = np.full(n, _UNKNOWN, dtype=np.float32)
+        self.is_small = n * k <= kernels.sizes.part
+
+    def error(self, g: np.ndarray) -> float:
+        return float32_error(self._kernels.largest, self._kernels.scale, g)
+
+    def rounded(self, g: np.ndarray) -> np.ndarray:
+        return _bits(g).astype(np.float64) / LOG2E
+
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+        bits = _bits(g)
+
+        def block(scores: np.ndarray, rows: slice, c: np.ndarray) -> float:
+            return compiled.sweep(scores, self._bits, bits, self._weights[rows], self._shift[rows], c)
+
+        logsumexp, c = self._over_rows(block, len(g))
+        c[np.isneginf(g)] = 0.0
+        return logsumexp / LOG2E / self._n, c / self._n
+
+    def count(self, g: np.ndarray, target: np.ndarray, reach: float) -> Counted:
+        least = max(_FINEST, reach / _RANGE)
+        edges = least * (max(reach, 2 * least) / least) ** np.linspace(0, 1, EDGES)
+        bits, wide = _bits(g), _bits(edges)
+
+        def block(scores: np.ndarray, rows: slice, tables: np.ndarray) -> float:
+            near, leads, wins = tables[:EDGES], tables[EDGES:-1], tables[-1]
+            return compiled.count(scores, self._bits, bits, self._weights[rows], wide, near, leads, wins)
+
+        best, tables = self._over_rows(block, (2 * EDGES + 1, len(g)))
+        wins = tables[-1]
+        step = compiled.quantile_step(edges, tables[:EDGES], tables[EDGES:-1], wins, target * self._n)
+        return Counted(best / LOG2E / self._n, wins / self._n, step)
+
+    def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
+        kernels, lse = self._kernels, self._shift.astype(np.float64) / LOG2E
+
+        def block(scores: np.ndarray, rows: slice, c: np.ndarray) -> float:
+            return compiled.precise(scores, kernels.scale, g, kernels.a[rows], lse[rows], c)
+
+        logsumexp, c = self._over_rows(block, len(g))
+        c[np.isneginf(g)] = 0.0
+        sweep, columns = swept(logsumexp, c, g, lambda columns: kernels.log_columns(g, lse, columns))
+        return sweep, 1.0 + columns / len(g)
+
+    def climb(self, g: np.ndarray, target: np.ndarray, goal: float, limit: int, tuning: Any) -> tuple[np.ndarray, int]:
+        from .numba_climb import Rules, climb  # compiled for small problems only
+
+        rules = Rules(**{name: getattr(tuning, name) for name in Rules._fields})
+        ((_, scores),) = self._kernels.blocks(0, self._n, self._n)
+        end = np.array(g, dtype=np.float64)
+        evaluations = climb(scores, self._bits, end, self._weights, self._shift, target, goal, limit, rules)
+        return end, evaluations
+
+    def _over_rows(
+        self, block: Callable[[np.ndarray, slice, np.ndarray], float], shape: int | tuple[int, int]
+    ) -> tuple[float, np.ndarray]:
+        """The sums of what block(scores, rows, table) returns and adds to a table, over all rows."""
+
+        def part(start: int, stop: int) -> tuple[float, np.ndarray]:
+            table = np.zeros(shape)
+            return sum(block(scores, rows, table) for rows, scores in self._kernels.blocks(start, stop)), table
+
+        parts = self._kernels.run(part)
+        return float(np.sum([number for number, _ in parts])), np.sum([table for _, table in parts], axis=0)
+
+
+def _bits(nats: np.ndarray) -> np.ndarray:
+    return (nats * LOG2E).astype(np.float32)

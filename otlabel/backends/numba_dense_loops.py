@@ -1,0 +1,189 @@
+"""The compiled loops of dense sweeps: one pass over every score, in float32, and what is certified in float64.
+
+A softmax needs the largest of its row first, and a second pass for the rest. Not here: a row is shifted by its logsumexp
+of the last time, which is near enough as long as g does not leap; rows that do are done again. Sums over rows are
+float64's every ``ROWS`` rows. Rows of weight 0 are left out.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from .numba_exp import exp
+from .numba_loops import ROWS, by_storage
+from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, padded, powers
+from .numba_simd import number
+
+_FAST = {"nnan", "reassoc", "nsz", "contract"}
+_SAFE = np.float32(2.0**60)  # a row's sum of powers, or its inverse, up to which the shift is near enough
+_F64, _F32, _MATRIX = numba.float64[::1], numba.float32[::1], numba.float64[:, ::1]
+_padded = numba.njit(padded)
+
+
+@numba.njit(fastmath=_FAST)
+def sweep_rows(scores, scale, g, a, shift, c):
+    """As ``sweep``, for other compiled functions."""
+    m, k = scores.shape
+    columns = _padded(k)
+    wide_g = np.full(columns, np.float32(-np.inf), np.float32)
+    wide_g[:k] = g
+    p, w = np.zeros((GROUP, columns), np.float32), np.zeros(GROUP, np.float32)
+    total_c = np.zeros(columns, np.float32)
+    factor, weighted = np.float32(scale), 0.0
+    for start in range(0, m, GROUP):
+        for r in range(GROUP):
+            i = start + r
+            w[r] = np.float32(0.0)
+            if i >= m or a[i] == 0.0:
+                continue
+            total = powers(scores[i], factor, shift[i], wide_g, p[r])
+            if not (total < _SAFE and total * _SAFE > np.float32(1.0)):
+                top = np.float32(-np.inf)
+                for j in range(k):
+                    top = max(top, np.float32(number(scores[i, j]) * factor) + g[j])
+                shift[i] = top
+                total = powers(scores[i], factor, top, wide_g, p[r])
+            logsumexp = np.float64(shift[i]) + np.log2(np.float64(total))
+            weighted += a[i] * logsumexp
+            shift[i] = np.float32(logsumexp)
+            w[r] = np.float32(a[i]) / total
+        add_rows(total_c, p, w)
+        if (start + GROUP) % ROWS == 0 or start + GROUP >= m:
+            for j in range(k):
+                c[j] += total_c[j]
+            total_c[:] = np.float32(0.0)
+    return weighted
+
+
+@by_storage(numba.float64, _F32, _F64, _F32, _F64)
+def sweep(scores, scale, g, a, shift, c):
+    """docs/algorithm.md eq. (1) over a block of rows, in one pass.
+
+    Args:
+        scores: (m, k) float64, float32, or uint16 holding the bits of float16.
+        scale: log2(e)/epsilon.
+        g: (k,) potentials times log2(e); -inf takes a label out of use.
+        a: (m,) row weights of mean 1 or so.
+        shift: (m,) near the row's logsumexp, in bits; becomes it.
+        c: (k,) the column sums of the rows are added to it.
+
+    Returns:
+        sum_i a_i logsumexp_i, in bits.
+    """
+    return sweep_rows(scores, scale, g, a, shift, c)
+
+
+@numba.njit(fastmath=_FAST)
+def count_rows(scores, scale, g, a, edges, near, leads, wins):
+    """As ``count``, for other compiled functions."""
+    m, k = scores.shape
+    columns = _padded(k)
+    wide_g = np.full(columns, np.float32(-np.inf), np.float32)
+    wide_g[:k] = g
+    x = np.full((GROUP, columns), np.float32(-np.inf), np.float32)
+    counts = np.zeros((EDGES, columns), np.float32)
+    tops, w, best = np.zeros(GROUP, np.float32), np.zeros(GROUP, np.float32), np.zeros(2, np.float32)
+    factor, weighted = np.float32(scale), 0.0
+    for start in range(0, m, GROUP):
+        for r in range(GROUP):
+            i = start + r
+            w[r] = np.float32(0.0)
+            if i >= m or a[i] == 0.0:
+                continue
+            winner = best_two(scores[i], factor, wide_g, x[r], best)
+            tops[r], w[r] = best[0], np.float32(a[i])
+            weighted += a[i] * best[0]
+            wins[winner] += a[i]
+            lead = best[0] - best[1]
+            for e in range(EDGES):
+                if lead < edges[e]:
+                    leads[e, winner] += a[i]
+        count_near(x, tops, w, edges, counts)
+        if (start + GROUP) % ROWS == 0 or start + GROUP >= m:
+            for e in range(EDGES):
+                for j in range(k):
+                    near[e, j] += counts[e, j]
+            counts[:] = np.float32(0.0)
+    return weighted
+
+
+@by_storage(numba.float64, _F32, _F64, _F32, _MATRIX, _MATRIX, _F64)
+def count(scores, scale, g, a, edges, near, leads, wins):
+    """Which labels the rows would choose, were a label's potential another: what a quantile step wants to know.
+
+    Args:
+        scores, scale, g, a: as in ``sweep``.
+        edges: (EDGES,) distances in bits, ascending.
+        near: (EDGES, k) weight of the rows in which label j is less than an edge below the best is added to it.
+        leads: (EDGES, k) weight of the rows whose best is j, and the next less than an edge below.
+        wins: (k,) weight of the rows whose best is j.
+
+    Returns:
+        sum_i a_i max_j(S_ij/epsilon + g_j), in bits.
+    """
+    return count_rows(scores, scale, g, a, edges, near, leads, wins)
+
+
+@numba.njit
+def quantile_step(edges, near, leads, wins, target):
+    """What each potential has to change by, the others as they are, for its label to be the best of its share of rows.
+
+    Args:
+        edges, near, leads, wins: of ``count``.
+        target: (k,) weight that each label should have.
+
+    Returns:
+        (k,) steps, in the unit of the edges; no longer than the last of them.
+    """
+    last = len(edges)
+    step = np.zeros(len(target))
+    for j in range(len(target)):
+        if target[j] == wins[j]:
+            continue
+        reach, inside = 0.0, wins[j]  # weight that the label has after a step by ``reach``
+        sign = 1.0 if target[j] > wins[j] else -1.0
+        for e in range(last):
+            after = near[e, j] if sign > 0 else wins[j] - leads[e, j]
+            if (target[j] - after) * sign <= 0:
+                step[j] = sign * (reach + (edges[e] - reach) * (target[j] - inside) / (after - inside))
+                break
+            reach, inside = edges[e], after
+            step[j] = sign * reach
+    return step
+
+
+@by_storage(numba.float64, _F64, _F64, _F64, _F64)
+def precise(scores, scale, g, a, lse, c):
+    """``sweep`` in float64, from nats to nats; lse (m,) is better near each row's logsumexp, and becomes it."""
+    m, k = scores.shape
+    p, weighted = np.empty(k), 0.0
+    for i in range(m):
+        if a[i] == 0.0:
+            continue
+        total = _exponentials(scores[i], scale, g, lse[i], p)
+        if not (total < _SAFE and total * _SAFE > 1.0):
+            top = -np.inf
+            for j in range(k):
+                top = max(top, number(scores[i, j]) * scale + g[j])
+            lse[i] = top
+            total = _exponentials(scores[i], scale, g, top, p)
+        lse[i] += np.log(total)
+        weighted += a[i] * lse[i]
+        weight = a[i] / total
+        for j in range(k):
+            c[j] += weight * p[j]
+    return weighted
+
+
+@numba.njit(fastmath=_FAST)
+def _exponentials(row, scale, g, shift, p):
+    """p_j = exp(row_j*scale + g_j - shift), in float64; returns the sum."""
+    total = 0.0
+    for j in range(g.size):
+        p[j] = number(row[j]) * scale + g[j] - shift
+    for j in range(g.size):
+        p[j] = exp(min(p[j], 700.0))
+    for j in range(g.size):
+        total += p[j]
+    return total
