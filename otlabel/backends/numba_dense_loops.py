@@ -1,8 +1,8 @@
 """The compiled loops of dense sweeps: one pass over every score, in float32, and what is certified in float64.
 
-A softmax needs the largest of its row first, and a second pass for the rest. Not here: a row is shifted by its logsumexp
-of the last time, which is near enough as long as g does not leap; rows that do are done again. Sums over rows are
-float64's every ``ROWS`` rows. Rows of weight 0 are left out.
+A softmax needs the largest of its row first, and a second pass for the rest. Not here: a row is shifted by its
+logsumexp of the last time, which is near enough as long as g does not leap; rows that do are done again. Sums over rows
+are float64's every ``ROWS`` rows. Rows of weight 0 are left out.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import numpy as np
 
 from .numba_exp import exp
 from .numba_loops import ROWS, by_storage
-from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, padded, powers
+from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, largest, padded, powers
 from .numba_simd import number
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
 _SAFE = np.float32(2.0**60)  # a row's sum of powers, or its inverse, up to which the shift is near enough
+_FINITE = np.float32(-3e38)
+_G = numba.types.Array(numba.float64, 1, "C", readonly=True)
+_I64 = numba.int64[::1]
 _F64, _F32, _MATRIX = numba.float64[::1], numba.float32[::1], numba.float64[:, ::1]
 _padded = numba.njit(padded)
 
@@ -39,11 +42,8 @@ def sweep_rows(scores, scale, g, a, shift, c):
                 continue
             total = powers(scores[i], factor, shift[i], wide_g, p[r])
             if not (total < _SAFE and total * _SAFE > np.float32(1.0)):
-                top = np.float32(-np.inf)
-                for j in range(k):
-                    top = max(top, np.float32(number(scores[i, j]) * factor) + g[j])
-                shift[i] = top
-                total = powers(scores[i], factor, top, wide_g, p[r])
+                shift[i] = largest(scores[i], factor, wide_g)
+                total = powers(scores[i], factor, shift[i], wide_g, p[r])
             logsumexp = np.float64(shift[i]) + np.log2(np.float64(total))
             weighted += a[i] * logsumexp
             shift[i] = np.float32(logsumexp)
@@ -151,6 +151,36 @@ def quantile_step(edges, near, leads, wins, target):
             reach, inside = edges[e], after
             step[j] = sign * reach
     return step
+
+
+@by_storage(numba.void, _G, numba.float32, _I64)
+def labels(scores, scale, g, width, out):
+    """The first label with the largest S_ij/epsilon + g_j in float64; float32 finds the candidates.
+
+    Args:
+        scores: as in ``sweep``.
+        scale: 1/epsilon.
+        g: (k,) potentials in nats.
+        width: bits, twice the error of float32: where the next is further from the best there is no doubt.
+        out: (m,) labels; rows without a finite score are left as they are.
+    """
+    columns = _padded(g.size)
+    bits = np.full(columns, np.float32(-np.inf), np.float32)
+    for j in range(g.size):
+        bits[j] = np.float32(g[j] * LOG2E)
+    x, best = np.empty(columns, np.float32), np.empty(2, np.float32)
+    factor = np.float32(scale * LOG2E)
+    for i in range(scores.shape[0]):
+        winner = best_two(scores[i], factor, bits, x, best)
+        if best[0] - best[1] > width:
+            out[i] = winner
+            continue
+        bar, top = max(best[0] - width, _FINITE), -np.inf
+        for j in range(g.size):
+            if x[j] >= bar:
+                exact = number(scores[i, j]) * scale + g[j]
+                if exact > top:
+                    top, out[i] = exact, j
 
 
 @by_storage(numba.float64, _F64, _F64, _F64, _F64)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .numba_simd import _FLAGS, _STRICT, LANES, _constant, _maximum, _prefetch, _reduce, _splat, _vector
+from .numba_simd import _STRICT, LANES, _constant, _maximum, _prefetch, _reduce, _splat, _vector
 
 GROUP = 4  # rows that share what is loaded and stored of the columns
 EDGES = 8  # distances from the best at which rows are counted
@@ -160,6 +160,24 @@ def powers(typing_context, row, scale, shift, g, p):
         return _reduce(builder, "fadd", [builder.load(total) for total in sums])
 
     return numba.float32(row, numba.float32, numba.float32, g, p), code
+
+
+@intrinsic
+def largest(typing_context, row, scale, g):
+    """The largest row_j*scale + g_j."""
+
+    def code(context, builder, signature, arguments):
+        row, scale, g = arguments
+        tops = [_variable(builder, _constant(float("-inf"))) for _ in range(_UNROLLED)]
+
+        def work(index, x, which):
+            builder.store(_maximum(builder, x, builder.load(tops[which])), tops[which])
+
+        g = _data(context, builder, signature.args[2], g)
+        _Row(context, builder, signature.args[0], row, scale, ir.Constant(_F32, 0.0), g).each(work)
+        return _reduce(builder, "fmax", [builder.load(top) for top in tops])
+
+    return numba.float32(row, numba.float32, g), code
 
 
 @intrinsic
