@@ -195,10 +195,7 @@ class Kernels(_numpy.Kernels):
 
     def run(self, part: Callable[[int, int], Any]) -> list[Any]:
         """part(start, stop) over all rows, in parallel; the results in order."""
-        n, k = self.source.shape
-        parts = int(np.clip(n * k // self.sizes.part, 1, min(self.sizes.parts, n)))
-        bounds = np.linspace(0, n, parts + 1).astype(int)
-        return threaded(lambda span: part(*span), list(itertools.pairwise(bounds.tolist())))
+        return threaded(lambda span: part(*span), _parts(*self.source.shape, self.sizes))
 
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is."""
@@ -212,6 +209,14 @@ class Kernels(_numpy.Kernels):
         blocks = [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
         read = ahead if source.read_ahead else map
         yield from zip(blocks, read(lambda rows: _stored(source[rows]), blocks), strict=True)
+
+
+@functools.lru_cache
+def _parts(n: int, k: int, sizes: Sizes) -> list[tuple[int, int]]:
+    """The first row of each part and the one after its last."""
+    parts = int(np.clip(n * k // sizes.part, 1, min(sizes.parts, n)))
+    bounds = np.linspace(0, n, parts + 1).astype(int)
+    return list(itertools.pairwise(bounds.tolist()))
 
 
 def _merged(parts: list[_Listed], shortest: int) -> list[_Listed]:
