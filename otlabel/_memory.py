@@ -12,10 +12,11 @@ _ENTRY = 12  # bytes of a listed entry: label and value
 _ROOM = 3.2  # the lists of two surveys, and what is taken from one; for a few sweeps four may be alive
 _ITEM = 64  # bytes an item for labels, potentials and bookkeeping
 _VECTORS = 64  # of k, beside L-BFGS's: partial sums
+_SMALL = 1 << 26  # bytes for which no one is turned away: to read what is free would take longer than a small solve
 
 
 def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol: float, tuning: Tuning) -> None:
-    """Raise MemoryError if the solves of all heads, one after the other, need more than is free.
+    """Raise MemoryError if the solves of all heads, one after the other, need more than is free, and than 64 MiB.
 
     Args:
         kernels: of each head.
@@ -25,8 +26,10 @@ def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol:
     """
     if not all(head.in_host_memory for head in kernels):
         return  # what a device lacks its library tells, and its lists are bounded
+    most = _needed(shape, shape[1], tuning)  # if all entries were listed
+    if most <= _SMALL or most <= (free := machine.free_memory()):
+        return
     needed = max(estimate(head, shape, g, tol, tuning) for head, g in zip(kernels, init, strict=True))
-    free = machine.free_memory()
     if needed > free:
         raise MemoryError(
             f"labelling {shape[0]:,} items with {shape[1]:,} labels needs about {needed / 2**20:,.0f} MiB beside the "
@@ -41,5 +44,11 @@ def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, tol: fl
     x = kernels.rows(tuning.sample_of(n)) + init
     depth = x.max(axis=1, keepdims=True) - x
     listed = max(float((depth <= tuning.near(tol)).sum(axis=1).mean()), min(k, tuning.listed))
+    return _needed(shape, listed, tuning)
+
+
+def _needed(shape: tuple[int, int], listed: float, tuning: Tuning) -> float:
+    """Bytes for the solve of one head, with so many entries of a row listed."""
+    n, k = shape
     hessian = 4 * 8 * k**2 if k <= tuning.largest_square else 0
     return n * (listed * _ENTRY * _ROOM + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.memory) + hessian

@@ -30,7 +30,7 @@ class InSmallParts:
     """The numba backend with parts of a few rows, as large problems have them."""
 
     class Kernels(numba.Kernels):
-        sizes = numba.Sizes(part=50)
+        sizes = numba.Sizes(part=50, labelled_part=50)
 
 
 register(Backend(PARTS, InSmallParts, requires="numba"))

@@ -37,6 +37,7 @@ class Sizes:
     list_room: int = 1 << 19  # of the longest list
     part: int = 1 << 20  # of the smallest part worth a thread's start
     parts: int = 64  # of them, at most: each holds a (k,) partial sum
+    labelled_part: int = 1 << 18  # the same where rows are labelled only
     listed_part: int = 1 << 18  # of the smallest list worth a thread's start
 
 
@@ -134,7 +135,8 @@ class Kernels(_numpy.Kernels):
             for rows, scores in self.blocks(start, stop):
                 compiled.labels(scores, self.scale, g, 2 * error, labels[rows])
 
-        self.run(part)
+        # No sum depends on how labels are cut up; but what is computed or read first is cut as ever.
+        self.run(part, self.sizes.labelled_part if self.source.in_memory else None)
         return labels
 
     def shortlist(self, g: np.ndarray, width: float) -> Shortlist:
@@ -199,12 +201,10 @@ class Kernels(_numpy.Kernels):
 
         return np.logaddexp.reduce(np.stack(self.run(part)), axis=0)
 
-    def run(self, part: Callable[[int, int], Any]) -> list[Any]:
-        """part(start, stop) over all rows, in parallel; the results in order."""
-        n, k = self.source.shape
-        parts = int(np.clip(n * k // self.sizes.part, 1, min(self.sizes.parts, n)))
-        bounds = np.linspace(0, n, parts + 1).astype(int)
-        return threaded(lambda span: part(*span), list(itertools.pairwise(bounds.tolist())))
+    def run(self, part: Callable[[int, int], Any], smallest: int | None = None) -> list[Any]:
+        """part(start, stop) over all rows, in parallel; the results in order. ``smallest`` stands in for sizes.part."""
+        sizes = self.sizes
+        return threaded(lambda span: part(*span), _parts(*self.source.shape, smallest or sizes.part, sizes.parts))
 
     def blocks(self, start: int, stop: int, least: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is.
@@ -221,6 +221,14 @@ class Kernels(_numpy.Kernels):
         blocks = [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
         read = ahead if source.read_ahead else map
         yield from zip(blocks, read(lambda rows: _stored(source[rows]), blocks), strict=True)
+
+
+@functools.lru_cache
+def _parts(n: int, k: int, smallest: int, most: int) -> list[tuple[int, int]]:
+    """The first row of each part and the one after its last."""
+    parts = int(np.clip(n * k // smallest, 1, min(most, n)))
+    bounds = np.linspace(0, n, parts + 1).astype(int)
+    return list(itertools.pairwise(bounds.tolist()))
 
 
 def _merged(parts: list[_Listed], shortest: int) -> list[_Listed]:

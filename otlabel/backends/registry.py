@@ -93,11 +93,10 @@ def choose(name: str, source: ScoreSource) -> str:
         ValueError: no backend has this name, or it cannot read scores there.
         ImportError: it is not installed.
     """
-    best = infer(source)
     if name == "auto":
-        return best
+        return infer(source)
     load(name)
-    if source.place != HOST and name != best:
+    if source.place != HOST and name != (best := infer(source)):
         raise ValueError(
             f"backend {name!r} cannot read scores of {best} on a device. Pass backend='auto', or copy them to the host."
         )

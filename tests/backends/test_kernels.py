@@ -25,7 +25,7 @@ WIDTHS = (0.0, 3.0, 14.0, np.inf)
 def parts(request, monkeypatch):
     """Small inputs take the threaded path too, and are copied to a device in blocks."""
     if request.param == "many parts":
-        monkeypatch.setattr(numba.Kernels, "sizes", numba.Sizes(part=50, converted=40))
+        monkeypatch.setattr(numba.Kernels, "sizes", numba.Sizes(part=50, labelled_part=50, converted=40))
         monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(block=1 << 12))
 
 

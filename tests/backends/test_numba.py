@@ -12,7 +12,9 @@ from otlabel.backends import numba
 from otlabel.backends.numba_loops import exp
 
 
-@pytest.mark.parametrize("sizes", [numba.Sizes(), numba.Sizes(part=50, converted=40)], ids=["one part", "many parts"])
+@pytest.mark.parametrize(
+    "sizes", [numba.Sizes(), numba.Sizes(part=50, labelled_part=50, converted=40)], ids=["few parts", "many parts"]
+)
 def test_results_are_bit_identical_for_any_number_of_threads(rng, monkeypatch, sizes):
     monkeypatch.setattr(numba.Kernels, "sizes", sizes)
     scores, a, g = random_case(rng, (10_000, 65), "float32")
@@ -21,7 +23,7 @@ def test_results_are_bit_identical_for_any_number_of_threads(rng, monkeypatch, s
     for count in (1, 2, 7):
         monkeypatch.setattr(threads, "count", lambda count=count: count)
         survey = kernels.survey(g, 2.0, True)
-        results.append((*survey.swept, *survey.sweep(g + 0.1)))
+        results.append((*survey.swept, *survey.sweep(g + 0.1), kernels.labels(g)))
     for result in results[1:]:
         for value, first in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(value, first)
