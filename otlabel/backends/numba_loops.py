@@ -59,10 +59,12 @@ def _exponents(row, scale, g, g32, x, peaks):
     for q in range(whole):
         peaks[q] = affine_max(row, scale, g32, x, q * CHUNK)
     if whole < peaks.size:
-        peaks[whole] = _LOWEST
+        peak = _LOWEST
         for j in range(whole * CHUNK, k):
-            x[j] = number(row[j]) * scale + g[j]
-            peaks[whole] = max(peaks[whole], x[j])
+            value = np.float32(number(row[j]) * scale + g[j])
+            x[j] = value
+            peak = max(peak, value)
+        peaks[whole] = peak
         x[k:] = _LOWEST
     for q in range(peaks.size):
         top = max(top, peaks[q])
