@@ -76,7 +76,7 @@ class DenseScores:
 
     def __init__(self, dense: Dense, scores: Scores):
         self._dense, self._scores = dense, scores
-        self.is_small = dense.is_small and bool(scores.active.all())
+        self.is_small, self.spread = dense.is_small and bool(scores.active.all()), dense.spread
 
     def error(self, g: np.ndarray) -> float:
         """A bound on the error of its exponents, in nats."""

@@ -58,7 +58,7 @@ def by_quantiles(run: _Solve, dense: DenseScores, g: np.ndarray) -> np.ndarray:
     They are right one at a time only. Where they lead down together, half of a step is tried, and then none.
     """
     tuning, target = run.tuning, run.marginal.target
-    longest = reach = depth_of(run, g)
+    longest = reach = float(np.clip(dense.spread + np.ptp(g), 1.0, tuning.widest))
     highest, before, step, halved = -np.inf, g, np.zeros(len(g)), False
     for _ in range(tuning.quantile_steps):
         found = dense.count(g, target, reach)
@@ -76,18 +76,11 @@ def by_quantiles(run: _Solve, dense: DenseScores, g: np.ndarray) -> np.ndarray:
     return g
 
 
-def depth_of(run: _Solve, g: np.ndarray) -> float:
-    """Nats between the best and the worst that any of some rows has."""
-    x = run.scores.sample() + g
-    depth = x.max(axis=1, keepdims=True) - x
-    return float(np.clip(depth[np.isfinite(depth)].max(), 1.0, run.tuning.widest))
-
-
-def is_cheaper(run: _Solve, g: np.ndarray) -> bool:
+def is_cheaper(run: _Solve, dense: DenseScores, g: np.ndarray) -> bool:
     """Whether a dense climb from g is predicted to take less time than one on lists."""
     tuning = run.tuning
-    if tuning.engine != "cheaper":
-        return tuning.engine == "dense"
+    if tuning.engine != "cheaper" or dense.is_small:
+        return tuning.engine != "lists"
     x = run.scores.sample() + g
     depth = x.max(axis=1, keepdims=True) - x
     density = float((depth <= run.width(g, tuning.listed)).mean())
@@ -105,18 +98,22 @@ def by_dense_sweeps(run: _Solve, dense: DenseScores, g: np.ndarray) -> np.ndarra
         there = model.evaluate(by_quantiles(run, dense, here.g))
         if there.objective > here.objective or there.error < here.error:
             here = there
-    if not is_cheaper(run, here.g):
+    if not is_cheaper(run, dense, here.g):
         return here.g
     floor = tuning.float32_part * dense.error(here.g)
     goal = max(tuning.enough * run.record.tol, floor)
     directions = Directions(run.marginal, tuning)
+    if dense.is_small and here.error > goal and budget.allows(1 + spare):
+        limit = int(budget.limit - budget.spent - spare)
+        g = dense.climb(here.g, run.marginal.target, goal, limit, tuning)
+        run.certify(dense, g)
+        if run.record.status is not None or not budget.allows(2 + spare):
+            return g
+        here = model.evaluate(g)
     for _ in range(tuning.certificates):
         if not budget.allows(1 + spare):
             break
-        if dense.is_small and here.error > goal:
-            limit = int(budget.limit - budget.spent - spare)
-            here = model.evaluate(dense.climb(here.g, run.marginal.target, goal, limit, tuning))
-        elif here.error > goal:
+        if here.error > goal:
             here = climb(model, here, run.marginal, directions, tuning, goal=goal).point
         before, certified = run.record.error, run.certify(dense, here.g)
         if run.record.status is not None or not 2 * floor < certified.error < tuning.enough * before:

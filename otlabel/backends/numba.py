@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._system.threads import ahead, threaded
+from . import numba_dense_loops as dense
 from . import numba_loops as compiled
 from . import numpy as _numpy
 from . import protocol
+from .numba_rows import LOG2E
 from .precision import FINE, float32_error, swept
 from .protocol import Shortlist
 
@@ -133,7 +135,7 @@ class Kernels(_numpy.Kernels):
 
         def part(start: int, stop: int) -> None:
             for rows, scores in self.blocks(start, stop):
-                compiled.labels(scores, self.scale, g, 2 * error, labels[rows])
+                dense.labels(scores, self.scale, g, 2 * LOG2E * error, labels[rows])
 
         # No sum depends on how labels are cut up; but what is computed or read first is cut as ever.
         self.run(part, self.sizes.labelled_part if self.source.in_memory else None)

@@ -54,7 +54,7 @@ def _evaluate(scores, scale, g, a, shift, target, c, gradient):
         bits[j] = np.float32(g[j] * LOG2E)
         g[j] = np.float64(bits[j]) / LOG2E
         c[j] = 0.0
-    sweep_rows(scores, scale, bits, a, shift, c)
+    sweep_rows(scores, scale, bits, a, shift, c, False)
     error = 0.0
     for j in range(g.size):
         c[j] /= scores.shape[0]

@@ -29,6 +29,7 @@ class Dense:
         self._weights = kernels.a * n  # around 1, for float32's sake
         self._bits = kernels.scale * LOG2E
         self._shift = np.full(n, _UNKNOWN, dtype=np.float32)
+        self.spread = 2 * kernels.largest * kernels.scale
         self.is_small = n * k <= kernels.sizes.part
 
     def error(self, g: np.ndarray) -> float:
@@ -67,7 +68,7 @@ class Dense:
         def block(scores: np.ndarray, rows: slice, c: np.ndarray) -> float:
             return compiled.precise(scores, kernels.scale, g, kernels.a[rows], lse[rows], c)
 
-        logsumexp, c = self._over_rows(block, len(g))
+        logsumexp, c = self._over_rows(block, len(g), kernels.sizes.labelled_part)
         c[np.isneginf(g)] = 0.0
         sweep, columns = swept(logsumexp, c, g, lambda columns: kernels.log_columns(g, lse, columns))
         return sweep, 1.0 + columns / len(g)
@@ -82,7 +83,10 @@ class Dense:
         return end, evaluations
 
     def _over_rows(
-        self, block: Callable[[np.ndarray, slice, np.ndarray], float], shape: int | tuple[int, int]
+        self,
+        block: Callable[[np.ndarray, slice, np.ndarray], float],
+        shape: int | tuple[int, int],
+        smallest: int | None = None,
     ) -> tuple[float, np.ndarray]:
         """The sums of what block(scores, rows, table) returns and adds to a table, over all rows."""
 
@@ -90,7 +94,7 @@ class Dense:
             table = np.zeros(shape)
             return sum(block(scores, rows, table) for rows, scores in self._kernels.blocks(start, stop)), table
 
-        parts = self._kernels.run(part)
+        parts = self._kernels.run(part, smallest)
         return float(np.sum([number for number, _ in parts])), np.sum([table for _, table in parts], axis=0)
 
 

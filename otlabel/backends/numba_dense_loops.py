@@ -12,7 +12,7 @@ import numpy as np
 
 from .numba_exp import exp
 from .numba_loops import ROWS, by_storage
-from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, largest, padded, powers
+from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, largest, padded, powers, rough_log2
 from .numba_simd import number
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
@@ -25,8 +25,8 @@ _padded = numba.njit(padded)
 
 
 @numba.njit(fastmath=_FAST)
-def sweep_rows(scores, scale, g, a, shift, c):
-    """As ``sweep``, for other compiled functions."""
+def sweep_rows(scores, scale, g, a, shift, c, exactly):
+    """As ``sweep``, for other compiled functions; unless ``exactly``, shifts become rough and nothing is returned."""
     m, k = scores.shape
     columns = _padded(k)
     wide_g = np.full(columns, np.float32(-np.inf), np.float32)
@@ -44,9 +44,12 @@ def sweep_rows(scores, scale, g, a, shift, c):
             if not (total < _SAFE and total * _SAFE > np.float32(1.0)):
                 shift[i] = largest(scores[i], factor, wide_g)
                 total = powers(scores[i], factor, shift[i], wide_g, p[r])
-            logsumexp = np.float64(shift[i]) + np.log2(np.float64(total))
-            weighted += a[i] * logsumexp
-            shift[i] = np.float32(logsumexp)
+            if exactly:
+                logsumexp = np.float64(shift[i]) + np.log2(np.float64(total))
+                weighted += a[i] * logsumexp
+                shift[i] = np.float32(logsumexp)
+            else:
+                shift[i] += rough_log2(total)
             w[r] = np.float32(a[i]) / total
         add_rows(total_c, p, w)
         if (start + GROUP) % ROWS == 0 or start + GROUP >= m:
@@ -71,7 +74,7 @@ def sweep(scores, scale, g, a, shift, c):
     Returns:
         sum_i a_i logsumexp_i, in bits.
     """
-    return sweep_rows(scores, scale, g, a, shift, c)
+    return sweep_rows(scores, scale, g, a, shift, c, True)
 
 
 @numba.njit(fastmath=_FAST)
@@ -175,7 +178,9 @@ def labels(scores, scale, g, width, out):
         if best[0] - best[1] > width:
             out[i] = winner
             continue
-        bar, top = max(best[0] - width, _FINITE), -np.inf
+        if best[0] < _FINITE:
+            continue
+        bar, top = best[0] - width, -np.inf
         for j in range(g.size):
             if x[j] >= bar:
                 exact = number(scores[i, j]) * scale + g[j]

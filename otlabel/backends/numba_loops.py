@@ -230,24 +230,6 @@ def within(indptr, label, value, g, width):
     return best, counts, kept_label[:kept], kept_value[:kept]
 
 
-@by_storage(numba.void, _G, numba.float64, _I64)
-def labels(scores, scale, g, width, out):
-    """The first label with the largest S_ij/epsilon + g_j in float64; float32 finds the candidates, within width."""
-    k = g.size
-    chunks = (k + CHUNK - 1) // CHUNK
-    x, peaks, g32 = np.empty(chunks * CHUNK, np.float32), np.empty(chunks, np.float32), g.astype(np.float32)
-    found = np.empty(k, np.int32)
-    for i in range(scores.shape[0]):
-        row = scores[i]
-        bar = _exponents(row, scale, g, g32, x, peaks) - np.float32(width)
-        best = -np.inf
-        for e in range(_take_above(x, peaks, bar, found, 0)):
-            j = found[e]
-            exact = number(row[j]) * scale + g[j]
-            if exact > best:
-                best, out[i] = exact, j
-
-
 @by_storage(numba.void, numba.int64, _I64, _F64, _I64)
 def regrets(scores, scale, label, items, least, which):
     """The least (S_i,label - S_ij)/epsilon so far and its item, for each j, updated with the block's rows."""

@@ -163,6 +163,17 @@ def powers(typing_context, row, scale, shift, g, p):
 
 
 @intrinsic
+def rough_log2(typing_context, x):
+    """log2 of a positive normal number, to a tenth: its exponent, and its mantissa as it is."""
+
+    def code(context, builder, signature, arguments):
+        bits = builder.sitofp(builder.bitcast(arguments[0], _I32), _F32)
+        return builder.fsub(builder.fmul(bits, ir.Constant(_F32, 2.0**-23)), ir.Constant(_F32, 127.0))
+
+    return numba.float32(numba.float32), code
+
+
+@intrinsic
 def largest(typing_context, row, scale, g):
     """The largest row_j*scale + g_j."""
 
@@ -263,16 +274,23 @@ def count_near(typing_context, x, tops, w, edges, counts):
             return _splat(builder, builder.fsub(top, edge))
 
         bars = [[bar(r, e) for r in range(GROUP)] for e in range(EDGES)]
+        bits = ir.IntType(LANES)
         with cgutils.for_range(builder, builder.udiv(columns, _index(LANES))) as loop:
             index = builder.mul(loop.index, _index(LANES))
             values = [_load(builder, x, builder.add(index, builder.mul(columns, _index(r)))) for r in range(GROUP)]
-            for e in range(EDGES):
-                place = builder.add(index, builder.mul(columns, _index(e)))
-                total = _load(builder, counts, place)
-                for value, weight, least in zip(values, weights, bars[e], strict=True):
-                    near = builder.fcmp_ordered(">", value, least, flags=_STRICT)
-                    total = builder.fadd(total, builder.select(near, weight, _constant(0.0)), flags=_STRICT)
-                _store(builder, total, counts, place)
+            hits = [
+                builder.bitcast(builder.fcmp_ordered(">", value, least, flags=_STRICT), bits)
+                for value, least in zip(values, bars[-1], strict=True)
+            ]
+            some = builder.or_(builder.or_(hits[0], hits[1]), builder.or_(hits[2], hits[3]))
+            with builder.if_then(builder.icmp_unsigned("!=", some, ir.Constant(bits, 0))):
+                for e in range(EDGES):
+                    place = builder.add(index, builder.mul(columns, _index(e)))
+                    total = _load(builder, counts, place)
+                    for value, weight, least in zip(values, weights, bars[e], strict=True):
+                        near = builder.fcmp_ordered(">", value, least, flags=_STRICT)
+                        total = builder.fadd(total, builder.select(near, weight, _constant(0.0)), flags=_STRICT)
+                    _store(builder, total, counts, place)
         return context.get_dummy_value()
 
     return numba.void(x, tops, w, edges, counts), code

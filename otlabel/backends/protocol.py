@@ -65,7 +65,7 @@ class Survey(Protocol):
 
 
 class Counted(NamedTuple):
-    """Which labels the rows would choose by themselves at g, and where each potential should go for its share of rows."""
+    """Which labels the rows would choose by themselves at g, and where each potential should go for its share."""
 
     best: float  # sum_i a_i max_j(S_ij/epsilon + g_j)
     wins: np.ndarray  # (k,) weight of the rows in which label j is the best
@@ -78,6 +78,7 @@ class Dense(Protocol):
     A backend need not have it: then every step goes by lists.
     """
 
+    spread: float  # nats: no two scores of a row are further apart
     is_small: bool  # whether a climb is better one call: Python would take longer than the sweeps
 
     def error(self, g: np.ndarray) -> float:
