@@ -101,7 +101,7 @@ def by_dense_sweeps(run: _Solve, dense: DenseScores, g: np.ndarray) -> np.ndarra
     if not is_cheaper(run, dense, here.g):
         return here.g
     floor = tuning.float32_part * dense.error(here.g)
-    goal = max(tuning.enough * run.record.tol, floor)
+    goal = max(tuning.dense_goal * run.record.tol, floor)
     directions = Directions(run.marginal, tuning)
     if dense.is_small and here.error > goal and budget.allows(1 + spare):
         limit = int(budget.limit - budget.spent - spare)

@@ -77,17 +77,19 @@ class Tuning:
     """Most of them: real epoch 1 takes 70 sweeps with none, 37 and 30 after 2 and 4, which cost two sweeps each."""
     settled: float = 0.15
     """Share of the rows in the wrong place (twice) after which no more come: the plan is not that sharp."""
-    float32_part: float = 0.1
-    """Of the bound on float32's error: the column sums' own, since errors of many rows cancel."""
+    dense_goal: float = 0.8
+    """Of tol: the error that a dense climb goes down to. Float64 finds the same as float32 to a hundredth of that."""
+    float32_part: float = 0.01
+    """Of the bound on float32's error: the column sums' own, since errors of many rows cancel. No climb goes lower."""
     certificates: int = 3
     """Climbs in float32 at most, each followed by a look in float64, before lists take over."""
     dense_sweeps: int = 30
     """A dense climb, about: in predictions of what it costs."""
-    list_surveys: int = 4
+    list_surveys: int = 3
     """The surveys of a climb on lists, about."""
     survey_cost: float = 3.0
     """Dense sweeps in the time of a survey, ..."""
-    entry_cost: float = 12.0
+    entry_cost: float = 24.0
     """... and entries of a dense sweep in the time of a listed one."""
 
     # Steps on the lists.

@@ -39,6 +39,7 @@ class Sizes:
     list_room: int = 1 << 19  # of the longest list
     part: int = 1 << 20  # of the smallest part worth a thread's start
     parts: int = 64  # of them, at most: each holds a (k,) partial sum
+    dense_part: int = 1 << 19  # the same of dense sweeps
     labelled_part: int = 1 << 18  # the same where rows are labelled only
     listed_part: int = 1 << 18  # of the smallest list worth a thread's start
 

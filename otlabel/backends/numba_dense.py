@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .numba import Kernels
 
 _UNKNOWN = 1e30  # bits: a logsumexp that the first sweep will not believe
+_DEPTH = 32.0  # nats below the row's best: what lies deeper does not matter
 _FINEST = 0.1  # nats: the least of the distances that are told apart ...
 _RANGE = 1000.0  # ... or this part of the largest
 
@@ -33,7 +34,8 @@ class Dense:
         self.is_small = n * k <= kernels.sizes.part
 
     def error(self, g: np.ndarray) -> float:
-        return float32_error(self._kernels.largest, self._kernels.scale, g)
+        # The row's shift is taken off before anything is rounded: what is left of an entry that matters is -g_j or so.
+        return float32_error(_DEPTH, 1.0, g)
 
     def rounded(self, g: np.ndarray) -> np.ndarray:
         return _bits(g).astype(np.float64) / LOG2E
@@ -68,7 +70,7 @@ class Dense:
         def block(scores: np.ndarray, rows: slice, c: np.ndarray) -> float:
             return compiled.precise(scores, kernels.scale, g, kernels.a[rows], lse[rows], c)
 
-        logsumexp, c = self._over_rows(block, len(g), kernels.sizes.labelled_part)
+        logsumexp, c = self._over_rows(block, len(g))
         c[np.isneginf(g)] = 0.0
         sweep, columns = swept(logsumexp, c, g, lambda columns: kernels.log_columns(g, lse, columns))
         return sweep, 1.0 + columns / len(g)
@@ -86,7 +88,6 @@ class Dense:
         self,
         block: Callable[[np.ndarray, slice, np.ndarray], float],
         shape: int | tuple[int, int],
-        smallest: int | None = None,
     ) -> tuple[float, np.ndarray]:
         """The sums of what block(scores, rows, table) returns and adds to a table, over all rows."""
 
@@ -94,7 +95,7 @@ class Dense:
             table = np.zeros(shape)
             return sum(block(scores, rows, table) for rows, scores in self._kernels.blocks(start, stop)), table
 
-        parts = self._kernels.run(part, smallest)
+        parts = self._kernels.run(part, self._kernels.sizes.dense_part)
         return float(np.sum([number for number, _ in parts])), np.sum([table for _, table in parts], axis=0)
 
 
