@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._solver.engines import has_dense, prefers_dense
 from ._solver.tuning import Tuning
 from ._system import machine
 from .backends import Kernels
@@ -12,11 +13,10 @@ _ENTRY = 12  # bytes of a listed entry: label and value
 _ROOM = 3.2  # the lists of two surveys, and what is taken from one; for a few sweeps four may be alive
 _ITEM = 64  # bytes an item for labels, potentials and bookkeeping
 _VECTORS = 64  # of k, beside L-BFGS's: partial sums
-_SMALL = 1 << 26  # bytes for which no one is turned away: to read what is free would take longer than a small solve
 
 
 def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol: float, tuning: Tuning) -> None:
-    """Raise MemoryError if the solves of all heads, one after the other, need more than is free, and than 64 MiB.
+    """Raise MemoryError if the solves of all heads, one after the other, need more than is free.
 
     Args:
         kernels: of each head.
@@ -27,7 +27,8 @@ def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol:
     if not all(head.in_host_memory for head in kernels):
         return  # what a device lacks its library tells, and its lists are bounded
     most = _needed(shape, shape[1], tuning)  # if all entries were listed
-    if most <= _SMALL or most <= (free := machine.free_memory()):
+    free = machine.free_memory()
+    if most <= free:
         return
     needed = max(estimate(head, shape, g, tol, tuning) for head, g in zip(kernels, init, strict=True))
     if needed > free:
@@ -43,7 +44,9 @@ def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, tol: fl
     n, k = shape
     x = kernels.rows(tuning.sample_of(n)) + init
     depth = x.max(axis=1, keepdims=True) - x
-    listed = max(float((depth <= tuning.near(tol)).sum(axis=1).mean()), min(k, tuning.listed))
+    listed = float(min(k, tuning.listed))  # dense sweeps list nothing; but what rounds their plan does
+    if not (has_dense(kernels) and prefers_dense(depth, tuning.depth_of(depth, n * k), n * k, tuning)):
+        listed = max(float((depth <= tuning.near(tol)).sum(axis=1).mean()), listed)
     return _needed(shape, listed, tuning)
 
 

@@ -24,6 +24,11 @@ class Budget:
         """Count a cost in sweeps."""
         self.spent += cost
 
+    @property
+    def left(self) -> float:
+        """What may still be spent."""
+        return self.limit - self.spent
+
     def allows(self, cost: float) -> bool:
         """Whether so much is left."""
         return self.spent + cost <= self.limit
@@ -42,6 +47,7 @@ class Scores:
     def __init__(self, kernels: Kernels, shape: tuple[int, int], active: np.ndarray, budget: Budget, tuning: Tuning):
         n, k = shape
         self.active, self.budget, self.size, self.blur = active, budget, n * k, kernels.blur
+        self.compiled = tuning.compiled
         self._kernels = kernels
         self._sampled = tuning.sample_of(n)
         self.sample_cost = len(self._sampled) / n
@@ -76,7 +82,8 @@ class DenseScores:
 
     def __init__(self, dense: Dense, scores: Scores):
         self._dense, self._scores = dense, scores
-        self.is_small, self.spread = dense.is_small and bool(scores.active.all()), dense.spread
+        self.spread = dense.spread
+        self.is_small = scores.size <= scores.compiled and bool(scores.active.all())
 
     def error(self, g: np.ndarray) -> float:
         """A bound on the error of its exponents, in nats."""

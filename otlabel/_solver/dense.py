@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
 
 import numpy as np
 
 from .counting import DenseScores
 from .directions import Directions
+from .engines import prefers_dense
 from .point import Point
+from .run import Run
 from .steps import climb
-
-if TYPE_CHECKING:
-    from .outline import _Solve
-
-_FLOAT32 = 2e-8  # relative error of a sum of many numbers in float32, as the objective is one
 
 
 class DenseModel:
@@ -23,101 +20,113 @@ class DenseModel:
     Args:
         run: the solve.
         dense: its sweeps.
-        spare: sweeps to leave in the budget.
     """
 
-    newton_cost, noise = np.inf, _FLOAT32
+    newton_cost = np.inf
 
-    def __init__(self, run: _Solve, dense: DenseScores, spare: float):
-        self._run, self._dense, self._spare = run, dense, spare
+    def __init__(self, run: Run, dense: DenseScores):
+        self._run, self._dense = run, dense
         self._missing: np.ndarray | float = 0.0
 
-    def put_right(self, at: Point, certified: Point) -> None:
-        """Take from a float64 look at a point of this model what float32 does not see."""
+    def put_right(self, at: Point, certified: Point) -> Point:
+        """Take from a float64 look at a point of this model what float32 does not see; the point as it is then."""
         self._missing = self._missing + certified.gradient - at.gradient
+        return dataclasses.replace(certified, g=at.g, objective=at.objective)
 
     @property
     def exhausted(self) -> bool:
-        return not self._run.scores.budget.allows(1 + self._spare)
+        return not self._run.scores.budget.allows(2)  # this one, and one that certifies
 
     def evaluate(self, g: np.ndarray) -> Point:
-        marginal = self._run.marginal
+        run, marginal = self._run, self._run.marginal
         g = self._dense.rounded(marginal.gauged(g))
         logsumexp, c = self._dense.sweep(g)
         c = c - self._missing
-        log_c = np.log(np.maximum(c, self._run.tuning.barely_listed))
-        return Point(g, marginal.support(g) - logsumexp, c, log_c, marginal.wanted(g, c) - c)
+        log_c = np.log(np.maximum(c, run.tuning.barely_listed))
+        point = Point(g, marginal.support(g) - logsumexp, c, log_c, marginal.wanted(g, c) - c)
+        run.record.show(point, run.head)
+        return point
 
     def hessian(self, point: Point) -> np.ndarray:
         raise NotImplementedError("newton_cost is infinite")
 
 
-def by_quantiles(run: _Solve, dense: DenseScores, g: np.ndarray) -> np.ndarray:
+class PreciseModel(DenseModel):
+    """F and its gradient in float64."""
+
+    @property
+    def exhausted(self) -> bool:
+        return self._run.record.status is not None or not self._run.scores.budget.allows(1)
+
+    def evaluate(self, g: np.ndarray) -> Point:
+        return self._run.certify(self._dense, g)
+
+
+def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
     """Quantile steps (docs/algorithm.md eq. 3b): all potentials at once, as long as the unregularised dual rises.
 
     They are right one at a time only. Where they lead down together, half of a step is tried, and then none.
     """
-    tuning, target = run.tuning, run.marginal.target
+    tuning, marginal = run.tuning, run.marginal
     longest = reach = float(np.clip(dense.spread + np.ptp(g), 1.0, tuning.widest))
     highest, before, step, halved = -np.inf, g, np.zeros(len(g)), False
     for _ in range(tuning.quantile_steps):
-        found = dense.count(g, target, reach)
-        dual = run.marginal.support(g) - found.best
+        found = dense.count(g, marginal.target, reach)
+        dual = marginal.support(g) - found.best
         if not dual >= highest:
             if halved:
                 return before
-            halved, g = True, run.marginal.gauged(before + 0.5 * step)
+            halved, g = True, marginal.gauged(before + 0.5 * step)
             continue
         highest, before, step, halved = dual, g, found.step, False
-        g = run.marginal.gauged(g + step)
+        g = marginal.gauged(g + step)
         reach = float(np.clip(2 * np.abs(step).max(), 1.0, longest))
-        if np.abs(found.wins - target).sum() <= tuning.settled:
+        if np.abs(found.wins - marginal.target).sum() <= tuning.settled:
             break
     return g
 
 
-def is_cheaper(run: _Solve, dense: DenseScores, g: np.ndarray) -> bool:
-    """Whether a dense climb from g is predicted to take less time than one on lists."""
-    tuning = run.tuning
-    if tuning.engine != "cheaper" or dense.is_small:
-        return tuning.engine != "lists"
-    x = run.scores.sample() + g
-    depth = x.max(axis=1, keepdims=True) - x
-    density = float((depth <= run.width(g, tuning.listed)).mean())
-    lists = tuning.list_surveys * (tuning.survey_cost + tuning.entry_cost * density)
-    return tuning.dense_sweeps <= lists + tuning.dense_sweeps * tuning.entry_cost * density
+def start(run: Run, dense: DenseScores, init: np.ndarray) -> Point:
+    """The first look, and where quantile steps lead from it if the error is large."""
+    model, tuning = DenseModel(run, dense), run.tuning
+    # In float64, which may be all it takes: of what is small, or where somebody knows where to begin.
+    certain = dense.is_small or bool(init.any())
+    here = run.certify(dense, init) if certain else model.evaluate(init)
+    if here.error <= tuning.unsettled or not run.scores.budget.allows(tuning.quantile_steps + 2):
+        return here
+    there = model.evaluate(by_quantiles(run, dense, here.g))
+    return there if there.objective > here.objective or there.error < here.error else here
 
 
-def by_dense_sweeps(run: _Solve, dense: DenseScores, g: np.ndarray) -> np.ndarray:
-    """Go as far as float32 leads, or as lists are dearer; where that ended. The record says whether it was enough."""
-    tuning, budget = run.tuning, run.scores.budget
-    spare = 1.0 + run.scores.sample_cost
-    model = DenseModel(run, dense, spare)
-    here = model.evaluate(g)
-    if here.error > tuning.unsettled and budget.allows(tuning.quantile_steps + 2 + spare):
-        there = model.evaluate(by_quantiles(run, dense, here.g))
-        if there.objective > here.objective or there.error < here.error:
-            here = there
-    if not is_cheaper(run, dense, here.g):
-        return here.g
+def by_dense_sweeps(run: Run, dense: DenseScores, here: Point) -> np.ndarray:
+    """Climb in float32, certify, and go on in float64 where that was not enough; where it ended.
+
+    Args:
+        here: from ``start``.
+    """
+    tuning, directions = run.tuning, Directions(run.marginal, run.tuning)
     floor = tuning.float32_part * dense.error(here.g)
     goal = max(tuning.dense_goal * run.record.tol, floor)
-    directions = Directions(run.marginal, tuning)
-    if dense.is_small and here.error > goal and budget.allows(1 + spare):
-        limit = int(budget.limit - budget.spent - spare)
-        g = dense.climb(here.g, run.marginal.target, goal, limit, tuning)
-        run.certify(dense, g)
-        if run.record.status is not None or not budget.allows(2 + spare):
-            return g
-        here = model.evaluate(g)
+    if dense.is_small:
+        left = int(run.scores.budget.left - 1)  # but for the certificate
+        if here.error > goal and left > 0:
+            here = run.certify(dense, dense.climb(here.g, run.marginal.target, goal, left, tuning))
+        return here.g
+    model, rough = DenseModel(run, dense), dataclasses.replace(tuning, noise=tuning.float32_noise)
     for _ in range(tuning.certificates):
-        if not budget.allows(1 + spare):
-            break
-        if here.error > goal:
-            here = climb(model, here, run.marginal, directions, tuning, goal=goal).point
+        if here.error > goal and not model.exhausted:
+            here = climb(model, here, run.marginal, directions, rough, goal=goal).point
         before, certified = run.record.error, run.certify(dense, here.g)
-        if run.record.status is not None or not 2 * floor < certified.error < tuning.enough * before:
+        if run.record.status is not None:
+            return certified.g
+        if not 2 * floor < certified.error < tuning.enough * before:
             break
-        model.put_right(here, certified)
-        here = Point(here.g, here.objective, certified.c, certified.log_c, certified.gradient)
-    return here.g
+        here = model.put_right(here, certified)
+    patient = dataclasses.replace(tuning, step_patience=tuning.patience)
+    return climb(PreciseModel(run, dense), certified, run.marginal, directions, patient, goal=0.0).point.g
+
+
+def prefers_dense_from(run: Run, g: np.ndarray) -> bool:
+    """Whether lists are predicted to take longer from here."""
+    depth, size = run.depth(g), run.scores.size
+    return prefers_dense(depth, run.tuning.depth_of(depth, size), size, run.tuning)

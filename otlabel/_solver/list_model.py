@@ -15,8 +15,6 @@ from .tuning import Tuning
 class Model(Protocol):
     """A concave function that climbs like F: all that a climb knows of it."""
 
-    noise: float  # relative rounding error of its values
-
     @property
     def exhausted(self) -> bool:
         """Whether no further evaluation may be made."""
@@ -43,7 +41,7 @@ class ListModel:
 
     def __init__(self, at: Surveyed, scores: Scores, marginal: Marginal, tuning: Tuning, spare: float = 0.0):
         self.at, self._scores, self._marginal, self._tuning, self._spare = at, scores, marginal, tuning, spare
-        self._lists, self.noise = at.lists, tuning.noise
+        self._lists = at.lists
         logsumexp, listed = self._lists.sweep(at.g)
         # c(g0) - c^L(g0), rounded as the gradient is: the model's own is then the true one to the last bit.
         self._unlisted = marginal.wanted(at.g, at.c) - listed - at.gradient

@@ -12,15 +12,13 @@ from collections.abc import Callable
 import numpy as np
 
 from ..backends import Kernels
-from ..backends.precision import float64_blur
-from .counting import Budget, DenseScores, Scores
-from .dense import by_dense_sweeps
+from .dense import by_dense_sweeps, prefers_dense_from, start
 from .directions import Directions, sinkhorn_step
 from .list_model import ListModel
 from .marginal import Marginal
 from .outcome import Solution, Step
 from .point import Point, Surveyed
-from .record import Record
+from .run import Run
 from .steps import Box, climb
 from .tuning import DEFAULT, Tuning
 
@@ -49,12 +47,14 @@ def solve(
         head: passed on to the callback.
     """
     active = marginal.target > 0
-    run = _Solve(kernels, shape, marginal.of(active), active, tol, max_sweeps, tuning, head, callback)
+    run = Run(kernels, shape, marginal.of(active), active, tol, max_sweeps, tuning, head, callback)
     by_lists = method == "lbfgs" and not run.is_blurred()
     if by_lists:
         g, dense = init[active], run.dense()
         if dense is not None:
-            g = by_dense_sweeps(run, dense, g)
+            here = start(run, dense, g)
+            goes_on = run.record.status is None
+            g = by_dense_sweeps(run, dense, here) if goes_on and prefers_dense_from(run, here.g) else here.g
         if run.record.status is None:
             _by_lists(run, g)
     else:
@@ -62,7 +62,7 @@ def solve(
     return run.record.solution(active, run.marginal.target)
 
 
-def _by_lists(run: _Solve, g: np.ndarray) -> None:
+def _by_lists(run: Run, g: np.ndarray) -> None:
     """A survey, steps on what it listed, a survey where that led, and so on. Lists are long: two sets are alive."""
     tuning, directions = run.tuning, Directions(run.marginal, run.tuning)
     reach, sinkhorn_left = np.inf, tuning.most_sinkhorn
@@ -88,7 +88,7 @@ def _by_lists(run: _Solve, g: np.ndarray) -> None:
             here = _burst(run, here, directions)
 
 
-def _climb_lists(run: _Solve, at: Surveyed, directions: Directions, radius: float) -> tuple[np.ndarray, bool]:
+def _climb_lists(run: Run, at: Surveyed, directions: Directions, radius: float) -> tuple[np.ndarray, bool]:
     """Ascend on what was listed, and where that is much, on a part of it once the steps are short.
 
     Returns:
@@ -125,14 +125,14 @@ def _climb_lists(run: _Solve, at: Surveyed, directions: Directions, radius: floa
     return end.g, at_edge
 
 
-def _burst(run: _Solve, start: Surveyed, directions: Directions) -> Surveyed:
+def _burst(run: Run, start: Surveyed, directions: Directions) -> Surveyed:
     """Full sweeps of L-BFGS, a few: where rows are crowded and g has far to go, boxes of lists would hold it up."""
     end = climb(_FullSweeps(run), start, run.marginal, directions, run.tuning, goal=0.0).point
     assert isinstance(end, Surveyed)  # all its points are
     return end
 
 
-def _by_sinkhorn(run: _Solve, g: np.ndarray) -> None:
+def _by_sinkhorn(run: Run, g: np.ndarray) -> None:
     """The textbook algorithm, docs/algorithm.md eq. (3): a full sweep a step."""
     run.record.patience = run.tuning.sinkhorn_patience
     here = run.survey(g, 0.0)
@@ -142,76 +142,13 @@ def _by_sinkhorn(run: _Solve, g: np.ndarray) -> None:
         here = run.survey(here.g + sinkhorn_step(here, run.marginal), width)
 
 
-class _Solve:
-    """What all parts of a solve share: the scores, what was found so far, and how a survey is made."""
-
-    def __init__(self, kernels, shape, marginal, active, tol, max_sweeps, tuning, head, callback):
-        budget = Budget(max_sweeps)
-        self.scores = Scores(kernels, shape, active, budget, tuning)
-        self.marginal, self.tuning, self.head = marginal, tuning, head
-        self.record = Record(tol, tuning.patience, budget, tuning, callback)
-        self.near = tuning.near(tol)
-
-    def dense(self) -> DenseScores | None:
-        """Dense sweeps, where the backend has them and the budget is worth beginning with."""
-        worthwhile = self.tuning.engine != "lists" and self.scores.budget.allows(self.tuning.dense_sweeps)
-        return self.scores.dense() if worthwhile else None
-
-    def certify(self, dense: DenseScores, g: np.ndarray) -> Point:
-        """F and its gradient at g in float64, without lists."""
-        swept = dense.precise(g)
-        gradient = self.marginal.wanted(g, swept.c) - swept.c
-        point = Point(g, self.marginal.support(g) - swept.logsumexp, swept.c, swept.log_c, gradient)
-        self.record.add(point, self.head)
-        return point
-
-    def survey(self, g: np.ndarray, width: float) -> Surveyed:
-        """F and its gradient at g, gauged, from every score; with the list of what matters near by."""
-        g = self.marginal.gauged(g)  # before the sweep, so that the certificate is g's own
-        found, rough = self._look(g, width, self.record.error < self.tuning.close)
-        rough = rough or width < self.near  # what is not listed is summed in float32
-        if found.error < self.tuning.rough and rough and self.scores.budget.allows(1):
-            del found  # its lists
-            found, _ = self._look(g, self.near, True)
-        self.record.add(found.without_lists(), self.head)
-        return found
-
-    def _look(self, g: np.ndarray, width: float, precise: bool) -> tuple[Surveyed, bool]:
-        swept, rough, lists = self.scores.survey(g, width, precise)
-        gradient = self.marginal.wanted(g, swept.c) - swept.c
-        objective = self.marginal.support(g) - swept.logsumexp
-        return Surveyed(g, objective, swept.c, swept.log_c, gradient, lists, width), rough
-
-    def width(self, g: np.ndarray, listed: int) -> float:
-        """The width at which about ``listed`` entries of a row are listed near g."""
-        tuning = self.tuning
-        if self.scores.size <= tuning.small:
-            return tuning.widest
-        if not self.scores.budget.allows(1 + self.scores.sample_cost):
-            return self.near
-        x = self.scores.sample() + g
-        depth = x.max(axis=1, keepdims=True) - x
-        share = min(1.0, listed / depth.shape[1])
-        return float(np.clip(np.quantile(depth, share, method="lower"), tuning.narrowest, tuning.widest))
-
-    def is_blurred(self) -> bool:
-        """Whether float64 rounds the scores that matter, not only those that forbid, by more than lists can bear."""
-        limit = self.tuning.blur
-        if self.scores.blur <= limit:
-            return False
-        if not self.scores.budget.allows(1 + self.scores.sample_cost):
-            return True  # nobody can say, and there is no budget for lists
-        largest = np.abs(self.scores.sample().max(axis=1)).max()
-        return float64_blur(float(largest), 1.0) > limit
-
-
 class _FullSweeps:
     """All scores as a model to climb on: a few sweeps."""
 
     newton_cost = np.inf
 
-    def __init__(self, run: _Solve):
-        self._run, self._left, self.noise = run, run.tuning.burst, run.tuning.noise
+    def __init__(self, run: Run):
+        self._run, self._left = run, run.tuning.burst
 
     @property
     def exhausted(self) -> bool:

@@ -26,6 +26,7 @@ class Record:
         self.tol, self.patience = tol, patience
         self.status: Status | None = None  # None: go on
         self._budget, self._tuning, self._report = budget, tuning, report
+        self._surveys = 0
         self._history: list[tuple[float, float, float]] = []
         self._best: Point | None = None
         self._highest = -np.inf
@@ -36,10 +37,15 @@ class Record:
         """Of the best point."""
         return np.inf if self._best is None else self._best.error
 
+    def show(self, point: Point, head: int) -> None:
+        """A full sweep that proves nothing: the caller hears of it."""
+        self._history.append((self._budget.spent, point.objective, point.error))
+        self._report(Step(head, *self._history[-1]))
+
     def add(self, point: Point, head: int) -> None:
         """A survey more; decides on the status."""
-        best, count = self._best, len(self._history) + 1
-        self._history.append((self._budget.spent, point.objective, point.error))
+        self._surveys += 1
+        best, count = self._best, self._surveys
         noise = self._tuning.noise * (1 + abs(point.objective))
         if not point.objective <= self._highest + noise or point.error < self.error:
             self._last_progress = count
@@ -48,7 +54,7 @@ class Record:
         improves = best is None or (point.error < best.error and point.objective >= best.objective - noise)
         if improves or point.error <= self.tol:
             self._best = point
-        self._report(Step(head, self._budget.spent, point.objective, point.error))
+        self.show(point, head)
         self.status = self._verdict(point, count)
 
     def _verdict(self, point: Point, count: int) -> Status | None:

@@ -144,7 +144,7 @@ def _search(model: Model, point: Point, box: Box, direction: np.ndarray, longest
         return Trial(None, 0)
     # Where the plan is saturated y is rounding noise, and the step it suggests can be of any length.
     direction = direction * min(1.0, longest / length)
-    noise = model.noise * (1 + abs(point.objective))
+    noise = tuning.noise * (1 + abs(point.objective))
     step = 1.0
     for tried in range(tuning.backtracks):
         if model.exhausted:

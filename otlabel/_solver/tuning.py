@@ -69,8 +69,6 @@ class Tuning:
     """Error below which float64's sums tell nothing."""
 
     # Dense sweeps.
-    engine: str = "cheaper"
-    """"lists" or "dense", instead of the one that is predicted to be the cheaper: for measurements and tests."""
     unsettled: float = 0.3
     """Error of the start beyond which quantile steps come first."""
     quantile_steps: int = 5
@@ -81,16 +79,24 @@ class Tuning:
     """Of tol: the error that a dense climb goes down to. Float64 finds the same as float32 to a hundredth of that."""
     float32_part: float = 0.01
     """Of the bound on float32's error: the column sums' own, since errors of many rows cancel. No climb goes lower."""
+    float32_noise: float = 2e-8
+    """``noise`` of float32's sums over many rows."""
     certificates: int = 3
-    """Climbs in float32 at most, each followed by a look in float64, before lists take over."""
-    dense_sweeps: int = 30
-    """A dense climb, about: in predictions of what it costs."""
+    """Climbs in float32 at most, each followed by a look in float64, before float64 takes all further steps."""
+
+    # What the engines are predicted to cost, in dense sweeps: benchmarks/engines.py.
+    climb_steps: int = 30
+    """Evaluations of a climb, about."""
     list_surveys: int = 3
-    """The surveys of a climb on lists, about."""
+    """Surveys of a climb on lists, about."""
     survey_cost: float = 3.0
-    """Dense sweeps in the time of a survey, ..."""
+    """A survey, but for its lists."""
     entry_cost: float = 24.0
-    """... and entries of a dense sweep in the time of a listed one."""
+    """A listed entry, of a survey or of a step, against one of a dense sweep."""
+    step_cost: float = 1e6
+    """Scores that dense sweeps look at while Python takes a step."""
+    compiled: int = 1 << 20
+    """n*k up to which a dense climb is one compiled call."""
 
     # Steps on the lists.
     memory: int = 80
@@ -168,6 +174,20 @@ class Tuning:
     def sample_of(self, n: int) -> np.ndarray:
         """Some of n rows, spread evenly."""
         return np.unique(np.linspace(0, n - 1, self.sampled_rows).astype(int))
+
+    def depth_of(self, depth: np.ndarray, size: int) -> float:
+        """The width at which about ``listed`` entries of a row are listed.
+
+        Args:
+            depth: (r, m) nats below the best, of some rows.
+            size: n*k.
+        """
+        return self.width(depth, self.listed) if size > self.small else self.widest
+
+    def width(self, depth: np.ndarray, listed: int) -> float:
+        """The same for another number of entries, where n*k is not small."""
+        share = min(1.0, listed / depth.shape[1])
+        return float(np.clip(np.quantile(depth, share, method="lower"), self.narrowest, self.widest))
 
     def near(self, tol: float) -> float:
         """The depth of lists for a g whose error is small: what lies beyond it weighs little beside tol."""

@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._arrays.score_source import ScoreSource
 from .._system.threads import ahead, threaded
 from . import numba_dense_loops as dense
 from . import numba_loops as compiled
 from . import numpy as _numpy
 from . import protocol
+from .numba_dense import Dense
 from .numba_rows import LOG2E
 from .precision import FINE, float32_error, swept
 from .protocol import Shortlist
@@ -40,6 +42,7 @@ class Sizes:
     part: int = 1 << 20  # of the smallest part worth a thread's start
     parts: int = 64  # of them, at most: each holds a (k,) partial sum
     dense_part: int = 1 << 19  # the same of dense sweeps
+    held: int = 1 << 20  # of scores that are computed or read, up to which dense sweeps keep them in memory
     labelled_part: int = 1 << 18  # the same where rows are labelled only
     listed_part: int = 1 << 18  # of the smallest list worth a thread's start
 
@@ -110,6 +113,18 @@ class Survey:
         return functools.reduce(lambda h, other: np.add(h, other, out=h), partials)
 
 
+class _Held(ScoreSource):
+    """Scores that are computed or read elsewhere, in memory."""
+
+    in_memory = True
+
+    def __init__(self, source: ScoreSource):
+        self.array, self.shape = source[0 : source.shape[0]], source.shape
+
+    def rows(self, index: Any) -> Any:
+        return self.array[index]
+
+
 class Kernels(_numpy.Kernels):
     """``protocol.Kernels``."""
 
@@ -123,10 +138,16 @@ class Kernels(_numpy.Kernels):
         return Survey(self, g, width + max(0.0, math.log(max(error, FINE) / FINE)))
 
     def dense(self) -> protocol.Dense | None:
-        from .numba_dense import Dense  # compiled where it is used
-
-        usable = self.source.in_memory and float32_error(self.largest, self.scale, np.zeros(1)) <= FINE
-        return Dense(self) if usable else None
+        source, k = self.source, self.source.shape[1]
+        if float32_error(self.largest, self.scale, np.zeros(k)) > FINE:
+            return None
+        if source.in_memory:
+            return Dense(self)
+        if math.prod(source.shape) > self.sizes.held:
+            return None
+        held = copy.copy(self)
+        held.source = _Held(source)
+        return Dense(held)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         error = float32_error(self.largest, self.scale, g)

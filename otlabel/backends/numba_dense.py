@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 
+from .._arrays.score_source import ScoreSource
 from . import numba_dense_loops as compiled
 from .numba_rows import EDGES, LOG2E
 from .precision import float32_error, swept
 from .protocol import Counted, Sweep
 
-if TYPE_CHECKING:
-    from .numba import Kernels
+
+class _Kernels(Protocol):
+    """What is asked of the kernels of the same scores."""
+
+    source: ScoreSource
+    scale: float
+    a: np.ndarray
+    largest: float
+    sizes: Any
+
+    def run(self, part: Callable[[int, int], Any], smallest: int) -> list[Any]: ...
+
+    def blocks(self, start: int, stop: int, least: int = 1) -> Iterator[tuple[slice, np.ndarray]]: ...
+
+    def log_columns(self, g: np.ndarray, lse: np.ndarray, columns: np.ndarray) -> np.ndarray: ...
+
 
 _UNKNOWN = 1e30  # bits: a logsumexp that the first sweep will not believe
 _DEPTH = 32.0  # nats below the row's best: what lies deeper does not matter
@@ -24,14 +39,13 @@ _RANGE = 1000.0  # ... or this part of the largest
 class Dense:
     """``protocol.Dense`` of the scores of ``kernels``, which are in host memory."""
 
-    def __init__(self, kernels: Kernels):
-        n, k = kernels.source.shape
+    def __init__(self, kernels: _Kernels):
+        n, _ = kernels.source.shape
         self._kernels, self._n = kernels, n
         self._weights = kernels.a * n  # around 1, for float32's sake
         self._bits = kernels.scale * LOG2E
         self._shift = np.full(n, _UNKNOWN, dtype=np.float32)
         self.spread = 2 * kernels.largest * kernels.scale
-        self.is_small = n * k <= kernels.sizes.part
 
     def error(self, g: np.ndarray) -> float:
         # The row's shift is taken off before anything is rounded: what is left of an entry that matters is -g_j or so.

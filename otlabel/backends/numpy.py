@@ -88,6 +88,9 @@ class Kernels:
     def survey(self, g: np.ndarray, width: float, precise: bool) -> protocol.Survey:
         return Survey(self, g, width)
 
+    def dense(self) -> protocol.Dense | None:
+        return None  # NumPy's own passes over a matrix are slow
+
     def labels(self, g: np.ndarray) -> np.ndarray:
         return np.concatenate([x.argmax(axis=1) for _, _, x in self.exponents(g)])
 

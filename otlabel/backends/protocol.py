@@ -79,7 +79,6 @@ class Dense(Protocol):
     """
 
     spread: float  # nats: no two scores of a row are further apart
-    is_small: bool  # whether a climb is better one call: Python would take longer than the sweeps
 
     def error(self, g: np.ndarray) -> float:
         """A bound on the error of its exponents at g, in nats."""
