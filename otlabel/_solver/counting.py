@@ -12,6 +12,8 @@ import numpy as np
 from ..backends import Counted, Dense, Kernels, Survey, Sweep
 from .tuning import Tuning
 
+_FEW = 16  # rows that say how far apart scores are
+
 
 @dataclass
 class Budget:
@@ -64,6 +66,13 @@ class Scores:
         self.budget.spend(self.sample_cost)
         return self._kernels.rows(self._sampled)[:, self.active]
 
+    def depth(self, g: np.ndarray) -> float:
+        """Nats between the best and the worst of some few rows at g (m,)."""
+        few = self._sampled[:: -(-len(self._sampled) // _FEW)]
+        self.budget.spend(len(few) * self.sample_cost / len(self._sampled))
+        x = self._kernels.rows(few)[:, self.active] + g
+        return float(np.ptp(np.where(np.isneginf(x), x.max(axis=1, keepdims=True), x), axis=1).max())
+
     def dense(self) -> DenseScores | None:
         """Dense sweeps over them; None where the backend has none."""
         make = getattr(self._kernels, "dense", None)  # backends of others need not know of it
@@ -82,7 +91,6 @@ class DenseScores:
 
     def __init__(self, dense: Dense, scores: Scores):
         self._dense, self._scores = dense, scores
-        self.spread = dense.spread
         self.is_small = scores.size <= scores.compiled and bool(scores.active.all())
 
     def error(self, g: np.ndarray) -> float:

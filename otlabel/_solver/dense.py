@@ -68,7 +68,8 @@ def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
     They are right one at a time only. Where they lead down together, half of a step is tried, and then none.
     """
     tuning, marginal = run.tuning, run.marginal
-    longest = reach = float(np.clip(dense.spread + np.ptp(g), 1.0, tuning.widest))
+    reach = float(np.clip(run.scores.depth(g), 1.0, tuning.widest))
+    longest = 4 * reach  # few rows were asked
     highest, before, step, halved = -np.inf, g, np.zeros(len(g)), False
     for _ in range(tuning.quantile_steps):
         found = dense.count(g, marginal.target, reach)

@@ -45,7 +45,6 @@ class Dense:
         self._weights = kernels.a * n  # around 1, for float32's sake
         self._bits = kernels.scale * LOG2E
         self._shift = np.full(n, _UNKNOWN, dtype=np.float32)
-        self.spread = 2 * kernels.largest * kernels.scale
 
     def error(self, g: np.ndarray) -> float:
         # The row's shift is taken off before anything is rounded: what is left of an entry that matters is -g_j or so.

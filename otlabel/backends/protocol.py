@@ -78,8 +78,6 @@ class Dense(Protocol):
     A backend need not have it: then every step goes by lists.
     """
 
-    spread: float  # nats: no two scores of a row are further apart
-
     def error(self, g: np.ndarray) -> float:
         """A bound on the error of its exponents at g, in nats."""
 
