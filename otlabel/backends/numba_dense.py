@@ -30,7 +30,6 @@ class _Kernels(Protocol):
     def log_columns(self, g: np.ndarray, lse: np.ndarray, columns: np.ndarray) -> np.ndarray: ...
 
 
-_UNKNOWN = 1e30  # bits: a logsumexp that the first sweep will not believe
 _DEPTH = 32.0  # nats below the row's best: what lies deeper does not matter
 _FINEST = 0.1  # nats: the least of the distances that are told apart ...
 _RANGE = 1000.0  # ... or this part of the largest
@@ -44,7 +43,7 @@ class Dense:
         self._kernels, self._n = kernels, n
         self._weights = kernels.a * n  # around 1, for float32's sake
         self._bits = kernels.scale * LOG2E
-        self._shift = np.full(n, _UNKNOWN, dtype=np.float32)
+        self._shift = np.full(n, compiled.UNKNOWN, dtype=np.float32)
 
     def error(self, g: np.ndarray) -> float:
         # The row's shift is taken off before anything is rounded: what is left of an entry that matters is -g_j or so.
@@ -78,14 +77,16 @@ class Dense:
         return Counted(best / LOG2E / self._n, wins / self._n, step)
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
-        kernels, lse = self._kernels, self._shift.astype(np.float64) / LOG2E
+        kernels, shift, bits = self._kernels, self._shift.astype(np.float64), g * LOG2E
 
         def block(scores: np.ndarray, rows: slice, c: np.ndarray) -> float:
-            return compiled.precise(scores, kernels.scale, g, kernels.a[rows], lse[rows], c)
+            return compiled.precise(scores, self._bits, bits, kernels.a[rows], shift[rows], c)
 
         logsumexp, c = self._over_rows(block, len(g))
         c[np.isneginf(g)] = 0.0
-        sweep, columns = swept(logsumexp, c, g, lambda columns: kernels.log_columns(g, lse, columns))
+        self._shift[:] = shift
+        lse = shift / LOG2E
+        sweep, columns = swept(logsumexp / LOG2E, c, g, lambda columns: kernels.log_columns(g, lse, columns))
         return sweep, 1.0 + columns / len(g)
 
     def climb(self, g: np.ndarray, target: np.ndarray, goal: float, limit: int, tuning: Any) -> tuple[np.ndarray, int]:

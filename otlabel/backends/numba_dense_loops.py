@@ -10,12 +10,12 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .numba_exp import exp
 from .numba_loops import ROWS, by_storage
 from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, largest, padded, powers, rough_log2
 from .numba_simd import number
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
+UNKNOWN = 1e30  # bits: a row's shift that nobody knows yet
 _SAFE = np.float32(2.0**60)  # a row's sum of powers, or its inverse, up to which the shift is near enough
 _FINITE = np.float32(-3e38)
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
@@ -189,36 +189,30 @@ def labels(scores, scale, g, width, out):
 
 
 @by_storage(numba.float64, _F64, _F64, _F64, _F64)
-def precise(scores, scale, g, a, lse, c):
-    """``sweep`` in float64, from nats to nats; lse (m,) is better near each row's logsumexp, and becomes it."""
+def precise(scores, scale, g, a, shift, c):
+    """``sweep`` in float64: g, shift and all else.
+
+    shift: (m,) where it is ``UNKNOWN``, float32 finds the largest of the row first.
+    """
     m, k = scores.shape
-    p, weighted = np.empty(k), 0.0
+    columns = _padded(k)
+    wide_g, narrow_g = np.full(columns, -np.inf), np.full(columns, np.float32(-np.inf), np.float32)
+    wide_g[:k] = g
+    for j in range(k):
+        narrow_g[j] = np.float32(g[j])
+    p, weighted = np.empty(columns), 0.0
     for i in range(m):
         if a[i] == 0.0:
             continue
-        total = _exponentials(scores[i], scale, g, lse[i], p)
+        total = 0.0
+        if shift[i] < UNKNOWN:
+            total = powers(scores[i], scale, shift[i], wide_g, p)
         if not (total < _SAFE and total * _SAFE > 1.0):
-            top = -np.inf
-            for j in range(k):
-                top = max(top, number(scores[i, j]) * scale + g[j])
-            lse[i] = top
-            total = _exponentials(scores[i], scale, g, top, p)
-        lse[i] += np.log(total)
-        weighted += a[i] * lse[i]
+            shift[i] = np.float64(largest(scores[i], np.float32(scale), narrow_g))
+            total = powers(scores[i], scale, shift[i], wide_g, p)
+        shift[i] += np.log2(total)
+        weighted += a[i] * shift[i]
         weight = a[i] / total
         for j in range(k):
             c[j] += weight * p[j]
     return weighted
-
-
-@numba.njit(fastmath=_FAST)
-def _exponentials(row, scale, g, shift, p):
-    """p_j = exp(row_j*scale + g_j - shift), in float64; returns the sum."""
-    total = 0.0
-    for j in range(g.size):
-        p[j] = number(row[j]) * scale + g[j] - shift
-    for j in range(g.size):
-        p[j] = exp(min(p[j], 700.0))
-    for j in range(g.size):
-        total += p[j]
-    return total
