@@ -14,10 +14,12 @@ from ._parallel import shards as _shards
 from ._parallel.shards import Comm
 from ._result import Assignment
 from ._rounding.balance import round_plan
+from ._solver.engines import has_dense
 from ._solver.marginal import Marginal
-from ._solver.outcome import ConvergenceWarning, Step
+from ._solver.outcome import ConvergenceWarning, Solution, Step
 from ._solver.outline import solve
 from ._solver.tuning import tuning_in_use
+from ._system.threads import threaded
 
 
 def assign(
@@ -110,10 +112,10 @@ def assign(
         if comm is not None or callback is not None:
             team.together(lambda: callback(step) if callback is not None else None)
 
-    solutions, labels, sizes, gaps = [], [], [], []
     k = problem.shape[2]
-    for head, of_rows in enumerate(kernels):
-        of_all, marginal = team.over_all_rows(of_rows), Marginal.exactly(problem.b[head])
+
+    def solved(head: int) -> tuple[Solution, np.ndarray, np.ndarray, float]:
+        of_all, marginal = team.over_all_rows(kernels[head]), Marginal.exactly(problem.b[head])
         solution = solve(
             of_all,
             (team.n, k),
@@ -126,12 +128,14 @@ def assign(
             head=head,
             callback=report,
         )
-        head_labels, gap = round_plan(of_all, solution.g, marginal, team.counted, rounding, tuning)
-        solutions.append(solution)
-        labels.append(head_labels[team.rows])
-        sizes.append(np.bincount(head_labels[team.counted], minlength=k))
-        gaps.append(gap)
+        labels, gap = round_plan(of_all, solution.g, marginal, team.counted, rounding, tuning)
+        return solution, labels[team.rows], np.bincount(labels[team.counted], minlength=k), gap
 
+    # Heads too small for several threads each are solved side by side, unless somebody wants to hear of them in order.
+    is_small = len(kernels) > 1 and team.n * k <= tuning.compiled and has_dense(kernels[0])
+    side_by_side = is_small and comm is None and callback is None
+    of_heads = (threaded if side_by_side else map)(solved, range(len(kernels)))
+    solutions, labels, sizes, gaps = (list(parts) for parts in zip(*of_heads, strict=True))
     result = Assignment.from_heads(problem, kernels, solutions, labels, sizes, gaps, name)
     if not result.converged:
         warnings.warn(

@@ -18,7 +18,7 @@ from ._system.files import atomic
 from .backends import Kernels
 
 # Saved as they are; the rest of an Assignment is saved piece by piece.
-_SAVED = ("labels", "sizes", "error", "max_relative_error", "gap", "n_sweeps")
+_SAVED = ("labels", "sizes", "error", "max_relative_error", "gap", "n_sweeps", "engine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,7 @@ class Assignment:
     history: Any  # per head: (full sweeps, 3) float64, of each: sweeps so far, objective and error
     status: Status  # the worst of all heads
     backend: str
+    engine: Any  # per head, what the solve went by: "dense" sweeps, "lists" or "sinkhorn" (docs/algorithm.md section 3)
     row_weights: np.ndarray = field(repr=False)  # (n,) float64: a; (1,) where all rows weigh the same
     _kernels: list[Kernels] = field(repr=False)  # of each head, with the scores; none where those are not at hand
 
@@ -178,6 +179,7 @@ class Assignment:
             history=[s.history for s in solutions] if problem.has_heads else solutions[0].history,
             status=max((s.status for s in solutions), key=list(Status).index),
             backend=backend,
+            engine=join([s.engine.name.lower() for s in solutions]),
             row_weights=problem.a if np.ptp(problem.a) else problem.a[:1].copy(),
             _kernels=kernels,
         )
@@ -191,10 +193,10 @@ class Assignment:
     def __repr__(self) -> str:
         *heads, n = self.labels.shape
         low, high = int(self.sizes.min()), int(self.sizes.max())
-        gap = np.max(self.gap)
+        gap, engines = np.max(self.gap), " and ".join(sorted(set(np.atleast_1d(self.engine))))
         return (
             f"Assignment({f'{heads[0]} heads, ' if heads else ''}{n} items, {self.sizes.shape[-1]} labels, "
             f"sizes {low if low == high else f'{low} to {high}'}, "
             f"L1 error {np.max(self.error):.1e}, {'' if np.isnan(gap) else f'gap {max(gap, 0.0):.1e} nats an item, '}"
-            f"{np.max(self.n_sweeps):.1f} sweeps, {self.status.name.lower()}, {self.backend})"
+            f"{np.max(self.n_sweeps):.1f} sweeps, {self.status.name.lower()}, {self.backend}, {engines})"
         )

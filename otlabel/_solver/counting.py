@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backends import Counted, Dense, Kernels, Survey, Sweep
+from .marginal import Marginal
 from .tuning import Tuning
 
 _FEW = 16  # rows that say how far apart scores are
@@ -107,13 +108,13 @@ class DenseScores:
         logsumexp, c = self._dense.sweep(self._scores._all(g))
         return logsumexp, c[self._scores.active]
 
-    def count(self, g: np.ndarray, target: np.ndarray, reach: float) -> Counted:
-        """A quantile step."""
+    def count(self, g: np.ndarray, marginal: Marginal, reach: float) -> Counted:
+        """A quantile step towards a marginal (m,)."""
         self._scores.budget.spend(1.0)
         active = self._scores.active
-        full = np.zeros(len(active))
-        full[active] = target
-        best, wins, step = self._dense.count(self._scores._all(g), full, reach)
+        bounds = np.zeros((2, len(active)))
+        bounds[:, active] = marginal.lower, marginal.upper
+        best, wins, step = self._dense.count(self._scores._all(g), bounds[0], bounds[1], reach)
         return Counted(best, wins[active], step[active])
 
     def precise(self, g: np.ndarray) -> Sweep:

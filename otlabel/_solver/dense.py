@@ -72,7 +72,7 @@ def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
     longest = 4 * reach  # few rows were asked
     highest, before, step, halved = -np.inf, g, np.zeros(len(g)), False
     for _ in range(tuning.quantile_steps):
-        found = dense.count(g, marginal.target, reach)
+        found = dense.count(g, marginal, reach)
         dual = marginal.support(g) - found.best
         if not dual >= highest:
             if halved:
@@ -82,7 +82,7 @@ def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
         highest, before, step, halved = dual, g, found.step, False
         g = marginal.gauged(g + step)
         reach = float(np.clip(2 * np.abs(step).max(), 1.0, longest))
-        if np.abs(found.wins - marginal.target).sum() <= tuning.settled:
+        if np.abs(marginal.wanted(before, found.wins) - found.wins).sum() <= tuning.settled:
             break
     return g
 

@@ -21,6 +21,14 @@ class Status(enum.Enum):
     SWEEP_LIMIT = "The limit max_sweeps was reached before tol: raise max_sweeps, tol or epsilon."
 
 
+class Engine(enum.Enum):
+    """What a solve went by, from where quantile steps had led."""
+
+    DENSE = "sweeps over all scores"
+    LISTS = "sweeps, and steps on lists of the entries that matter"
+    SINKHORN = "the textbook iteration"
+
+
 class Step(NamedTuple):
     """One full sweep of a solve, as the callback sees it."""
 
@@ -40,6 +48,7 @@ class Solution:
     n_sweeps: float
     history: np.ndarray  # (surveys, 3): sweeps so far, F, error
     status: Status
+    engine: Engine
 
 
 class Ended(enum.Enum):

@@ -16,7 +16,7 @@ from .dense import by_dense_sweeps, prefers_dense_from, start
 from .directions import Directions, sinkhorn_step
 from .list_model import ListModel
 from .marginal import Marginal
-from .outcome import Solution, Step
+from .outcome import Engine, Solution, Step
 from .point import Point, Surveyed
 from .run import Run
 from .steps import Box, climb
@@ -48,18 +48,28 @@ def solve(
     """
     active = marginal.target > 0
     run = Run(kernels, shape, marginal.of(active), active, tol, max_sweeps, tuning, head, callback)
-    by_lists = method == "lbfgs" and not run.is_blurred()
-    if by_lists:
-        g, dense = init[active], run.dense()
-        if dense is not None:
-            here = start(run, dense, g)
-            goes_on = run.record.status is None
-            g = by_dense_sweeps(run, dense, here) if goes_on and prefers_dense_from(run, here.g) else here.g
-        if run.record.status is None:
-            _by_lists(run, g)
+    if method == "lbfgs" and not run.is_blurred():
+        engine = _by_cheaper_engine(run, init[active])
     else:
+        engine = Engine.SINKHORN
         _by_sinkhorn(run, init[active])
-    return run.record.solution(active, run.marginal.target)
+    return run.record.solution(active, run.marginal.target, engine)
+
+
+def _by_cheaper_engine(run: Run, g: np.ndarray) -> Engine:
+    """Quantile steps first, then dense sweeps or lists; lists too where dense sweeps were not enough."""
+    dense = run.dense()
+    if dense is not None:
+        here = start(run, dense, g)
+        if run.record.status is not None:
+            return Engine.DENSE
+        g = here.g
+        if prefers_dense_from(run, g):
+            g = by_dense_sweeps(run, dense, here)
+            if run.record.status is not None:
+                return Engine.DENSE
+    _by_lists(run, g)
+    return Engine.LISTS
 
 
 def _by_lists(run: Run, g: np.ndarray) -> None:

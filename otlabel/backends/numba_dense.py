@@ -62,9 +62,9 @@ class Dense:
         c[np.isneginf(g)] = 0.0
         return logsumexp / LOG2E / self._n, c / self._n
 
-    def count(self, g: np.ndarray, target: np.ndarray, reach: float) -> Counted:
-        least = max(_FINEST, reach / _RANGE)
-        edges = least * (max(reach, 2 * least) / least) ** np.linspace(0, 1, EDGES)
+    def count(self, g: np.ndarray, lower: np.ndarray, upper: np.ndarray, reach: float) -> Counted:
+        finest = max(_FINEST, reach / _RANGE)
+        edges = finest * (max(reach, 2 * finest) / finest) ** np.linspace(0, 1, EDGES)
         bits, wide = _bits(g), _bits(edges)
 
         def block(scores: np.ndarray, rows: slice, tables: np.ndarray) -> float:
@@ -73,7 +73,8 @@ class Dense:
 
         best, tables = self._over_rows(block, (2 * EDGES + 1, len(g)))
         wins = tables[-1]
-        step = compiled.quantile_step(edges, tables[:EDGES], tables[EDGES:-1], wins, target * self._n)
+        near, leads, least, most = tables[:EDGES], tables[EDGES:-1], lower * self._n, upper * self._n
+        step = compiled.quantile_step(edges, near, leads, wins, least, most)
         return Counted(best / LOG2E / self._n, wins / self._n, step)
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:

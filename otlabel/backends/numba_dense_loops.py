@@ -128,28 +128,28 @@ def count(scores, scale, g, a, edges, near, leads, wins):
     return count_rows(scores, scale, g, a, edges, near, leads, wins)
 
 
-@numba.njit
-def quantile_step(edges, near, leads, wins, target):
+@numba.njit(cache=True)
+def quantile_step(edges, near, leads, wins, lower, upper):
     """What each potential has to change by, the others as they are, for its label to be the best of its share of rows.
 
     Args:
         edges, near, leads, wins: of ``count``.
-        target: (k,) weight that each label should have.
+        lower, upper: (k,) least and most weight that each label should have.
 
     Returns:
         (k,) steps, in the unit of the edges; no longer than the last of them.
     """
-    last = len(edges)
-    step = np.zeros(len(target))
-    for j in range(len(target)):
-        if target[j] == wins[j]:
+    step = np.zeros(len(wins))
+    for j in range(len(wins)):
+        target = min(max(wins[j], lower[j]), upper[j])
+        if target == wins[j]:
             continue
-        reach, inside = 0.0, wins[j]  # weight that the label has after a step by ``reach``
-        sign = 1.0 if target[j] > wins[j] else -1.0
-        for e in range(last):
+        reach, inside = 0.0, wins[j]  # the weight that the label has after a step by ``reach``
+        sign = 1.0 if target > wins[j] else -1.0
+        for e in range(len(edges)):
             after = near[e, j] if sign > 0 else wins[j] - leads[e, j]
-            if (target[j] - after) * sign <= 0:
-                step[j] = sign * (reach + (edges[e] - reach) * (target[j] - inside) / (after - inside))
+            if (target - after) * sign <= 0:
+                step[j] = sign * (reach + (edges[e] - reach) * (target - inside) / (after - inside))
                 break
             reach, inside = edges[e], after
             step[j] = sign * reach

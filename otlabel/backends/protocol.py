@@ -87,8 +87,8 @@ class Dense(Protocol):
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         """logsumexp and c (k,) at ``rounded(g)``, as float32 has them; same bits for any number of threads."""
 
-    def count(self, g: np.ndarray, target: np.ndarray, reach: float) -> Counted:
-        """A quantile step (docs/algorithm.md eq. 3b) to weights ``target`` (k,), of no more than ``reach`` nats."""
+    def count(self, g: np.ndarray, lower: np.ndarray, upper: np.ndarray, reach: float) -> Counted:
+        """A quantile step (docs/algorithm.md eq. 3b) to weights from lower to upper (k,), no longer than ``reach``."""
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
         """A sweep in float64 at g, quick where the last ``sweep`` was near it; and what it cost, in sweeps."""
