@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import otlabel
-from otlabel.bench import machine, peers, process
+from otlabel.bench import machine, process
 from otlabel.bench.own import methods, usable
-from otlabel.bench.peers import PEERS, Task
+from otlabel.bench.peers import PEERS, labels
+from otlabel.bench.peers.task import Task
 from otlabel.bench.problems import made
 
 INSTALLED = [peer for peer in PEERS if machine.installed(peer.package)]
@@ -90,7 +91,7 @@ def test_who_runs_out_of_time_shows_how_far_it_got(name):
 
 
 def test_no_room_for_n_x_n_costs_is_told(monkeypatch):
-    monkeypatch.setattr(peers, "free_memory", lambda: 2.0**20)
+    monkeypatch.setattr(labels, "free_memory", lambda: 2.0**20)
     with pytest.raises(MemoryError, match=r"needs .* GiB for n x n costs"):
         methods()["SciPy assignment"].adapter(Task(made("first", 600, 5).load(), 1 / 25, 1e-4, 5.0))
 
