@@ -28,7 +28,7 @@ def pot(task: Task) -> Callable[[], Answer]:
     n, k = task.scores.shape
 
     def run(steps: int) -> Answer:
-        batches = _batches(n, min(n, POT_BATCH))
+        batches = shuffled(n, min(n, POT_BATCH))
         g = solve_semidiscrete(
             np.zeros((k, 1), np.float32), lambda _: next(batches), reg=task.epsilon, max_iter=steps,
             metric=lambda items, _: -task.scores[items].astype(np.float32), batch_size=POT_BATCH,
@@ -38,7 +38,8 @@ def pot(task: Task) -> Callable[[], Answer]:
     return enough(task, run, first=64)
 
 
-def _batches(n: int, size: int) -> Iterator[np.ndarray]:
+def shuffled(n: int, size: int) -> Iterator[np.ndarray]:
+    """Numbers of ``size`` items at a time, each item once before any comes again; what is left over is left out."""
     rng = np.random.default_rng(0)
     while True:
         order = rng.permutation(n)
