@@ -100,28 +100,39 @@ def test_sampled_items_are_all_met_before_any_is_met_again():
         assert set(drawn) <= set(range(10))
 
 
-@pytest.mark.parametrize(("n", "k"), [(120, 6), (123, 6)])
-@pytest.mark.parametrize("near", [1, 2, 6])
-def test_near_ties_that_do_not_do_are_joined_by_others(monkeypatch, n, k, near):
-    """All items like the same labels most: with one near tie an item no balanced labelling is left at first."""
+@pytest.mark.parametrize("n", [120, 127])
+@pytest.mark.parametrize(("near", "crowding", "solves"), [(1, 2.0, 3), (4, 0.1, 2), (12, 2.0, 1)])
+def test_near_ties_that_do_not_do_are_joined_by_others(monkeypatch, n, near, crowding, solves):
+    """Too few for balanced labels, as all items like the same labels; enough for some, but not for the best; all."""
     pytest.importorskip("ot")
+    k, pairs, emd = 12, [], labels._emd
+
+    def counted(places, cost, **start):
+        pairs.append(cost.nnz)
+        return emd(places, cost, **start)
+
+    monkeypatch.setattr(labels, "_emd", counted)
     monkeypatch.setattr(labels, "NEAR", near)
     monkeypatch.setattr(labels, "_potentials", lambda task, iterations: np.zeros(k))
-    scores = np.random.default_rng().normal(size=(n, k)) - np.arange(k)
+    scores = np.random.default_rng(near).normal(size=(n, k)) - crowding * np.arange(k)
     found = labels.sparse_emd(Task(scores, 1 / 25, 1e-4, 5.0))().labels
     sizes = np.bincount(found, minlength=k)
     assert sizes.max() - sizes.min() == (1 if n % k else 0)
     best = otlabel.assign(scores).labels
     rows = np.arange(n)
     assert scores[rows, found].sum() == pytest.approx(scores[rows, best].sum(), abs=1e-9)
+    assert len(pairs) >= solves
+    assert pairs == sorted(set(pairs))  # more each time
 
 
 def test_potentials_that_underflow_are_done_without():
     pytest.importorskip("ot")
     scores = np.zeros((60, 3))
     scores[:, 0] = 1e6  # exp of the others is nothing
+    task = Task(scores, 1 / 25, 1e-4, 5.0)
+    assert (labels._potentials(task, 20) == 0).all()
     for adapter in (labels.warm_emd, labels.sparse_emd):
-        found = adapter(Task(scores, 1 / 25, 1e-4, 5.0))().labels
+        found = adapter(task)().labels
         assert (np.bincount(found, minlength=3) == 20).all()
 
 

@@ -24,10 +24,10 @@ PEERS = (
     Peer("mdot-tnt", "mdot_tnt", "mdot-tnt", False, "truncated Newton, float32; no commercial use", plans.mdot_tnt),
     Peer("SciPy assignment", "scipy", "scipy", True, "linear_sum_assignment, a column a place", labels.assignment),
     Peer("POT network simplex", "ot", "POT", True, "ot.emd", labels.network_simplex),
-    Peer("POT EMD warm", "ot", "POT", True, "the same, from 100 of the textbook's iterations", labels.warm_emd),
+    Peer("POT EMD warm", "ot", "POT", True, f"the same after {labels.MORE} textbook iterations", labels.warm_emd),
     Peer(
         "POT EMD near ties", "ot", "POT", True,
-        "the same on sparse costs: each item's best labels after 20 iterations, and more until its duals want none",
+        f"the same of sparse costs: an item's best {labels.NEAR} labels, and more until its duals want none",
         labels.sparse_emd,
     ),
     Peer(

@@ -60,7 +60,7 @@ def ott(task: Task) -> Callable[[], Answer]:
     solver = SemidiscreteSolver(num_iterations=1, batch_size=OTT_BATCH, optimizer=optimizer, potential_ema=OTT_AVERAGE)
 
     @jax.tree_util.register_pytree_node_class
-    class Looked(CostFn):
+    class LookedUp(CostFn):
         """Points are numbers of items and of labels; what they cost is looked up."""
 
         def __init__(self, scores: Any) -> None:
@@ -73,7 +73,7 @@ def ott(task: Task) -> Callable[[], Answer]:
             return (self.scores,), None
 
         @classmethod
-        def tree_unflatten(cls, _: None, children: tuple) -> Looked:
+        def tree_unflatten(cls, _: None, children: tuple) -> LookedUp:
             return cls(*children)
 
     def draw(key: Any, shape: tuple, dtype: Any) -> Any:
@@ -81,7 +81,9 @@ def ott(task: Task) -> Callable[[], Answer]:
 
     def solve(scores: Any, steps: Any) -> Any:
         labels = jax.numpy.arange(k, dtype=np.float32)[:, None]
-        problem = SemidiscreteLinearProblem(SemidiscretePointCloud(draw, labels, Looked(scores), epsilon=task.epsilon))
+        problem = SemidiscreteLinearProblem(
+            SemidiscretePointCloud(draw, labels, LookedUp(scores), epsilon=task.epsilon)
+        )
         none, zeros = jax.numpy.zeros(1), jax.numpy.zeros(k, np.float32)
         start = SemidiscreteState(
             it=jax.numpy.array(0), epsilon=jax.numpy.float32(task.epsilon), g=zeros, g_ema=zeros,
