@@ -254,9 +254,7 @@ def _show(rows: Sequence[Row], how: Measuring) -> None:
     tables.print_problems(rows, out)
     out.print(tables.LEGEND, style="dim", markup=False)
     if suite.missing():
-        out.print(
-            f"not installed: {', '.join(suite.missing())} (pip install 'otlabel[peers]')", style="dim", markup=False
-        )
+        out.print(f"not installed: pip install {' '.join(suite.missing())}", style="dim", markup=False)
     if how.plot is not None:
         from . import plots  # matplotlib takes half a second
 

@@ -19,7 +19,7 @@ from .._system.machine import cores
 
 PACKAGES = (
     "otlabel", "numpy", "scipy", "numba", "torch", "triton", "cupy-cuda13x", "POT", "ott-jax", "jax", "geomloss",
-    "k-means-constrained", "ortools",
+    "k-means-constrained", "ortools", "mdot-tnt",
 )  # fmt: skip
 POOLS = ("OMP", "OPENBLAS", "MKL", "NUMBA", "OTLABEL", "VECLIB_MAXIMUM", "BLIS")
 

@@ -11,7 +11,8 @@ import numpy as np
 import otlabel
 
 from .. import backends
-from .peers import PEERS, Adapter, Answer, Peer, Task
+from .peers import PEERS
+from .peers.task import Adapter, Answer, Peer, Task
 
 Rounding = Literal["argmax", "balanced"]
 WARM_UP = 512  # rows that are labelled before the clock starts: kernels are compiled, or read from numba's cache

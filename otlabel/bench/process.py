@@ -28,7 +28,7 @@ import numpy as np
 from . import machine, preloading
 from .judge import judge
 from .own import methods
-from .peers import Answer, Task
+from .peers.task import Answer, Task
 from .problems import Source
 
 Row = dict[str, Any]
@@ -40,8 +40,15 @@ PRELOADED = {
     None: ("numpy", "scipy.sparse", "scipy.optimize", "numba", "otlabel.bench.process"),
     "torch": ("torch",),
     "ot": ("ot",),
-    "ott": ("ott.solvers.linear.sinkhorn", "ott.problems.linear.linear_problem"),
+    "ott": (
+        "ott.solvers.linear.sinkhorn",
+        "ott.solvers.linear.semidiscrete",
+        "ott.problems.linear.linear_problem",
+        "ott.geometry.semidiscrete_pointcloud",
+        "optax",
+    ),
     "geomloss": ("geomloss.ot",),
+    "mdot_tnt": ("mdot_tnt",),
     "k_means_constrained": ("k_means_constrained",),
 }  # by the module that a solver needs
 

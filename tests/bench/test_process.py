@@ -14,7 +14,7 @@ import pytest
 
 from otlabel.bench import process
 from otlabel.bench.own import methods
-from otlabel.bench.peers import Answer, Peer
+from otlabel.bench.peers.task import Answer, Peer
 from otlabel.bench.problems import Source, made
 
 
