@@ -102,11 +102,11 @@ class DenseScores:
         """The potentials (m,) that a sweep at g works with."""
         return self._dense.rounded(g)
 
-    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
-        """logsumexp and c (m,), in float32."""
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """logsumexp, c (m,) and the sums of squares (m,), in float32."""
         self._scores.budget.spend(1.0)
-        logsumexp, c = self._dense.sweep(self._scores._all(g))
-        return logsumexp, c[self._scores.active]
+        logsumexp, c, squares = self._dense.sweep(self._scores._all(g))
+        return logsumexp, c[self._scores.active], squares[self._scores.active]
 
     def count(self, g: np.ndarray, marginal: Marginal, reach: float) -> Counted:
         """A quantile step towards a marginal (m,)."""

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 
 from .counting import DenseScores
 from .directions import Directions
 from .engines import prefers_dense
+from .marginal import Marginal
 from .point import Point
 from .run import Run
 from .steps import climb
+from .tuning import Tuning
+
+
+@dataclass(frozen=True)
+class DensePoint(Point):
+    """A point of a dense sweep."""
+
+    curvature: np.ndarray  # (m,) of F along each potential, divided by c: 1 where no row is sure of the label
 
 
 class DenseModel:
@@ -28,22 +38,23 @@ class DenseModel:
         self._run, self._dense = run, dense
         self._missing: np.ndarray | float = 0.0
 
-    def put_right(self, at: Point, certified: Point) -> Point:
+    def put_right(self, at: DensePoint, certified: Point) -> DensePoint:
         """Take from a float64 look at a point of this model what float32 does not see; the point as it is then."""
         self._missing = self._missing + certified.gradient - at.gradient
-        return dataclasses.replace(certified, g=at.g, objective=at.objective)
+        return dataclasses.replace(at, c=certified.c, log_c=certified.log_c, gradient=certified.gradient)
 
     @property
     def exhausted(self) -> bool:
         return not self._run.scores.budget.allows(2)  # this one, and one that certifies
 
-    def evaluate(self, g: np.ndarray) -> Point:
-        run, marginal = self._run, self._run.marginal
+    def evaluate(self, g: np.ndarray) -> DensePoint:
+        run, marginal, least = self._run, self._run.marginal, self._run.tuning.barely_listed
         g = self._dense.rounded(marginal.gauged(g))
-        logsumexp, c = self._dense.sweep(g)
+        logsumexp, c, squares = self._dense.sweep(g)
+        curvature = 1.0 - squares / np.maximum(c, least)
         c = c - self._missing
-        log_c = np.log(np.maximum(c, run.tuning.barely_listed))
-        point = Point(g, marginal.support(g) - logsumexp, c, log_c, marginal.wanted(g, c) - c)
+        gradient = marginal.wanted(g, c) - c
+        point = DensePoint(g, marginal.support(g) - logsumexp, c, np.log(np.maximum(c, least)), gradient, curvature)
         run.record.show(point, run.head)
         return point
 
@@ -51,8 +62,13 @@ class DenseModel:
         raise NotImplementedError("newton_cost is infinite")
 
 
-class PreciseModel(DenseModel):
+class PreciseModel:
     """F and its gradient in float64."""
+
+    newton_cost = np.inf
+
+    def __init__(self, run: Run, dense: DenseScores):
+        self._run, self._dense = run, dense
 
     @property
     def exhausted(self) -> bool:
@@ -60,6 +76,9 @@ class PreciseModel(DenseModel):
 
     def evaluate(self, g: np.ndarray) -> Point:
         return self._run.certify(self._dense, g)
+
+    def hessian(self, point: Point) -> np.ndarray:
+        raise NotImplementedError("newton_cost is infinite")
 
 
 def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
@@ -114,17 +133,31 @@ def by_dense_sweeps(run: Run, dense: DenseScores, here: Point) -> np.ndarray:
             here = run.certify(dense, dense.climb(here.g, run.marginal.target, goal, left, tuning))
         return here.g
     model, rough = DenseModel(run, dense), dataclasses.replace(tuning, noise=tuning.float32_noise)
+    at = here if isinstance(here, DensePoint) else model.evaluate(here.g)
     for _ in range(tuning.certificates):
-        if here.error > goal and not model.exhausted:
-            here = climb(model, here, run.marginal, directions, rough, goal=goal).point
-        before, certified = run.record.error, run.certify(dense, here.g)
+        at = _ascend(model, at, run.marginal, directions, rough, goal)
+        before, certified = run.record.error, run.certify(dense, at.g)
         if run.record.status is not None:
             return certified.g
         if not 2 * floor < certified.error < tuning.enough * before:
             break
-        here = model.put_right(here, certified)
+        at = model.put_right(at, certified)
     patient = dataclasses.replace(tuning, step_patience=tuning.patience)
     return climb(PreciseModel(run, dense), certified, run.marginal, directions, patient, goal=0.0).point.g
+
+
+def _ascend(
+    model: DenseModel, at: DensePoint, marginal: Marginal, directions: Directions, tuning: Tuning, goal: float
+) -> DensePoint:
+    """A climb in stages: where errors are small, the columns' curvature is what it will be at the end."""
+    for stage in (tuning.measured, 0.1 * tuning.measured, 0.0):
+        if at.error > max(stage, goal) and not model.exhausted:
+            found = climb(model, at, marginal, directions, tuning, goal=max(stage, goal)).point
+            assert isinstance(found, DensePoint)  # all its points are
+            at = found
+        if stage:
+            directions.measured(marginal.target * np.clip(at.curvature, tuning.flattest, 1.0))
+    return at
 
 
 def prefers_dense_from(run: Run, g: np.ndarray) -> bool:

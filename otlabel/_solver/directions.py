@@ -82,6 +82,10 @@ class Directions:
             self.pairs.clear()
         self.pairs.add(old, new)
 
+    def measured(self, diagonal: np.ndarray) -> None:
+        """The Hessian's diagonal (m,) is not b: L-BFGS works in the variable in which it would be 1."""
+        self.pairs.rescale(np.sqrt(diagonal))
+
     def failed(self, kind: Kind, evaluations: int) -> None:
         """No step along a direction climbs: what led to it is of no use, and Sinkhorn's comes next."""
         self._saved = 0.0 if kind is Kind.NEWTON else self._saved + evaluations
@@ -107,6 +111,14 @@ class Pairs:
     def clear(self) -> None:
         """Forget all."""
         self.count = 0
+
+    def rescale(self, root: np.ndarray) -> None:
+        """Work in the variable root*g from here on; what was learned is taken along."""
+        factor, known = root / self._root, slice(0, self.count)
+        self._s[known] *= factor
+        self._y[known] /= factor
+        self._yy[known, known] = self._y[known] @ self._y[known].T
+        self._root = root
 
     def add(self, old: Point, new: Point) -> None:
         """Learn from a step, unless rounding error is all there is to learn."""

@@ -30,10 +30,12 @@ class Rules(NamedTuple):
     longest_cut: float
     gain: float
     collinear: float
+    measured: float
+    flattest: float
 
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
-_RULES = numba.types.NamedTuple((*(numba.int64,) * 4, *(numba.float64,) * 7), Rules)
+_RULES = numba.types.NamedTuple((*(numba.int64,) * 4, *(numba.float64,) * 9), Rules)
 _F64, _F32 = numba.float64[::1], numba.float32[::1]
 _BARELY = 1e-30  # share of an empty column, as float32 knows it
 
@@ -47,17 +49,18 @@ def _dot(x, y):
 
 
 @numba.njit(fastmath=_FAST)
-def _evaluate(scores, scale, g, a, shift, target, c, gradient):
-    """c and the gradient at g, which becomes what float32 makes of it; returns the error."""
+def _evaluate(scores, scale, g, a, shift, target, c, squares, gradient):
+    """c, sums of squares and the gradient at g, which becomes what float32 makes of it; returns the error."""
     bits = np.empty(g.size, np.float32)
     for j in range(g.size):
         bits[j] = np.float32(g[j] * LOG2E)
         g[j] = np.float64(bits[j]) / LOG2E
-        c[j] = 0.0
-    sweep_rows(scores, scale, bits, a, shift, c, False)
+        c[j], squares[j] = 0.0, 0.0
+    sweep_rows(scores, scale, bits, a, shift, c, squares, False)
     error = 0.0
     for j in range(g.size):
         c[j] /= scores.shape[0]
+        squares[j] /= scores.shape[0]
         gradient[j] = target[j] - c[j]
         error += abs(gradient[j])
     return error
@@ -88,6 +91,18 @@ def _lbfgs(gradient, root, s, y, sy, first, count, direction):
         direction[j] /= root[j]
 
 
+@numba.njit(fastmath=_FAST)
+def _measure(target, c, squares, flattest, root, s, y):
+    """Work in the variable in which the Hessian's diagonal is 1: root and all pairs become as it wants them."""
+    for j in range(root.size):
+        curvature = min(max(1.0 - squares[j] / max(c[j], _BARELY), flattest), 1.0)
+        factor = np.sqrt(target[j] * curvature) / root[j]
+        root[j] *= factor
+        for q in range(s.shape[0]):
+            s[q, j] *= factor
+            y[q, j] /= factor
+
+
 @by_storage(numba.int64, _F64, _F64, _F32, _F64, numba.float64, numba.int64, _RULES)
 def climb(scores, scale, g, a, shift, target, goal, limit, rules):
     """Ascend from g until the error is ``goal``.
@@ -104,15 +119,19 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
     """
     k = g.size
     here, new = g.copy(), np.empty(k)
-    c, gradient, new_c, new_gradient = np.empty(k), np.empty(k), np.empty(k), np.empty(k)
+    c, squares, gradient = np.empty(k), np.empty(k), np.empty(k)
+    new_c, new_squares, new_gradient = np.empty(k), np.empty(k), np.empty(k)
     direction, moved, root = np.empty(k), np.empty(k), np.sqrt(target)
-    s, y, sy = np.empty((rules.memory, k)), np.empty((rules.memory, k)), np.empty(rules.memory)
+    s, y, sy = np.zeros((rules.memory, k)), np.zeros((rules.memory, k)), np.empty(rules.memory)
     first, count, sinkhorn_left, longest, since_lower = 0, 0, rules.most_sinkhorn, 0.0, 0
-    failed, warming = False, True
-    error = _evaluate(scores, scale, here, a, shift, target, c, gradient)
+    failed, warming, stage = False, True, rules.measured
+    error = _evaluate(scores, scale, here, a, shift, target, c, squares, gradient)
     g[:] = here
     lowest, best, evaluations = error, error, 1
     while error > goal and evaluations < limit and since_lower < rules.step_patience:
+        if error <= stage:
+            _measure(target, c, squares, rules.flattest, root, s, y)
+            stage = 0.1 * stage if stage == rules.measured else 0.0
         distance = 0.0
         for j in range(k):
             direction[j] = np.log(target[j]) - np.log(max(c[j], _BARELY))
@@ -140,7 +159,7 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
                 break
             for j in range(k):
                 new[j] = here[j] + step * direction[j]
-            new_error = _evaluate(scores, scale, new, a, shift, target, new_c, new_gradient)
+            new_error = _evaluate(scores, scale, new, a, shift, target, new_c, new_squares, new_gradient)
             evaluations += 1
             for j in range(k):
                 moved[j] = new[j] - here[j]
@@ -171,7 +190,7 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
                 count += 1
         for j in range(k):
             longest = max(longest, abs(moved[j]))
-        here[:], c[:], gradient[:], error = new, new_c, new_gradient, new_error
+        here[:], c[:], squares[:], gradient[:], error = new, new_c, new_squares, new_gradient, new_error
         since_lower = 0 if error < (1.0 - rules.gain) * lowest else since_lower + 1
         lowest = min(lowest, error)
         if error < best:

@@ -52,15 +52,16 @@ class Dense:
     def rounded(self, g: np.ndarray) -> np.ndarray:
         return _bits(g).astype(np.float64) / LOG2E
 
-    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         bits = _bits(g)
 
-        def block(scores: np.ndarray, rows: slice, c: np.ndarray) -> float:
-            return compiled.sweep(scores, self._bits, bits, self._weights[rows], self._shift[rows], c)
+        def block(scores: np.ndarray, rows: slice, sums: np.ndarray) -> float:
+            weights, shift = self._weights[rows], self._shift[rows]
+            return compiled.sweep(scores, self._bits, bits, weights, shift, sums[0], sums[1])
 
-        logsumexp, c = self._over_rows(block, len(g))
-        c[np.isneginf(g)] = 0.0
-        return logsumexp / LOG2E / self._n, c / self._n
+        logsumexp, sums = self._over_rows(block, (2, len(g)))
+        c, squares = np.where(np.isneginf(g), 0.0, sums / self._n)
+        return logsumexp / LOG2E / self._n, c, squares
 
     def count(self, g: np.ndarray, lower: np.ndarray, upper: np.ndarray, reach: float) -> Counted:
         finest = max(_FINEST, reach / _RANGE)

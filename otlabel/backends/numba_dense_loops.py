@@ -16,7 +16,7 @@ from .numba_simd import number
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
 UNKNOWN = 1e30  # bits: a row's shift that nobody knows yet
-_SAFE = np.float32(2.0**60)  # a row's sum of powers, or its inverse, up to which the shift is near enough
+_SAFE = np.float32(2.0**10)  # a row's sum of powers, or its inverse, up to which the shift is near enough
 _FINITE = np.float32(-3e38)
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
 _I64 = numba.int64[::1]
@@ -25,14 +25,15 @@ _padded = numba.njit(padded)
 
 
 @numba.njit(fastmath=_FAST)
-def sweep_rows(scores, scale, g, a, shift, c, exactly):
+def sweep_rows(scores, scale, g, a, shift, c, squares, exactly):
     """As ``sweep``, for other compiled functions; unless ``exactly``, shifts become rough and nothing is returned."""
     m, k = scores.shape
     columns = _padded(k)
     wide_g = np.full(columns, np.float32(-np.inf), np.float32)
     wide_g[:k] = g
-    p, w = np.zeros((GROUP, columns), np.float32), np.zeros(GROUP, np.float32)
-    total_c = np.zeros(columns, np.float32)
+    p = np.zeros((GROUP, columns), np.float32)
+    inverse, w = np.zeros(GROUP, np.float32), np.zeros(GROUP, np.float32)
+    sums = np.zeros((2, columns), np.float32)
     factor, weighted = np.float32(scale), 0.0
     for start in range(0, m, GROUP):
         for r in range(GROUP):
@@ -50,17 +51,18 @@ def sweep_rows(scores, scale, g, a, shift, c, exactly):
                 shift[i] = np.float32(logsumexp)
             else:
                 shift[i] += rough_log2(total)
-            w[r] = np.float32(a[i]) / total
-        add_rows(total_c, p, w)
+            inverse[r], w[r] = np.float32(1.0) / total, np.float32(a[i])
+        add_rows(sums[0], sums[1], p, inverse, w)
         if (start + GROUP) % ROWS == 0 or start + GROUP >= m:
             for j in range(k):
-                c[j] += total_c[j]
-            total_c[:] = np.float32(0.0)
+                c[j] += sums[0, j]
+                squares[j] += sums[1, j]
+            sums[:] = np.float32(0.0)
     return weighted
 
 
-@by_storage(numba.float64, _F32, _F64, _F32, _F64)
-def sweep(scores, scale, g, a, shift, c):
+@by_storage(numba.float64, _F32, _F64, _F32, _F64, _F64)
+def sweep(scores, scale, g, a, shift, c, squares):
     """docs/algorithm.md eq. (1) over a block of rows, in one pass.
 
     Args:
@@ -70,11 +72,12 @@ def sweep(scores, scale, g, a, shift, c):
         a: (m,) row weights of mean 1 or so.
         shift: (m,) near the row's logsumexp, in bits; becomes it.
         c: (k,) the column sums of the rows are added to it.
+        squares: (k,) so are sum_i a_i q_ij^2, q_i the row of the plan divided by a_i.
 
     Returns:
         sum_i a_i logsumexp_i, in bits.
     """
-    return sweep_rows(scores, scale, g, a, shift, c, True)
+    return sweep_rows(scores, scale, g, a, shift, c, squares, True)
 
 
 @numba.njit(fastmath=_FAST)

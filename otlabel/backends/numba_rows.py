@@ -95,24 +95,31 @@ def largest(typing_context, row, scale, g):
 
 
 @intrinsic
-def add_rows(typing_context, c, p, w):
-    """c_j += sum_r w_r p_rj over a group of rows."""
+def add_rows(typing_context, c, squares, p, inverse, w):
+    """c_j += sum_r w_r q_rj and squares_j += sum_r w_r q_rj^2 over a group of rows, q_rj = p_rj * inverse_r."""
 
     def code(context, builder, signature, arguments):
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         columns, c = builder.extract_value(array.shape, 0), array.data
-        p, w = (data_of(context, builder, signature.args[i], arguments[i]) for i in (1, 2))
-        weights = [splat(builder, builder.load(builder.gep(w, [index_of(r)]))) for r in range(GROUP)]
+        squares, p, inverse, w = (data_of(context, builder, signature.args[i], arguments[i]) for i in (1, 2, 3, 4))
+        scalars = [
+            [splat(builder, builder.load(builder.gep(data, [index_of(r)]))) for r in range(GROUP)]
+            for data in (inverse, w)
+        ]
         with cgutils.for_range(builder, builder.udiv(columns, index_of(LANES))) as loop:
             index = builder.mul(loop.index, index_of(LANES))
-            total = load(builder, c, index)
-            for r, weight in enumerate(weights):
-                found = load(builder, p, builder.add(index, builder.mul(columns, index_of(r))))
-                total = builder.fadd(total, builder.fmul(found, weight, flags=_STRICT), flags=_STRICT)
+            total, square = load(builder, c, index), load(builder, squares, index)
+            for r, (factor, weight) in enumerate(zip(*scalars, strict=True)):
+                q = load(builder, p, builder.add(index, builder.mul(columns, index_of(r))))
+                q = builder.fmul(q, factor, flags=_STRICT)
+                weighted = builder.fmul(q, weight, flags=_STRICT)
+                total = builder.fadd(total, weighted, flags=_STRICT)
+                square = builder.fadd(square, builder.fmul(weighted, q, flags=_STRICT), flags=_STRICT)
             store(builder, total, c, index)
+            store(builder, square, squares, index)
         return context.get_dummy_value()
 
-    return numba.void(c, p, w), code
+    return numba.void(c, squares, p, inverse, w), code
 
 
 @intrinsic

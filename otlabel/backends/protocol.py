@@ -84,8 +84,11 @@ class Dense(Protocol):
     def rounded(self, g: np.ndarray) -> np.ndarray:
         """The potentials that a sweep at g really works with."""
 
-    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
-        """logsumexp and c (k,) at ``rounded(g)``, as float32 has them; same bits for any number of threads."""
+    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """logsumexp, c (k,) and sum_i a_i p_ij^2 (k,) at ``rounded(g)`` as float32 has them; p_i as in ``hessian``.
+
+        The same bits for any number of threads.
+        """
 
     def count(self, g: np.ndarray, lower: np.ndarray, upper: np.ndarray, reach: float) -> Counted:
         """A quantile step (docs/algorithm.md eq. 3b) to weights from lower to upper (k,), no longer than ``reach``."""
