@@ -92,6 +92,7 @@ class DenseScores:
 
     def __init__(self, dense: Dense, scores: Scores):
         self._dense, self._scores = dense, scores
+        self.is_wide = dense.is_wide
         self.is_small = scores.size <= scores.compiled and bool(scores.active.all())
 
     def error(self, g: np.ndarray) -> float:

@@ -109,8 +109,8 @@ def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
 def start(run: Run, dense: DenseScores, init: np.ndarray) -> Point:
     """The first look, and where quantile steps lead from it if the error is large."""
     model, tuning = DenseModel(run, dense), run.tuning
-    # In float64, which may be all it takes: of what is small, or where somebody knows where to begin.
-    certain = dense.is_small or bool(init.any())
+    # In float64 where that may be all it takes, since somebody knows where to begin, or where it is all the caller has.
+    certain = bool(init.any()) or (dense.is_small and dense.is_wide)
     here = run.certify(dense, init) if certain else model.evaluate(init)
     if here.error <= tuning.unsettled or not run.scores.budget.allows(tuning.quantile_steps + 2):
         return here

@@ -31,6 +31,7 @@ class _Kernels(Protocol):
 
 
 _DEPTH = 32.0  # nats below the row's best: what lies deeper does not matter
+_NEAR = 5.0  # nats that a potential may move, and most rows' shifts still serve
 _FINEST = 0.1  # nats: the least of the distances that are told apart ...
 _RANGE = 1000.0  # ... or this part of the largest
 
@@ -39,11 +40,12 @@ class Dense:
     """``protocol.Dense`` of the scores of ``kernels``, which are in host memory."""
 
     def __init__(self, kernels: _Kernels):
-        n, _ = kernels.source.shape
+        n, k = kernels.source.shape
         self._kernels, self._n = kernels, n
         self._weights = kernels.a * n  # around 1, for float32's sake
         self._bits = kernels.scale * LOG2E
-        self._shift = np.full(n, compiled.UNKNOWN, dtype=np.float32)
+        self._shift, self._at = np.full(n, compiled.UNKNOWN, dtype=np.float32), np.zeros(k)
+        self.is_wide = kernels.source.array.dtype == np.float64
 
     def error(self, g: np.ndarray) -> float:
         # The row's shift is taken off before anything is rounded: what is left of an entry that matters is -g_j or so.
@@ -54,6 +56,7 @@ class Dense:
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         bits = _bits(g)
+        self._forget_if_far(g)
 
         def block(scores: np.ndarray, rows: slice, sums: np.ndarray) -> float:
             weights, shift = self._weights[rows], self._shift[rows]
@@ -69,16 +72,15 @@ class Dense:
         bits, wide = _bits(g), _bits(edges)
 
         def block(scores: np.ndarray, rows: slice, tables: np.ndarray) -> float:
-            near, leads, wins = tables[:EDGES], tables[EDGES:-1], tables[-1]
-            return compiled.count(scores, self._bits, bits, self._weights[rows], wide, near, leads, wins)
+            return compiled.count(scores, self._bits, bits, self._weights[rows], wide, *_tables(tables))
 
         best, tables = self._over_rows(block, (2 * EDGES + 1, len(g)))
-        wins = tables[-1]
-        near, leads, least, most = tables[:EDGES], tables[EDGES:-1], lower * self._n, upper * self._n
-        step = compiled.quantile_step(edges, near, leads, wins, least, most)
+        near, leads, wins = _tables(tables)
+        step = compiled.quantile_step(edges, near, leads, wins, lower * self._n, upper * self._n)
         return Counted(best / LOG2E / self._n, wins / self._n, step)
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
+        self._forget_if_far(g)
         kernels, shift, bits = self._kernels, self._shift.astype(np.float64), g * LOG2E
 
         def block(scores: np.ndarray, rows: slice, c: np.ndarray) -> float:
@@ -100,6 +102,12 @@ class Dense:
         evaluations = climb(scores, self._bits, end, self._weights, self._shift, target, goal, limit, rules)
         return end, evaluations
 
+    def _forget_if_far(self, g: np.ndarray) -> None:
+        """Where g has leapt, the rows' shifts are of no use."""
+        if np.abs(g - self._at)[np.isfinite(g)].max() > _NEAR:
+            self._shift[:] = compiled.UNKNOWN
+        self._at = g
+
     def _over_rows(
         self,
         block: Callable[[np.ndarray, slice, np.ndarray], float],
@@ -113,6 +121,11 @@ class Dense:
 
         parts = self._kernels.run(part, self._kernels.sizes.dense_part)
         return float(np.sum([number for number, _ in parts])), np.sum([table for _, table in parts], axis=0)
+
+
+def _tables(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """near, leads and wins of ``numba_dense_loops.count``, in one array so that it can be added up."""
+    return tables[:EDGES], tables[EDGES:-1].reshape(-1, EDGES), tables[-1]
 
 
 def _bits(nats: np.ndarray) -> np.ndarray:

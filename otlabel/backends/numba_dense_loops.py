@@ -15,7 +15,7 @@ from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, lar
 from .numba_simd import number
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
-UNKNOWN = 1e30  # bits: a row's shift that nobody knows yet
+UNKNOWN = np.float32(1e30)  # bits: a row's shift that nobody knows
 _SAFE = np.float32(2.0**10)  # a row's sum of powers, or its inverse, up to which the shift is near enough
 _FINITE = np.float32(-3e38)
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
@@ -41,7 +41,9 @@ def sweep_rows(scores, scale, g, a, shift, c, squares, exactly):
             w[r] = np.float32(0.0)
             if i >= m or a[i] == 0.0:
                 continue
-            total = powers(scores[i], factor, shift[i], wide_g, p[r])
+            total = np.float32(0.0)
+            if shift[i] < UNKNOWN:
+                total = powers(scores[i], factor, shift[i], wide_g, p[r])
             if not (total < _SAFE and total * _SAFE > np.float32(1.0)):
                 shift[i] = largest(scores[i], factor, wide_g)
                 total = powers(scores[i], factor, shift[i], wide_g, p[r])
@@ -70,7 +72,7 @@ def sweep(scores, scale, g, a, shift, c, squares):
         scale: log2(e)/epsilon.
         g: (k,) potentials times log2(e); -inf takes a label out of use.
         a: (m,) row weights of mean 1 or so.
-        shift: (m,) near the row's logsumexp, in bits; becomes it.
+        shift: (m,) near the row's logsumexp, in bits, or ``UNKNOWN``; becomes it.
         c: (k,) the column sums of the rows are added to it.
         squares: (k,) so are sum_i a_i q_ij^2, q_i the row of the plan divided by a_i.
 
@@ -103,8 +105,7 @@ def count_rows(scores, scale, g, a, edges, near, leads, wins):
             wins[winner] += a[i]
             lead = best[0] - best[1]
             for e in range(EDGES):
-                if lead < edges[e]:
-                    leads[e, winner] += a[i]
+                leads[winner, e] += a[i] if lead < edges[e] else 0.0
         count_near(x, tops, w, edges, counts)
         if (start + GROUP) % ROWS == 0 or start + GROUP >= m:
             for e in range(EDGES):
@@ -122,7 +123,7 @@ def count(scores, scale, g, a, edges, near, leads, wins):
         scores, scale, g, a: as in ``sweep``.
         edges: (EDGES,) distances in bits, ascending.
         near: (EDGES, k) weight of the rows in which label j is less than an edge below the best is added to it.
-        leads: (EDGES, k) weight of the rows whose best is j, and the next less than an edge below.
+        leads: (k, EDGES) weight of the rows whose best is j, and the next less than an edge below.
         wins: (k,) weight of the rows whose best is j.
 
     Returns:
@@ -150,7 +151,7 @@ def quantile_step(edges, near, leads, wins, lower, upper):
         reach, inside = 0.0, wins[j]  # the weight that the label has after a step by ``reach``
         sign = 1.0 if target > wins[j] else -1.0
         for e in range(len(edges)):
-            after = near[e, j] if sign > 0 else wins[j] - leads[e, j]
+            after = near[e, j] if sign > 0 else wins[j] - leads[j, e]
             if (target - after) * sign <= 0:
                 step[j] = sign * (reach + (edges[e] - reach) * (target - inside) / (after - inside))
                 break
@@ -193,10 +194,7 @@ def labels(scores, scale, g, width, out):
 
 @by_storage(numba.float64, _F64, _F64, _F64, _F64)
 def precise(scores, scale, g, a, shift, c):
-    """``sweep`` in float64: g, shift and all else.
-
-    shift: (m,) where it is ``UNKNOWN``, float32 finds the largest of the row first.
-    """
+    """``sweep`` in float64, but for the sums of squares; the largest of a row of unknown shift is found in float32."""
     m, k = scores.shape
     columns = _padded(k)
     wide_g, narrow_g = np.full(columns, -np.inf), np.full(columns, np.float32(-np.inf), np.float32)

@@ -78,6 +78,8 @@ class Dense(Protocol):
     A backend need not have it: then every step goes by lists.
     """
 
+    is_wide: bool  # whether the scores are float64
+
     def error(self, g: np.ndarray) -> float:
         """A bound on the error of its exponents at g, in nats."""
 
