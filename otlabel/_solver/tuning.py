@@ -90,9 +90,9 @@ class Tuning:
     """Climbs in float32 at most, each followed by a look in float64, before float64 takes all further steps."""
 
     # What the engines are predicted to cost, in dense sweeps: benchmarks/engines.py.
-    climb_steps: int = 30
+    climb_steps: int = 20
     """Evaluations of a climb, about."""
-    list_surveys: int = 3
+    list_surveys: int = 4
     """Surveys of a climb on lists, about."""
     survey_cost: float = 3.0
     """A survey, but for its lists."""
