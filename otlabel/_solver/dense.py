@@ -23,6 +23,10 @@ class DensePoint(Point):
 
     curvature: np.ndarray  # (m,) of F along each potential, divided by c: 1 where no row is sure of the label
 
+    def diagonal(self, marginal: Marginal, tuning: Tuning) -> np.ndarray:
+        """(m,) of the Hessian of -F, as it would be here if the columns had their shares."""
+        return marginal.target * np.clip(self.curvature, tuning.flattest, 1.0)
+
 
 class DenseModel:
     """F and its gradient as float32 has them; with what float64 said at some point, right there.
@@ -118,13 +122,14 @@ def start(run: Run, dense: DenseScores, init: np.ndarray) -> Point:
     return there if there.objective > here.objective or there.error < here.error else here
 
 
-def by_dense_sweeps(run: Run, dense: DenseScores, here: Point) -> np.ndarray:
+def by_dense_sweeps(run: Run, dense: DenseScores, here: Point, directions: Directions) -> np.ndarray:
     """Climb in float32, certify, and go on in float64 where that was not enough; where it ended.
 
     Args:
         here: from ``start``.
+        directions: learns.
     """
-    tuning, directions = run.tuning, Directions(run.marginal, run.tuning)
+    tuning = run.tuning
     floor = tuning.float32_part * dense.error(here.g)
     goal = max(tuning.dense_goal * run.record.tol, floor)
     if dense.is_small:
@@ -156,7 +161,7 @@ def _ascend(
             assert isinstance(found, DensePoint)  # all its points are
             at = found
         if stage:
-            directions.measured(marginal.target * np.clip(at.curvature, tuning.flattest, 1.0))
+            directions.measured(at.diagonal(marginal, tuning))
     return at
 
 

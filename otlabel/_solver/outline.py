@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..backends import Kernels
-from .dense import by_dense_sweeps, prefers_dense_from, start
+from .dense import DensePoint, by_dense_sweeps, prefers_dense_from, start
 from .directions import Directions, sinkhorn_step
 from .list_model import ListModel
 from .marginal import Marginal
@@ -58,23 +58,25 @@ def solve(
 
 def _by_cheaper_engine(run: Run, g: np.ndarray) -> Engine:
     """Quantile steps first, then dense sweeps or lists; lists too where dense sweeps were not enough."""
-    dense = run.dense()
+    dense, directions = run.dense(), Directions(run.marginal, run.tuning)
     if dense is not None:
         here = start(run, dense, g)
         if run.record.status is not None:
             return Engine.DENSE
         g = here.g
         if prefers_dense_from(run, g):
-            g = by_dense_sweeps(run, dense, here)
+            g = by_dense_sweeps(run, dense, here, directions)
             if run.record.status is not None:
                 return Engine.DENSE
-    _by_lists(run, g)
+        elif isinstance(here, DensePoint) and here.error <= run.tuning.settled:
+            directions.measured(here.diagonal(run.marginal, run.tuning))
+    _by_lists(run, g, directions)
     return Engine.LISTS
 
 
-def _by_lists(run: Run, g: np.ndarray) -> None:
+def _by_lists(run: Run, g: np.ndarray, directions: Directions) -> None:
     """A survey, steps on what it listed, a survey where that led, and so on. Lists are long: two sets are alive."""
-    tuning, directions = run.tuning, Directions(run.marginal, run.tuning)
+    tuning = run.tuning
     reach, sinkhorn_left = np.inf, tuning.most_sinkhorn
     here = run.survey(g, run.width(g, tuning.listed))
     while run.record.status is None:

@@ -90,7 +90,7 @@ class Tuning:
     """Climbs in float32 at most, each followed by a look in float64, before float64 takes all further steps."""
 
     # What the engines are predicted to cost, in dense sweeps: benchmarks/engines.py.
-    climb_steps: int = 20
+    climb_steps: int = 28
     """Evaluations of a climb, about."""
     list_surveys: int = 4
     """Surveys of a climb on lists, about."""
