@@ -75,7 +75,9 @@ def main() -> None:
             cells = (f"{1e3 * seconds[way]:.1f} | {sweeps[way]:.1f}" for way in WAYS)
             ratio = seconds["dense"] / seconds["lists"]
             share = listed(scores, result.potentials)
-            print(f"| {name} | {tol:g} | {share:.2%} | {' | '.join(cells)} | {ratio:.2f} | {result.engine} |", flush=True)
+            print(
+                f"| {name} | {tol:g} | {share:.2%} | {' | '.join(cells)} | {ratio:.2f} | {result.engine} |", flush=True
+            )
 
 
 if __name__ == "__main__":

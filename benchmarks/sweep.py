@@ -1,6 +1,7 @@
 """How fast one full sweep is, against one read of the same matrix as float32. python benchmarks/sweep.py
 
-Both use every core; medians of 7 runs, in one process. The potentials are solved ones: a sweep near the optimum.
+Of both engines: a dense sweep in float32, in float64, one that counts for a quantile step, and a survey that also lists
+what matters. All use every core; medians of 7 runs, in one process. The potentials are solved ones.
 """
 
 from __future__ import annotations
@@ -37,20 +38,26 @@ def main() -> None:
     arguments = parser.parse_args()
     n, k = arguments.n, arguments.k
     print(f"{n:,} x {k:,}, {machine.threads()} cores")
-    print("| regime | storage | read of float32, ms | sweep, ms | ratio |\n|---|---|---:|---:|---:|")
+    print("| regime | storage | read of float32, ms | dense | float64 | quantile step | survey with lists |")
+    print("|---|---|---:|---:|---:|---:|---:|")
     for regime in REGIMES:
         half = mixture(n, k, regime, dtype=np.float16)
         single = half.astype(np.float32)
         g = otlabel.assign(half[: n // 5], epsilon=EPSILON, rounding="argmax", tol=1e-3).potentials
-        read = machine.read_seconds(single)
+        read, shares = machine.read_seconds(single), np.full(k, 1 / k)
         for scores in (half, single):
             kernels = backends.load("numba").Kernels(
                 InMemory(scores), 1 / EPSILON, np.full(n, 1 / n), float(np.abs(single).max())
             )
-            sweep = median_seconds(lambda kernels=kernels, g=g: kernels.survey(g, WIDTH, True))
-            print(
-                f"| {regime} | {scores.dtype} | {1e3 * read:.0f} | {1e3 * sweep:.0f} | {sweep / read:.2f} |", flush=True
+            dense = kernels.dense()
+            looks = (
+                lambda dense=dense, g=g: dense.sweep(g),
+                lambda dense=dense, g=g: dense.precise(g),
+                lambda dense=dense, g=g, shares=shares: dense.count(g, shares, shares, 10.0),
+                lambda kernels=kernels, g=g: kernels.survey(g, WIDTH, True),
             )
+            ratios = " | ".join(f"{median_seconds(look) / read:.2f}" for look in looks)
+            print(f"| {regime} | {scores.dtype} | {1e3 * read:.0f} | {ratios} |", flush=True)
 
 
 if __name__ == "__main__":
