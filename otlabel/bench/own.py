@@ -46,7 +46,7 @@ def adapter(backend: str, rounding: Rounding) -> Adapter:
                 result = otlabel.assign(scores, epsilon=task.epsilon, tol=task.tol, rounding=rounding, backend=backend)
             on_host = backends.library_of(result.labels).to_numpy(result.labels, "labels")
             gap = None if rounding == "argmax" else float(result.gap)
-            return Answer(result.potentials, on_host, float(result.n_sweeps), gap)
+            return Answer(result.potentials, on_host, float(result.n_sweeps), gap, engine=result.engine)
 
         solve(placed[:WARM_UP])
         return solve

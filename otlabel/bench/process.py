@@ -176,6 +176,7 @@ def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
     row |= {
         "note": "",
         "sweeps": answer.sweeps,
+        "engine": answer.engine,
         "error": verdict.error,
         "score": verdict.score,
         "bound": verdict.bound if answer.gap is None else verdict.score + answer.gap,

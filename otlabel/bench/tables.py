@@ -103,7 +103,8 @@ def _cells(row: Row, own: float | None, best: float | None) -> list[str]:
     else:
         cells += [f"{row['status']}     ", ""]
     sweeps = row.get("sweeps")
-    cells.append(f"{sweeps:.1f}" if sweeps and sweeps < 100 else f"{sweeps:.0f}" if sweeps else "")
+    passes = f"{sweeps:.1f}" if sweeps and sweeps < 100 else f"{sweeps:.0f}" if sweeps else ""
+    cells.append(f"{row.get('engine') or ''} {passes}".strip())
     if row["seconds"]:
         counted = is_own(row) and not row["balances"]  # others read float64 copies, and rounding's sweeps are not known
         cells.append(f"{sweeps * row['gigabytes'] / seconds:.1f}" if counted else "")
@@ -142,7 +143,8 @@ def _gap(value: float) -> str:
 
 LEGEND = (
     "seconds: median ± half the range, after a first solve that is not counted; x: times the quickest otlabel; "
-    "sweeps: passes over the scores up to the potentials, a Sinkhorn iteration is two; GB/s: sweeps by the clock; "
+    "sweeps: passes over the scores up to the potentials, a Sinkhorn iteration is two, and otlabel's engine; "
+    "GB/s: sweeps by the clock; "
     "reads: seconds in reads of the scores; MiB: peak beside the scores; warm-up: what comes before the first solve "
     "and what that takes more (compiling, or reading what was compiled; trial runs); "
     "L1 error: of the column sums, from the method's own potentials, in float64; "

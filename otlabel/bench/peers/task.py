@@ -27,6 +27,7 @@ class Answer(NamedTuple):
     sweeps: float | None = None  # passes over the scores: a Sinkhorn iteration makes two
     gap: float | None = None  # nats an item, if the solver certifies its labels
     capped: bool = False  # it gave up because of the time
+    engine: str = ""  # otlabel's: what the solve went by
 
 
 Adapter = Callable[[Task], Callable[[], Answer]]
