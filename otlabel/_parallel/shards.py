@@ -11,15 +11,17 @@ import copy
 import dataclasses
 import zlib
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from .._input.problem import Problem, check_equal_weights, check_reached, check_total, reached_labels
+from .._solver.engines import has_dense
 from ..backends.precision import swept
-from ..backends.protocol import Kernels, Shortlist, Survey
+from ..backends.protocol import Dense, Kernels, Shortlist, Survey
 
 Result = TypeVar("Result")
+_HELD = 1 << 22  # scores of all processes, up to which each of them holds all: 32 MiB
 _ERRORS = (ValueError, TypeError, ImportError, MemoryError, OSError, RuntimeError)  # what ``assign`` may raise
 
 
@@ -151,8 +153,18 @@ class KernelsOfAll:
     def seekable(self) -> KernelsOfAll:
         return KernelsOfAll(self.shards.together(self.local.seekable), self.shards)
 
-    def dense(self) -> None:
-        """None: shards go by lists."""
+    def dense(self) -> Dense | None:
+        """Of few rows, which every process then holds: what is small goes as it would in one process."""
+        local: Any = self.local  # which has a source and weights where it has dense sweeps
+        n, shards = self.shards.n, self.shards
+        small = shards.together(lambda: has_dense(local) and n * local.source.shape[1] <= _HELD)
+        if shards.stack(np.array([float(small)])).min() == 0:
+            return None
+        own = shards.together(lambda: np.asarray(local.source[0 : local.source.shape[0]]))
+        widths = shards.stack(np.array([float(own.dtype.itemsize if own.dtype.kind == "f" else 8)]))
+        scores = shards.gather(own.astype(np.float64).ravel()).reshape(n, -1).astype(f"f{int(widths.max())}")
+        whole = local.holding(scores, shards.gather(local.a))
+        return whole.dense()
 
     def survey(self, g: np.ndarray, width: float, precise: bool) -> Survey:
         return SurveyOfAll(self.shards.together(lambda: self.local.survey(g, width, precise)), g, self.shards)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backends import Counted, Dense, Kernels, Survey, Sweep
-from .marginal import Marginal
 from .tuning import Tuning
 
 _FEW = 16  # rows that say how far apart scores are
@@ -109,14 +108,12 @@ class DenseScores:
         logsumexp, c, squares = self._dense.sweep(self._scores._all(g))
         return logsumexp, c[self._scores.active], squares[self._scores.active]
 
-    def count(self, g: np.ndarray, marginal: Marginal, reach: float) -> Counted:
-        """A quantile step towards a marginal (m,)."""
+    def count(self, g: np.ndarray, reach: float) -> Counted:
+        """What a quantile step wants to know, of the labels in use."""
         self._scores.budget.spend(1.0)
         active = self._scores.active
-        bounds = np.zeros((2, len(active)))
-        bounds[:, active] = marginal.lower, marginal.upper
-        best, wins, step = self._dense.count(self._scores._all(g), bounds[0], bounds[1], reach)
-        return Counted(best, wins[active], step[active])
+        best, wins, edges, near, leads = self._dense.count(self._scores._all(g), reach)
+        return Counted(best, wins[active], edges, near[:, active], leads[:, active])
 
     def precise(self, g: np.ndarray) -> Sweep:
         """A sweep in float64."""

@@ -12,6 +12,7 @@ from .directions import Directions
 from .engines import prefers_dense
 from .marginal import Marginal
 from .point import Point
+from .quantiles import by_quantiles
 from .run import Run
 from .steps import climb
 from .tuning import Tuning
@@ -83,31 +84,6 @@ class PreciseModel:
 
     def hessian(self, point: Point) -> np.ndarray:
         raise NotImplementedError("newton_cost is infinite")
-
-
-def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
-    """Quantile steps (docs/algorithm.md eq. 3b): all potentials at once, as long as the unregularised dual rises.
-
-    They are right one at a time only. Where they lead down together, half of a step is tried, and then none.
-    """
-    tuning, marginal = run.tuning, run.marginal
-    reach = float(np.clip(run.scores.depth(g), 1.0, tuning.widest))
-    longest = 4 * reach  # few rows were asked
-    highest, before, step, halved = -np.inf, g, np.zeros(len(g)), False
-    for _ in range(tuning.quantile_steps):
-        found = dense.count(g, marginal, reach)
-        dual = marginal.support(g) - found.best
-        if not dual >= highest:
-            if halved:
-                return before
-            halved, g = True, marginal.gauged(before + 0.5 * step)
-            continue
-        highest, before, step, halved = dual, g, found.step, False
-        g = marginal.gauged(g + step)
-        reach = float(np.clip(2 * np.abs(step).max(), 1.0, longest))
-        if np.abs(marginal.wanted(before, found.wins) - found.wins).sum() <= tuning.settled:
-            break
-    return g
 
 
 def start(run: Run, dense: DenseScores, init: np.ndarray) -> Point:

@@ -114,12 +114,12 @@ class Survey:
 
 
 class _Held(ScoreSource):
-    """Scores that are computed or read elsewhere, in memory."""
+    """Scores that are computed, read, or held by other processes, in memory for one solve."""
 
     in_memory = True
 
-    def __init__(self, source: ScoreSource):
-        self.array, self.shape = source[0 : source.shape[0]], source.shape
+    def __init__(self, array: np.ndarray):
+        self.array, self.shape = array, array.shape
 
     def rows(self, index: Any) -> Any:
         return self.array[index]
@@ -138,16 +138,20 @@ class Kernels(_numpy.Kernels):
         return Survey(self, g, width + max(0.0, math.log(max(error, FINE) / FINE)))
 
     def dense(self) -> protocol.Dense | None:
-        source, k = self.source, self.source.shape[1]
-        if float32_error(self.largest, self.scale, np.zeros(k)) > FINE:
+        source = self.source
+        if float32_error(self.largest, self.scale, np.zeros(1)) > FINE:
             return None
         if source.in_memory:
             return Dense(self)
         if math.prod(source.shape) > self.sizes.held:
             return None
-        held = copy.copy(self)
-        held.source = _Held(source)
-        return Dense(held)
+        return Dense(self.holding(source[0 : source.shape[0]], self.a))
+
+    def holding(self, scores: np.ndarray, a: np.ndarray) -> Kernels:
+        """Kernels of other scores (n, k), at the same temperature; a (n,) their weights."""
+        other = copy.copy(self)
+        other.source, other.a = _Held(scores), a
+        return other
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         error = float32_error(self.largest, self.scale, g)

@@ -66,7 +66,7 @@ class Dense:
         c, squares = np.where(np.isneginf(g), 0.0, sums / self._n)
         return logsumexp / LOG2E / self._n, c, squares
 
-    def count(self, g: np.ndarray, lower: np.ndarray, upper: np.ndarray, reach: float) -> Counted:
+    def count(self, g: np.ndarray, reach: float) -> Counted:
         finest = max(_FINEST, reach / _RANGE)
         edges = finest * (max(reach, 2 * finest) / finest) ** np.linspace(0, 1, EDGES)
         bits, wide = _bits(g), _bits(edges)
@@ -75,9 +75,8 @@ class Dense:
             return compiled.count(scores, self._bits, bits, self._weights[rows], wide, *_tables(tables))
 
         best, tables = self._over_rows(block, (2 * EDGES + 1, len(g)))
-        near, leads, wins = _tables(tables)
-        step = compiled.quantile_step(edges, near, leads, wins, lower * self._n, upper * self._n)
-        return Counted(best / LOG2E / self._n, wins / self._n, step)
+        near, leads, wins = _tables(tables / self._n)
+        return Counted(best / LOG2E / self._n, wins, edges, near, np.ascontiguousarray(leads.T))
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
         self._forget_if_far(g)
@@ -104,9 +103,10 @@ class Dense:
 
     def _forget_if_far(self, g: np.ndarray) -> None:
         """Where g has leapt, the rows' shifts are of no use."""
-        if np.abs(g - self._at)[np.isfinite(g)].max() > _NEAR:
+        finite = np.where(np.isneginf(g), 0.0, g)
+        if np.abs(finite - self._at).max() > _NEAR:
             self._shift[:] = compiled.UNKNOWN
-        self._at = g
+        self._at = finite
 
     def _over_rows(
         self,

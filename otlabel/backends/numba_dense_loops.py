@@ -132,34 +132,6 @@ def count(scores, scale, g, a, edges, near, leads, wins):
     return count_rows(scores, scale, g, a, edges, near, leads, wins)
 
 
-@numba.njit(cache=True)
-def quantile_step(edges, near, leads, wins, lower, upper):
-    """What each potential has to change by, the others as they are, for its label to be the best of its share of rows.
-
-    Args:
-        edges, near, leads, wins: of ``count``.
-        lower, upper: (k,) least and most weight that each label should have.
-
-    Returns:
-        (k,) steps, in the unit of the edges; no longer than the last of them.
-    """
-    step = np.zeros(len(wins))
-    for j in range(len(wins)):
-        target = min(max(wins[j], lower[j]), upper[j])
-        if target == wins[j]:
-            continue
-        reach, inside = 0.0, wins[j]  # the weight that the label has after a step by ``reach``
-        sign = 1.0 if target > wins[j] else -1.0
-        for e in range(len(edges)):
-            after = near[e, j] if sign > 0 else wins[j] - leads[j, e]
-            if (target - after) * sign <= 0:
-                step[j] = sign * (reach + (edges[e] - reach) * (target - inside) / (after - inside))
-                break
-            reach, inside = edges[e], after
-            step[j] = sign * reach
-    return step
-
-
 @by_storage(numba.void, _G, numba.float32, _I64)
 def labels(scores, scale, g, width, out):
     """The first label with the largest S_ij/epsilon + g_j in float64; float32 finds the candidates.

@@ -65,11 +65,13 @@ class Survey(Protocol):
 
 
 class Counted(NamedTuple):
-    """Which labels the rows would choose by themselves at g, and where each potential should go for its share."""
+    """Which labels the rows would choose at g, and at potentials near by: tables that add up over rows."""
 
     best: float  # sum_i a_i max_j(S_ij/epsilon + g_j)
-    wins: np.ndarray  # (k,) weight of the rows in which label j is the best
-    step: np.ndarray  # (k,) nats
+    wins: np.ndarray  # (k,) weight of the rows whose best is label j
+    edges: np.ndarray  # (e,) distances in nats, ascending
+    near: np.ndarray  # (e, k) weight of the rows in which label j is less than an edge below the best
+    leads: np.ndarray  # (e, k) weight of the rows whose best is j, and the next less than an edge below
 
 
 class Dense(Protocol):
@@ -92,8 +94,8 @@ class Dense(Protocol):
         The same bits for any number of threads.
         """
 
-    def count(self, g: np.ndarray, lower: np.ndarray, upper: np.ndarray, reach: float) -> Counted:
-        """A quantile step (docs/algorithm.md eq. 3b) to weights from lower to upper (k,), no longer than ``reach``."""
+    def count(self, g: np.ndarray, reach: float) -> Counted:
+        """What a quantile step (docs/algorithm.md eq. 3b) of up to ``reach`` nats wants to know."""
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
         """A sweep in float64 at g, quick where the last ``sweep`` was near it; and what it cost, in sweeps."""
@@ -136,7 +138,10 @@ class Kernels(Protocol):
         """
 
     def dense(self) -> Dense | None:
-        """Dense sweeps over the same scores, for one solve; None where they are not to be had. May be missing."""
+        """Dense sweeps over the same scores, for one solve; None where they are not to be had. May be missing.
+
+        Kernels that have them have a ``source`` and ``a`` too, and ``holding(scores, a)``, kernels of other scores.
+        """
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         """(n,) int64: the first j with the largest S_ij/epsilon + g_j."""

@@ -1,0 +1,57 @@
+"""Quantile steps (docs/algorithm.md eq. 3b): each potential to where its label is the best of its share of the rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..backends import Counted
+from .counting import DenseScores
+from .run import Run
+
+
+def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
+    """All potentials (m,) at once, a few times, as long as the unregularised dual rises.
+
+    They are right one at a time only. Where they lead down together, half of a step is tried, and then none.
+    """
+    tuning, marginal = run.tuning, run.marginal
+    reach = float(np.clip(run.scores.depth(g), 1.0, tuning.widest))
+    longest = 4 * reach  # few rows were asked
+    highest, before, step, halved = -np.inf, g, np.zeros(len(g)), False
+    for _ in range(tuning.quantile_steps):
+        found = dense.count(g, reach)
+        dual = marginal.support(g) - found.best
+        if not dual >= highest:
+            if halved:
+                return before
+            halved, g = True, marginal.gauged(before + 0.5 * step)
+            continue
+        highest, before, halved = dual, g, False
+        step = quantile_step(found, marginal.lower, marginal.upper)
+        g = marginal.gauged(g + step)
+        reach = float(np.clip(2 * np.abs(step).max(), 1.0, longest))
+        if np.abs(marginal.wanted(before, found.wins) - found.wins).sum() <= tuning.settled:
+            break
+    return g
+
+
+def quantile_step(found: Counted, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """What each potential has to change by, the others as they are.
+
+    Args:
+        lower, upper: (m,) least and most weight that each label should have.
+
+    Returns:
+        (m,) steps in nats, no longer than the last edge; between two edges the weight is taken as linear.
+    """
+    target = np.clip(found.wins, lower, upper)
+    steps = np.concatenate([-found.edges[::-1], [0.0], found.edges])
+    weight = np.concatenate([found.wins - found.leads[::-1], found.wins[None], found.near])  # (2e+1, m), ascending
+    # Of several steps that would do, the one nearest to 0.
+    after = np.where(target > found.wins, (weight < target).sum(axis=0), (weight <= target).sum(axis=0))
+    after = np.clip(after, 1, len(steps) - 1)
+    label = np.arange(len(target))
+    low, high = weight[after - 1, label], weight[after, label]
+    part = np.clip((target - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+    step = steps[after - 1] + part * (steps[after] - steps[after - 1])
+    return np.where(target == found.wins, 0.0, step)
