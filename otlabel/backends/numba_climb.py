@@ -56,7 +56,7 @@ def _evaluate(scores, scale, g, a, shift, target, c, squares, gradient):
         bits[j] = np.float32(g[j] * LOG2E)
         g[j] = np.float64(bits[j]) / LOG2E
         c[j], squares[j] = 0.0, 0.0
-    sweep_rows(scores, scale, bits, a, shift, c, squares, False)
+    sweep_rows(scores, scale, bits, a, shift, c, squares, 0.0, False)
     error = 0.0
     for j in range(g.size):
         c[j] /= scores.shape[0]
