@@ -202,8 +202,10 @@ def precise(scores, scale, g, a, shift, c, weighted):
     wide_g[:k] = g
     for j in range(k):
         narrow_g[j] = np.float32(g[j])
-    p = np.empty(columns)
+    p, group = np.empty(columns), 0.0
     for i in range(m):
+        if i % ROWS == 0:  # a sum of sums: rounding grows with their number, not with that of the rows
+            weighted, group = weighted + group, 0.0
         if a[i] == 0.0:
             continue
         total = 0.0
@@ -213,8 +215,8 @@ def precise(scores, scale, g, a, shift, c, weighted):
             shift[i] = np.float64(largest(scores[i], np.float32(scale), narrow_g))
             total = powers(scores[i], scale, shift[i], wide_g, p)
         shift[i] += np.log2(total)
-        weighted += a[i] * shift[i]
+        group += a[i] * shift[i]
         weight = a[i] / total
         for j in range(k):
             c[j] += weight * p[j]
-    return weighted
+    return weighted + group
