@@ -1,7 +1,8 @@
 """Random small problems against the oracle, by the thousand: python tests/fuzz.py --problems 10000
 
-Too slow for every test run. Each problem draws its shape, scale, ties, shares, storage, temperature, tolerance, backend
-and the solver's own limits; labels are compared with SciPy's exact assignment, errors with extended precision.
+Too slow for every test run. Each problem draws its shape, scale, ties, shares, storage, temperature, tolerance, start,
+backend, engine and the solver's own limits; labels are compared with SciPy's exact assignment, errors with extended
+precision.
 """
 
 from __future__ import annotations
@@ -24,13 +25,19 @@ from otlabel._solver.tuning import Tuning, tuned
 from otlabel.backends import Backend, numba, register
 
 PARTS = "numba in small parts"
+ENGINES = {
+    "the cheaper one": {},
+    "dense": {"entry_cost": np.inf},
+    "dense through Python": {"entry_cost": np.inf, "compiled": 1},
+    "lists": {"survey_cost": 0.0, "entry_cost": 0.0, "step_cost": 0.0},
+}
 
 
 class InSmallParts:
     """The numba backend with parts of a few rows, as large problems have them."""
 
     class Kernels(numba.Kernels):
-        sizes = numba.Sizes(part=50, labelled_part=50)
+        sizes = numba.Sizes(part=50, dense_part=50, labelled_part=50, converted=200)
 
 
 register(Backend(PARTS, InSmallParts, requires="numba"))
@@ -64,10 +71,16 @@ def check(rng: np.random.Generator) -> bool:
     # Lists of a few entries, as large problems have them.
     small = int(rng.choice([0, 1 << 18]))
     whole_matrix, few = (int(rng.choice([0, 1 << 22])) for _ in range(2))
-    tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few_items=few)
+    engine = ENGINES[str(rng.choice(list(ENGINES)))]
+    tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few_items=few, **engine)
     backend = str(rng.choice(["numba", PARTS, "numpy"]))
+    init = rng.normal(size=k) * 10.0 ** rng.uniform(-1, 3) if rng.random() < 0.2 else None
+    max_sweeps = 1000 if rng.random() < 0.8 else int(rng.integers(1, 61))
     with tuned(tuning):
-        result = otlabel.assign(scores, epsilon=epsilon, b=b, tol=tol, backend=backend)
+        result = otlabel.assign(
+            scores, epsilon=epsilon, b=b, tol=tol, backend=backend, init=init, max_sweeps=max_sweeps
+        )
+    assert result.n_sweeps < max_sweeps + 1, f"{result.n_sweeps} sweeps of {max_sweeps}"  # one more for underflow
     lower, upper = oracle.size_limits(n, b)
     assert (lower <= result.sizes).all() and (result.sizes <= upper).all(), f"sizes {result.sizes}"  # noqa: PT018
     wide = scores.astype(np.float64)

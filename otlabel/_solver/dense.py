@@ -58,8 +58,11 @@ class DenseModel:
         logsumexp, c, squares = self._dense.sweep(g)
         curvature = 1.0 - squares / np.maximum(c, least)
         c = c - self._missing
-        gradient = marginal.wanted(g, c) - c
-        point = DensePoint(g, marginal.support(g) - logsumexp, c, np.log(np.maximum(c, least)), gradient, curvature)
+        # Of columns that are, and should be, emptier than float32 can tell, nothing is known: they stay.
+        faint = np.maximum(c, marginal.target) <= least
+        gradient = np.where(faint, 0.0, marginal.wanted(g, c) - c)
+        log_c = np.log(np.where(faint, marginal.target, np.maximum(c, least)))
+        point = DensePoint(g, marginal.support(g) - logsumexp, c, log_c, gradient, curvature)
         run.record.show(point, run.head)
         return point
 

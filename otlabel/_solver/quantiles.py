@@ -52,6 +52,6 @@ def quantile_step(found: Counted, lower: np.ndarray, upper: np.ndarray) -> np.nd
     after = np.clip(after, 1, len(steps) - 1)
     label = np.arange(len(target))
     low, high = weight[after - 1, label], weight[after, label]
-    part = np.clip((target - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+    part = np.where(high > target, np.clip((target - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0), 1.0)
     step = steps[after - 1] + part * (steps[after] - steps[after - 1])
     return np.where(target == found.wins, 0.0, step)

@@ -38,9 +38,11 @@ class Record:
         return np.inf if self._best is None else self._best.error
 
     def show(self, point: Point, head: int) -> None:
-        """A full sweep that proves nothing: the caller hears of it."""
+        """A full sweep that proves nothing: the caller hears of it. Where no other may follow it was the last."""
         self._history.append((self._budget.spent, point.objective, point.error))
         self._report(Step(head, *self._history[-1]))
+        if not self._budget.allows(1):
+            self.status = Status.SWEEP_LIMIT
 
     def add(self, point: Point, head: int) -> None:
         """A survey more; decides on the status."""

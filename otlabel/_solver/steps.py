@@ -92,7 +92,7 @@ def climb(
         if kind is Kind.SINKHORN:
             trial = _step(model, here, box, direction)
         else:
-            trial = _search(model, here, box, direction, tuning.stride * longest, tuning)
+            trial = _search(model, here, box, direction, min(tuning.stride * longest, tuning.widest), tuning)
         if trial.point is None and model.exhausted:
             return Climbed(best, Ended.EXHAUSTED, bool(held.any()))
         if trial.point is None:

@@ -157,7 +157,7 @@ class Kernels(_numpy.Kernels):
         error = float32_error(self.largest, self.scale, g)
         if error > _COARSE:
             return super().labels(g)
-        labels = np.empty(self.source.shape[0], dtype=np.int64)
+        labels = np.zeros(self.source.shape[0], dtype=np.int64)  # 0 where no score is finite, as argmax has it
 
         def part(start: int, stop: int) -> None:
             for rows, scores in self.blocks(start, stop):

@@ -1,7 +1,7 @@
 """A climb on dense sweeps that is compiled as a whole: for scores so few that Python would take longer than the sweeps.
 
 As ``otlabel._solver.steps.climb`` goes up on any model, with directions of L-BFGS in the variable sqrt(b)*g and of
-Sinkhorn; but here steps are judged by their slopes alone, which suffices where F is concave.
+Sinkhorn; but here steps are judged by their slopes alone: F is concave, and cannot fall by more than the last of them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Rules(NamedTuple):
     step_patience: int
     far: float
     stride: float
+    widest: float
     flattened: float
     shortest_cut: float
     longest_cut: float
@@ -32,10 +33,11 @@ class Rules(NamedTuple):
     collinear: float
     measured: float
     flattest: float
+    barely_listed: float
 
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
-_RULES = numba.types.NamedTuple((*(numba.int64,) * 4, *(numba.float64,) * 9), Rules)
+_RULES = numba.types.NamedTuple((*(numba.int64,) * 4, *(numba.float64,) * 11), Rules)
 _F64, _F32 = numba.float64[::1], numba.float32[::1]
 _BARELY = 1e-30  # share of an empty column, as float32 knows it
 
@@ -56,7 +58,7 @@ def _evaluate(scores, scale, g, a, shift, target, c, squares, gradient):
         bits[j] = np.float32(g[j] * LOG2E)
         g[j] = np.float64(bits[j]) / LOG2E
         c[j], squares[j] = 0.0, 0.0
-    sweep_rows(scores, scale, bits, a, shift, c, squares, False)
+    sweep_rows(scores, scale, bits, a, shift, c, squares, 0.0, False)
     error = 0.0
     for j in range(g.size):
         c[j] /= scores.shape[0]
@@ -119,6 +121,7 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
     """
     k = g.size
     here, new = g.copy(), np.empty(k)
+    target = np.maximum(target, rules.barely_listed)  # float32 cannot tell smaller shares from nothing
     c, squares, gradient = np.empty(k), np.empty(k), np.empty(k)
     new_c, new_squares, new_gradient = np.empty(k), np.empty(k), np.empty(k)
     direction, moved, root = np.empty(k), np.empty(k), np.sqrt(target)
@@ -150,7 +153,7 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
             if not length > 0.0:
                 failed, count = True, 0
                 continue
-            cut = min(1.0, rules.stride * longest / length)
+            cut = min(1.0, min(rules.stride * longest, rules.widest) / length)
             for j in range(k):
                 direction[j] *= cut
         step, accepted = 1.0, False
@@ -164,7 +167,7 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
             for j in range(k):
                 moved[j] = new[j] - here[j]
             slope, new_slope = _dot(gradient, moved), _dot(new_gradient, moved)
-            if sinkhorn or (slope > 0.0 and new_slope >= -rules.flattened * slope):
+            if sinkhorn or (slope > 0.0 and new_slope >= -rules.flattened * min(slope, error)):
                 accepted = True
                 break
             if not slope > 0.0:

@@ -58,9 +58,9 @@ class Dense:
         bits = _bits(g)
         self._forget_if_far(g)
 
-        def block(scores: np.ndarray, rows: slice, sums: np.ndarray) -> float:
+        def block(scores: np.ndarray, rows: slice, sums: np.ndarray, weighted: float) -> float:
             weights, shift = self._weights[rows], self._shift[rows]
-            return compiled.sweep(scores, self._bits, bits, weights, shift, sums[0], sums[1])
+            return compiled.sweep(scores, self._bits, bits, weights, shift, sums[0], sums[1], weighted)
 
         logsumexp, sums = self._over_rows(block, (2, len(g)))
         c, squares = np.where(np.isneginf(g), 0.0, sums / self._n)
@@ -71,8 +71,9 @@ class Dense:
         edges = finest * (max(reach, 2 * finest) / finest) ** np.linspace(0, 1, EDGES)
         bits, wide = _bits(g), _bits(edges)
 
-        def block(scores: np.ndarray, rows: slice, tables: np.ndarray) -> float:
-            return compiled.count(scores, self._bits, bits, self._weights[rows], wide, *_tables(tables))
+        def block(scores: np.ndarray, rows: slice, tables: np.ndarray, weighted: float) -> float:
+            weights = self._weights[rows]
+            return compiled.count(scores, self._bits, bits, weights, wide, *_tables(tables), weighted)
 
         best, tables = self._over_rows(block, (2 * EDGES + 1, len(g)))
         near, leads, wins = _tables(tables / self._n)
@@ -82,8 +83,8 @@ class Dense:
         self._forget_if_far(g)
         kernels, shift, bits = self._kernels, self._shift.astype(np.float64), g * LOG2E
 
-        def block(scores: np.ndarray, rows: slice, c: np.ndarray) -> float:
-            return compiled.precise(scores, self._bits, bits, kernels.a[rows], shift[rows], c)
+        def block(scores: np.ndarray, rows: slice, c: np.ndarray, weighted: float) -> float:
+            return compiled.precise(scores, self._bits, bits, kernels.a[rows], shift[rows], c, weighted)
 
         logsumexp, c = self._over_rows(block, len(g))
         c[np.isneginf(g)] = 0.0
@@ -110,14 +111,16 @@ class Dense:
 
     def _over_rows(
         self,
-        block: Callable[[np.ndarray, slice, np.ndarray], float],
+        block: Callable[[np.ndarray, slice, np.ndarray, float], float],
         shape: int | tuple[int, int],
     ) -> tuple[float, np.ndarray]:
-        """The sums of what block(scores, rows, table) returns and adds to a table, over all rows."""
+        """The sums over all rows of what block(scores, rows, table, weighted) adds to ``weighted`` and to a table."""
 
         def part(start: int, stop: int) -> tuple[float, np.ndarray]:
-            table = np.zeros(shape)
-            return sum(block(scores, rows, table) for rows, scores in self._kernels.blocks(start, stop)), table
+            table, weighted = np.zeros(shape), 0.0
+            for rows, scores in self._kernels.blocks(start, stop):
+                weighted = block(scores, rows, table, weighted)
+            return weighted, table
 
         parts = self._kernels.run(part, self._kernels.sizes.dense_part)
         return float(np.sum([number for number, _ in parts])), np.sum([table for _, table in parts], axis=0)

@@ -25,8 +25,8 @@ _padded = numba.njit(padded)
 
 
 @numba.njit(fastmath=_FAST)
-def sweep_rows(scores, scale, g, a, shift, c, squares, exactly):
-    """As ``sweep``, for other compiled functions; unless ``exactly``, shifts become rough and nothing is returned."""
+def sweep_rows(scores, scale, g, a, shift, c, squares, weighted, exactly):
+    """As ``sweep``, for other compiled functions; unless ``exactly``, shifts become rough and no sum is returned."""
     m, k = scores.shape
     columns = _padded(k)
     wide_g = np.full(columns, np.float32(-np.inf), np.float32)
@@ -34,7 +34,7 @@ def sweep_rows(scores, scale, g, a, shift, c, squares, exactly):
     p = np.zeros((GROUP, columns), np.float32)
     inverse, w = np.zeros(GROUP, np.float32), np.zeros(GROUP, np.float32)
     sums = np.zeros((2, columns), np.float32)
-    factor, weighted = np.float32(scale), 0.0
+    factor = np.float32(scale)
     for start in range(0, m, GROUP):
         for r in range(GROUP):
             i = start + r
@@ -63,8 +63,8 @@ def sweep_rows(scores, scale, g, a, shift, c, squares, exactly):
     return weighted
 
 
-@by_storage(numba.float64, _F32, _F64, _F32, _F64, _F64)
-def sweep(scores, scale, g, a, shift, c, squares):
+@by_storage(numba.float64, _F32, _F64, _F32, _F64, _F64, numba.float64)
+def sweep(scores, scale, g, a, shift, c, squares, weighted):
     """docs/algorithm.md eq. (1) over a block of rows, in one pass.
 
     Args:
@@ -75,15 +75,16 @@ def sweep(scores, scale, g, a, shift, c, squares):
         shift: (m,) near the row's logsumexp, in bits, or ``UNKNOWN``; becomes it.
         c: (k,) the column sums of the rows are added to it.
         squares: (k,) so are sum_i a_i q_ij^2, q_i the row of the plan divided by a_i.
+        weighted: what is returned, of the rows before: no sum depends on where blocks end.
 
     Returns:
         sum_i a_i logsumexp_i, in bits.
     """
-    return sweep_rows(scores, scale, g, a, shift, c, squares, True)
+    return sweep_rows(scores, scale, g, a, shift, c, squares, weighted, True)
 
 
 @numba.njit(fastmath=_FAST)
-def count_rows(scores, scale, g, a, edges, near, leads, wins):
+def count_rows(scores, scale, g, a, edges, near, leads, wins, weighted):
     """As ``count``, for other compiled functions."""
     m, k = scores.shape
     columns = _padded(k)
@@ -92,7 +93,7 @@ def count_rows(scores, scale, g, a, edges, near, leads, wins):
     x = np.full((GROUP, columns), np.float32(-np.inf), np.float32)
     counts = np.zeros((EDGES, columns), np.float32)
     tops, w, best = np.zeros(GROUP, np.float32), np.zeros(GROUP, np.float32), np.zeros(2, np.float32)
-    factor, weighted = np.float32(scale), 0.0
+    factor = np.float32(scale)
     for start in range(0, m, GROUP):
         for r in range(GROUP):
             i = start + r
@@ -115,12 +116,12 @@ def count_rows(scores, scale, g, a, edges, near, leads, wins):
     return weighted
 
 
-@by_storage(numba.float64, _F32, _F64, _F32, _MATRIX, _MATRIX, _F64)
-def count(scores, scale, g, a, edges, near, leads, wins):
+@by_storage(numba.float64, _F32, _F64, _F32, _MATRIX, _MATRIX, _F64, numba.float64)
+def count(scores, scale, g, a, edges, near, leads, wins, weighted):
     """Which labels the rows would choose, were a label's potential another: what a quantile step wants to know.
 
     Args:
-        scores, scale, g, a: as in ``sweep``.
+        scores, scale, g, a, weighted: as in ``sweep``.
         edges: (EDGES,) distances in bits, ascending.
         near: (EDGES, k) weight of the rows in which label j is less than an edge below the best is added to it.
         leads: (k, EDGES) weight of the rows whose best is j, and the next less than an edge below.
@@ -129,7 +130,7 @@ def count(scores, scale, g, a, edges, near, leads, wins):
     Returns:
         sum_i a_i max_j(S_ij/epsilon + g_j), in bits.
     """
-    return count_rows(scores, scale, g, a, edges, near, leads, wins)
+    return count_rows(scores, scale, g, a, edges, near, leads, wins, weighted)
 
 
 @by_storage(numba.void, _G, numba.float32, _I64)
@@ -151,10 +152,10 @@ def labels(scores, scale, g, width, out):
     factor = np.float32(scale * LOG2E)
     for i in range(scores.shape[0]):
         winner = best_two(scores[i], factor, bits, x, best)
+        if best[0] < _FINITE:
+            continue
         if best[0] - best[1] > width:
             out[i] = winner
-            continue
-        if best[0] < _FINITE:
             continue
         bar, top = best[0] - width, -np.inf
         for j in range(g.size):
@@ -164,8 +165,8 @@ def labels(scores, scale, g, width, out):
                     top, out[i] = exact, j
 
 
-@by_storage(numba.float64, _F64, _F64, _F64, _F64)
-def precise(scores, scale, g, a, shift, c):
+@by_storage(numba.float64, _F64, _F64, _F64, _F64, numba.float64)
+def precise(scores, scale, g, a, shift, c, weighted):
     """``sweep`` in float64, but for the sums of squares; the largest of a row of unknown shift is found in float32."""
     m, k = scores.shape
     columns = _padded(k)
@@ -173,8 +174,10 @@ def precise(scores, scale, g, a, shift, c):
     wide_g[:k] = g
     for j in range(k):
         narrow_g[j] = np.float32(g[j])
-    p, weighted = np.empty(columns), 0.0
+    p, group = np.empty(columns), 0.0
     for i in range(m):
+        if i % ROWS == 0:  # a sum of sums: rounding grows with their number, not with that of the rows
+            weighted, group = weighted + group, 0.0
         if a[i] == 0.0:
             continue
         total = 0.0
@@ -184,8 +187,8 @@ def precise(scores, scale, g, a, shift, c):
             shift[i] = np.float64(largest(scores[i], np.float32(scale), narrow_g))
             total = powers(scores[i], scale, shift[i], wide_g, p)
         shift[i] += np.log2(total)
-        weighted += a[i] * shift[i]
+        group += a[i] * shift[i]
         weight = a[i] / total
         for j in range(k):
             c[j] += weight * p[j]
-    return weighted
+    return weighted + group

@@ -1,0 +1,391 @@
+"""Dense sweeps of the numba backend, piece by piece, against plain float64."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import tracemalloc
+
+import numpy as np
+import oracle
+import pytest
+from scipy.special import logsumexp
+
+from otlabel import LinearScores, ScoreSource
+from otlabel._input.sources import InMemory
+from otlabel._solver.quantiles import quantile_step
+from otlabel._solver.tuning import DEFAULT
+from otlabel._system import threads
+from otlabel.backends import numba
+from otlabel.backends.numba_rows import EDGES
+
+STORAGES = ("float64", "float32", "float16", "int8")
+LABELS = (1, 2, 15, 16, 17, 63, 64, 65, 160, 200)
+ROWS = (1, 2, 5, 64, 131)
+DEEPEST = 4000.0  # nats, about, of S/epsilon for which there are dense sweeps
+
+
+def bind(scores, scale, a):
+    finite = np.abs(scores[np.isfinite(scores)].astype(np.float64))
+    return numba.Kernels(InMemory(scores), scale, a, float(finite.max()))
+
+
+def random_scores(rng, shape, dtype, kind):
+    """(n, k) scores, of which the last row may be without a finite one."""
+    n, k = shape
+    scores = rng.normal(size=shape)
+    match kind:
+        case "offset rows":
+            scores += 1e3 * rng.normal(size=(n, 1))
+        case "constant rows":
+            scores[:] = scores[:, :1]
+        case "ties":
+            scores = np.round(scores)
+        case "forbidden":
+            allowed = rng.random(shape) < 0.3
+            allowed[np.arange(n), rng.integers(0, k, n)] = True
+            scores[~allowed] = -np.inf
+        case "one allowed":
+            scores[:, 1:] = -np.inf  # whole columns
+    if dtype == "int8":
+        return np.round(np.clip(np.nan_to_num(scores, neginf=-3), -3, 3) * 40).astype(np.int8)
+    return scores.astype(dtype)
+
+
+def random_weights(rng, n):
+    """Even ones, or uneven ones with zeros among them."""
+    a = np.full(n, 1 / n) if rng.random() < 0.5 else rng.random(n) ** 3 * (rng.random(n) < 0.7)
+    return a / a.sum() if a.sum() > 0 else np.full(n, 1 / n)
+
+
+def random_potentials(rng, k):
+    """Some g, each of which leaps from the one before; the last with labels out of use."""
+    g = rng.normal(size=k)
+    leap = g + 300 * rng.normal(size=k)
+    unused = np.where(np.arange(k) > 0, np.where(rng.random(k) < 0.3, -np.inf, g), g)
+    return [np.zeros(k), g, g + 0.1, leap, g, unused, unused + 0.01]
+
+
+def random_cases(rng, dtype, k):
+    """Dense sweeps of many kinds of scores, with what they are made of."""
+    kinds = ("normal", "offset rows", "constant rows", "ties", "forbidden", "one allowed")
+    for n, kind in itertools.product(ROWS, kinds):
+        scores, a = random_scores(rng, (n, k), dtype, kind), random_weights(rng, n)
+        if dtype != "int8":
+            scores[a == 0] = rng.choice([-np.inf, 1.0])
+        scale = rng.choice([1.0, 30.0, DEEPEST]) / max(1.0, np.abs(scores[np.isfinite(scores)].astype(float)).max())
+        yield bind(scores, scale, a), scores.astype(np.float64) * scale, a
+
+
+def is_allowed(x, g, a):
+    """Whether each row that counts has a label in use."""
+    return bool(np.isfinite(x + g)[a > 0].any(axis=1).all())
+
+
+def softmax(x, a):
+    """logsumexp, and the plan (rows of positive weight, k) with rows that sum to 1, in float64."""
+    x = x[a > 0]
+    lse = logsumexp(x, axis=1, keepdims=True)
+    return a[a > 0] @ lse[:, 0], np.exp(x - lse)
+
+
+@pytest.mark.parametrize("k", LABELS)
+@pytest.mark.parametrize("dtype", STORAGES)
+def test_sweep_is_float32_s(rng, dtype, k):
+    for kernels, x, a in random_cases(rng, dtype, k):
+        dense, largest = kernels.dense(), np.abs(x[np.isfinite(x)]).max()
+        for g in filter(functools.partial(is_allowed, x, a=a), random_potentials(rng, k)):
+            value, c, squares = dense.sweep(g)
+            true, p = softmax(x + dense.rounded(g), a)
+            exponent = dense.error(g) + 2.0**-22
+            assert abs(value - true) <= exponent + 2.0**-22 * largest
+            np.testing.assert_allclose(c, a[a > 0] @ p, rtol=2 * exponent, atol=2e-12)
+            np.testing.assert_allclose(squares, a[a > 0] @ p**2, rtol=4 * exponent, atol=2e-12)
+            assert (c[np.isneginf(g)] == 0).all()
+
+
+@pytest.mark.parametrize("k", LABELS)
+@pytest.mark.parametrize("dtype", STORAGES)
+def test_precise_is_float64_s(rng, dtype, k):
+    for kernels, x, a in random_cases(rng, dtype, k):
+        dense, largest = kernels.dense(), np.abs(x[np.isfinite(x)]).max()
+        for g in filter(functools.partial(is_allowed, x, a=a), random_potentials(rng, k)):
+            if rng.random() < 0.3:
+                dense.sweep(g + rng.normal())
+            swept, cost = dense.precise(g)
+            true, p = softmax(x + g, a)
+            blur = 1e-15 * (64 + largest + np.abs(g[np.isfinite(g)]).max())
+            assert abs(swept.logsumexp - true) <= 4 * blur
+            np.testing.assert_allclose(swept.c, a[a > 0] @ p, rtol=4 * blur, atol=1e-16)
+            reached = np.isfinite(g) & np.isfinite(x[a > 0]).any(axis=0)
+            rows = (x + g)[a > 0]
+            columns = logsumexp(rows - logsumexp(rows, axis=1)[:, None] + np.log(a[a > 0])[:, None], axis=0)
+            np.testing.assert_allclose(swept.log_c[reached], columns[reached], rtol=1e-12, atol=4 * blur)
+            assert 1 <= cost <= 2
+
+
+def test_precise_leaves_nothing_to_float32(rng):
+    scores, g = rng.normal(size=(3000, 50)).astype(np.float32), rng.normal(size=50)
+    a = rng.dirichlet(np.ones(3000))
+    swept, cost = bind(scores, 3.0, a).dense().precise(g)
+    truth = oracle.plan(scores, 1 / 3.0, g, a).sum(axis=0)
+    np.testing.assert_allclose(swept.c, truth.astype(float), rtol=1e-13)
+    np.testing.assert_allclose(swept.logsumexp, float(oracle.logsumexp(scores, 1 / 3.0, g, a)), rtol=1e-13)
+    assert cost == 1
+
+
+def test_all_labels_but_one_may_be_out_of_use(rng):
+    dense, only = bind(rng.normal(size=(40, 5)), 1.0, np.full(40, 1 / 40)).dense(), np.full(5, -np.inf)
+    only[3] = 0.0
+    for _ in range(2):  # what is infinite has no differences
+        for c in (dense.sweep(only)[1], dense.precise(only)[0].c, dense.count(only, 5.0).wins):
+            np.testing.assert_allclose(c, [0, 0, 0, 1, 0], atol=1e-12)
+        dense.sweep(np.zeros(5))
+
+
+def test_potentials_may_be_changed_in_place_between_sweeps(rng):
+    x, a, g = rng.normal(size=(40, 5)), np.full(40, 1 / 40), np.zeros(5)
+    dense = bind(x, 1.0, a).dense()
+    dense.sweep(g)
+    g += 1000 * rng.normal(size=5)
+    np.testing.assert_allclose(dense.precise(g)[0].c, a @ softmax(x + g, a)[1], rtol=1e-9, atol=1e-16)
+    assert (dense._at == g).all()
+    assert dense._at is not g
+
+
+class Regrets:
+    """What quantile steps are about, by sorting: how far each potential goes until its label has its share."""
+
+    def __init__(self, x, a):
+        self.a, top = a, np.sort(x, axis=1)[:, ::-1]
+        self.best, self.winner = top[:, 0], x.argmax(axis=1)
+        self.behind = self.best[:, None] - x
+        self.lead = top[:, 0] - top[:, 1] if x.shape[1] > 1 else np.full(len(x), np.inf)
+        self.wins = np.bincount(self.winner, weights=a, minlength=x.shape[1])
+
+    def step(self, j, target):
+        """The least change after which label j is the best of rows of that weight."""
+        if target > self.wins[j]:
+            others, need = self.winner != j, target - self.wins[j]
+            return self._distance(self.behind[others, j], self.a[others], need)
+        own = self.winner == j
+        return -self._distance(self.lead[own], self.a[own], self.wins[j] - target)
+
+    @staticmethod
+    def _distance(distance, weight, need):
+        order = np.argsort(distance)
+        enough = np.flatnonzero(np.cumsum(weight[order]) >= need - 1e-12)
+        return distance[order][enough[0]] if enough.size else np.inf
+
+
+def edges_of(reach):
+    """The distances that a count tells apart."""
+    finest = max(0.1, reach / 1000)
+    return np.geomspace(finest, max(reach, 2 * finest), EDGES)
+
+
+@pytest.mark.parametrize("k", LABELS)
+@pytest.mark.parametrize("dtype", STORAGES)
+def test_count_finds_quantiles_to_a_bin(rng, dtype, k):
+    for kernels, x, a in random_cases(rng, dtype, k):
+        g, reach = random_potentials(rng, k)[rng.choice([1, 3])], float(rng.choice([1.0, 30.0, 500.0]))
+        b = rng.dirichlet(np.ones(k))
+        found, true = kernels.dense().count(g, reach), Regrets((x + g)[a > 0], a[a > 0])
+        step = quantile_step(found, b, b)
+        largest = np.abs(x[np.isfinite(x)]).max() + np.abs(g).max()
+        rounding = 2.0**-21 * largest + 1e-5
+        assert abs(found.best - a[a > 0] @ true.best) <= rounding
+        if np.sort(true.lead)[0] <= rounding:
+            continue  # float32 may see another winner
+        np.testing.assert_allclose(found.wins, true.wins, rtol=1e-12, atol=1e-15)
+        edges = edges_of(reach)
+        for j in range(k):
+            if abs(b[j] - true.wins[j]) < 1e-9:
+                continue
+            exact = true.step(j, b[j])
+            assert np.sign(step[j]) == np.sign(exact) or abs(exact) < rounding
+            bins = np.concatenate([[0.0], edges])
+            above = np.searchsorted(edges, abs(exact) - rounding)  # the first edge that is not below
+            below = np.searchsorted(edges, abs(exact) + rounding)
+            assert bins[above] - 1e-5 * reach <= abs(step[j]) <= bins[min(below + 1, EDGES)] * (1 + 1e-6)
+
+
+def test_count_is_exact_where_an_edge_falls_on_a_share():
+    edges = edges_of(30.0)
+    behind = np.concatenate([edges - 0.01, edges + 100])  # label 0 lacks that much in as many rows
+    x = np.stack([-behind, np.zeros(16), np.full(16, -1e3)], axis=1)
+    dense = bind(x, 1.0, np.full(16, 1 / 16)).dense()
+    for e in range(EDGES):
+        found, share = dense.count(np.zeros(3), 30.0), np.array([(e + 1) / 16, 1 - (e + 1) / 16, 0.0])
+        np.testing.assert_allclose(quantile_step(found, share, share), [edges[e], -edges[e], 0.0], rtol=1e-12)
+        np.testing.assert_array_equal(found.wins, [0, 1, 0])
+
+
+def test_only_what_is_outside_of_an_interval_is_moved(rng):
+    scores, a = rng.normal(size=(400, 7)) + np.arange(7), np.full(400, 1 / 400)
+    dense, g = bind(scores, 1.0, a).dense(), np.zeros(7)
+    found = dense.count(g, 10.0)
+    wins = found.wins
+    few, many = quantile_step(found, wins / 2, wins / 2), quantile_step(found, wins * 1.2, wins * 1.2)
+    assert (quantile_step(found, wins / 2, wins * 1.2) == 0).all()
+    assert (quantile_step(found, wins * 1.2, wins * 2) == many).all()  # to the nearer end
+    assert (quantile_step(found, wins / 4, wins / 2) == few).all()
+    assert (many[wins > 0] > 0).all()
+    assert (few[wins > 0] < 0).all()
+
+
+def test_heavy_rows_count_as_much_as_their_copies(rng):
+    scores, g = rng.normal(size=(60, 6)), rng.normal(size=6)
+    copies = rng.integers(0, 5, 60)
+    copies[0] = 1
+    alone = bind(scores, 1.0, copies / copies.sum()).dense()
+    copied = bind(np.repeat(scores, copies, axis=0), 1.0, np.full(copies.sum(), 1 / copies.sum())).dense()
+    for one, other in zip(alone.count(g, 20.0), copied.count(g, 20.0), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-12)
+    for one, other in zip(alone.sweep(g), copied.sweep(g), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def error_at(x, g, a, b):
+    return np.abs(a[a > 0] @ softmax(x + g, a)[1] - b).sum()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (7, 40), (300, 17), (200, 65), (90, 160)], ids=str)
+@pytest.mark.parametrize("dtype", STORAGES)
+def test_climb_reaches_its_goal(rng, dtype, shape):
+    scores, a = random_scores(rng, shape, dtype, "normal"), random_weights(rng, shape[0])
+    scale = 5.0 / np.abs(scores.astype(float)).max()
+    dense, b = bind(scores, scale, a).dense(), rng.dirichlet(np.full(shape[1], 2.0))
+    for start in (np.zeros(shape[1]), 5 * rng.normal(size=shape[1])):
+        g, sweeps = dense.climb(start, b, 1e-4, 500, DEFAULT)
+        assert np.isfinite(g).all()
+        assert 1 <= sweeps < 500
+        assert error_at(scores * scale if dtype == "float64" else scores.astype(float) * scale, g, a, b) <= 1.05e-4
+
+
+@pytest.mark.parametrize("far", [0.0, 30.0, 3000.0])
+@pytest.mark.parametrize("evenness", [0.02, 1.0], ids=["shares down to nothing", "shares"])
+def test_climb_keeps_to_its_limit_and_gives_back_the_best(rng, far, evenness):
+    x, a = 20 * rng.normal(size=(80, 30)), np.full(80, 1 / 80)
+    b, start = np.maximum(rng.dirichlet(np.full(30, evenness)), 1e-200), far * rng.normal(size=30)
+    errors = []
+    for limit in range(1, 40):
+        g, sweeps = bind(x, 1.0, a).dense().climb(start, b / b.sum(), 1e-9, limit, DEFAULT)
+        assert sweeps <= limit
+        assert np.abs(g - start).max() <= limit * DEFAULT.widest
+        errors.append(error_at(x, g, a, b / b.sum()))
+    slack = bind(x, 1.0, a).dense().error(start) + 1e-5
+    assert (np.diff(np.array(errors)) <= slack).all()  # the best of more sweeps is no worse
+
+
+@pytest.mark.parametrize("k", LABELS)
+@pytest.mark.parametrize("dtype", STORAGES)
+def test_labels_are_the_first_of_the_best(rng, dtype, k):
+    for kernels, x, _ in random_cases(rng, dtype, k):
+        for g in random_potentials(rng, k):
+            wide = kernels.source.array.astype(np.float64) * kernels.scale
+            np.testing.assert_array_equal(kernels.labels(g), (wide + g).argmax(axis=1))
+        scores = np.round(x * 3 / max(1e-9, np.abs(x[np.isfinite(x)]).max()))  # ties that any power of 2 keeps
+        ties = numba.Kernels(InMemory(scores), 0.25, np.full(len(x), 1 / len(x)), 3.0)
+        np.testing.assert_array_equal(ties.labels(np.zeros(k)), scores.argmax(axis=1))
+
+
+SMALL_PARTS = numba.Sizes(dense_part=3000, converted=700)
+
+
+def answers(kernels, g, b):
+    """All that dense sweeps tell at g, after another."""
+    dense = kernels.dense()
+    first = dense.sweep(g)
+    return [
+        *first,
+        *dense.sweep(g + 0.3),
+        *dense.count(g, 20.0),
+        *dense.precise(g)[0],
+        *dense.climb(g, b, 1e-3, 20, DEFAULT),
+    ]
+
+
+def same(results):
+    first, *others = results
+    for other in others:
+        for value, reference in zip(other, first, strict=True):
+            np.testing.assert_array_equal(value, reference)
+
+
+@pytest.mark.parametrize("sizes", [numba.Sizes(), SMALL_PARTS], ids=["few parts", "many parts"])
+def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch, sizes):
+    monkeypatch.setattr(numba.Kernels, "sizes", sizes)
+    scores, a, b = rng.normal(size=(9001, 65)).astype(np.float32), rng.random(9001), rng.dirichlet(np.ones(65))
+    kernels, g, results = bind(scores, 5.0, a / a.sum()), rng.normal(size=65), []
+    for count in (1, 2, 3, 1):
+        monkeypatch.setattr(threads, "count", lambda count=count: count)
+        results.append([*answers(kernels, g, b), kernels.labels(g)])
+    same(results)
+
+
+@pytest.mark.parametrize("sizes", [numba.Sizes(converted=5000), SMALL_PARTS], ids=["few parts", "many parts"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_any_layout_gives_the_same_bits(rng, monkeypatch, dtype, sizes):
+    monkeypatch.setattr(numba.Kernels, "sizes", sizes)
+    scores, a, b = rng.normal(size=(1301, 40)).astype(dtype), rng.random(1301), rng.dirichlet(np.ones(40))
+    wide = np.zeros((1301, 80), dtype)
+    wide[:, ::2] = scores
+    frozen = scores.copy()
+    frozen.flags.writeable = False
+    layouts = (scores, np.asfortranarray(scores), wide[:, ::2], scores[::-1].copy()[::-1], frozen)
+    same([answers(bind(layout, 5.0, a / a.sum()), b * 3, b) for layout in layouts])
+
+
+class Computed(ScoreSource):
+    """Scores that are not in memory."""
+
+    def __init__(self, scores, read_ahead):
+        self.scores, self.shape, self.read_ahead, self.asked = scores, scores.shape, read_ahead, 0
+
+    def rows(self, index):
+        self.asked += 1
+        return self.scores[index]
+
+
+@pytest.mark.parametrize("read_ahead", [False, True])
+def test_small_sources_are_held_in_memory(rng, read_ahead):
+    scores, a, b = rng.normal(size=(500, 30)).astype(np.float32), np.full(500, 1 / 500), np.full(30, 1 / 30)
+    source = Computed(scores, read_ahead)
+    kernels = numba.Kernels(source, 5.0, a, float(np.abs(scores).max()))
+    same([answers(bind(scores, 5.0, a), b, b), answers(kernels, b, b)])
+    assert source.asked == 1
+
+
+def test_scores_of_a_layer_are_swept_too(rng):
+    layer = LinearScores(rng.normal(size=(300, 8)), rng.normal(size=(20, 8)), rng.normal(size=20))
+    scores, a, b = layer[0:300], np.full(300, 1 / 300), np.full(20, 1 / 20)
+    same([answers(bind(scores, 1.0, a), b, b), answers(numba.Kernels(layer, 1.0, a, 100.0), b, b)])
+
+
+def test_there_are_none_where_they_would_not_do(rng, monkeypatch):
+    scores, a = rng.normal(size=(500, 30)), np.full(500, 1 / 500)
+    assert bind(scores, DEEPEST / np.abs(scores).max(), a).dense() is not None
+    assert bind(scores, 1.1 * DEEPEST / np.abs(scores).max(), a).dense() is None
+    monkeypatch.setattr(numba.Kernels, "sizes", numba.Sizes(held=500 * 30 - 1))
+    assert numba.Kernels(Computed(scores, False), 1.0, a, 10.0).dense() is None
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_large_arrays_are_not_copied(rng, dtype):
+    scores, b = rng.random((20_000, 128)).astype(dtype), np.full(128, 1 / 128)
+    kernels = bind(scores, 5.0, np.full(20_000, 1 / 20_000))
+    ((_, block),) = kernels.blocks(0, 20_000)
+    assert np.shares_memory(block, scores)
+    dense = kernels.dense()
+    dense.sweep(b)  # compiled
+    dense.count(b, 10.0)
+    dense.precise(b)
+    tracemalloc.start()
+    dense = kernels.dense()
+    dense.sweep(b)
+    dense.count(b, 10.0)
+    dense.precise(b)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.3 * scores.nbytes  # 32 bytes a row
