@@ -108,11 +108,11 @@ class DenseScores:
         logsumexp, c, squares = self._dense.sweep(self._scores._all(g))
         return logsumexp, c[self._scores.active], squares[self._scores.active]
 
-    def count(self, g: np.ndarray, reach: float) -> Counted:
-        """What a quantile step wants to know, of the labels in use."""
-        self._scores.budget.spend(1.0)
+    def count(self, g: np.ndarray, reach: float, every: int = 1) -> Counted:
+        """What a quantile step wants to know, of the labels in use; from one row of ``every`` so many."""
+        self._scores.budget.spend(1.0 / every)
         active = self._scores.active
-        best, wins, edges, near, leads = self._dense.count(self._scores._all(g), reach)
+        best, wins, edges, near, leads = self._dense.count(self._scores._all(g), reach, every)
         return Counted(best, wins[active], edges, near[:, active], leads[:, active])
 
     def precise(self, g: np.ndarray) -> Sweep:

@@ -17,9 +17,13 @@ def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
     tuning, marginal = run.tuning, run.marginal
     reach = float(np.clip(run.scores.depth(g), 1.0, tuning.widest))
     longest = 4 * reach  # few rows were asked
+    every = max(1, int(run.scores.size / (len(run.scores.active) ** 2 * tuning.sampled_items)))
+    sampled = tuning.quantile_steps - tuning.whole_steps if every >= tuning.sampled_least else 0
     highest, before, step, halved = -np.inf, g, np.zeros(len(g)), False
-    for _ in range(tuning.quantile_steps):
-        found = dense.count(g, reach)
+    for count in range(tuning.quantile_steps):
+        if count == sampled:
+            highest, halved, reach = -np.inf, False, longest / 4  # other rows, another dual
+        found = dense.count(g, reach, every if count < sampled else 1)
         dual = marginal.support(g) - found.best
         if not dual >= highest:
             if halved:
@@ -30,7 +34,8 @@ def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
         step = quantile_step(found, marginal.lower, marginal.upper)
         g = marginal.gauged(g + step)
         reach = float(np.clip(2 * np.abs(step).max(), 1.0, longest))
-        if np.abs(marginal.wanted(before, found.wins) - found.wins).sum() <= tuning.settled:
+        misplaced = np.abs(marginal.wanted(before, found.wins) - found.wins).sum()
+        if misplaced <= tuning.settled and count >= sampled:
             break
     return g
 

@@ -73,6 +73,12 @@ class Tuning:
     """Error of the start beyond which quantile steps come first."""
     quantile_steps: int = 5
     """Most of them: real epoch 1 takes 70 sweeps with none, 37 and 30 after 2 and 4, which cost two sweeps each."""
+    whole_steps: int = 2
+    """The last of them look at all rows, ..."""
+    sampled_items: int = 10
+    """... those before at so many items a label, ..."""
+    sampled_least: int = 3
+    """... if that is one row of so many or fewer."""
     settled: float = 0.15
     """Share of the rows in the wrong place (twice) after which no more come: the plan is not that sharp."""
     measured: float = 0.03

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._arrays.score_source import ScoreSource
 from . import numba_dense_loops as compiled
+from .numba_loops import ROWS
 from .numba_rows import EDGES, LOG2E
 from .precision import float32_error, swept
 from .protocol import Counted, Sweep
@@ -66,7 +67,7 @@ class Dense:
         c, squares = np.where(np.isneginf(g), 0.0, sums / self._n)
         return logsumexp / LOG2E / self._n, c, squares
 
-    def count(self, g: np.ndarray, reach: float) -> Counted:
+    def count(self, g: np.ndarray, reach: float, every: int = 1) -> Counted:
         finest = max(_FINEST, reach / _RANGE)
         edges = finest * (max(reach, 2 * finest) / finest) ** np.linspace(0, 1, EDGES)
         bits, wide = _bits(g), _bits(edges)
@@ -75,9 +76,12 @@ class Dense:
             weights = self._weights[rows]
             return compiled.count(scores, self._bits, bits, weights, wide, *_tables(tables), weighted)
 
-        best, tables = self._over_rows(block, (2 * EDGES + 1, len(g)))
-        near, leads, wins = _tables(tables / self._n)
-        return Counted(best / LOG2E / self._n, wins, edges, near, np.ascontiguousarray(leads.T))
+        best, tables = self._over_rows(block, (2 * EDGES + 1, len(g)), every)
+        seen = float(tables[-1].sum())  # of the weights, n in all
+        if seen == 0.0 and every > 1:
+            return self.count(g, reach)  # all that were looked at weigh nothing
+        near, leads, wins = _tables(tables / seen)
+        return Counted(best / LOG2E / seen, wins, edges, near, np.ascontiguousarray(leads.T))
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
         self._forget_if_far(g)
@@ -113,17 +117,26 @@ class Dense:
         self,
         block: Callable[[np.ndarray, slice, np.ndarray, float], float],
         shape: int | tuple[int, int],
+        every: int = 1,
     ) -> tuple[float, np.ndarray]:
-        """The sums over all rows of what block(scores, rows, table, weighted) adds to ``weighted`` and to a table."""
+        """The sums over the rows, all or one of so many, of what block(scores, rows, table, weighted) adds up."""
 
         def part(start: int, stop: int) -> tuple[float, np.ndarray]:
             table, weighted = np.zeros(shape), 0.0
-            for rows, scores in self._kernels.blocks(start, stop):
-                weighted = block(scores, rows, table, weighted)
+            some = ((start, stop),) if every == 1 else _spread(start, stop, every)
+            for first, last in some:
+                for rows, scores in self._kernels.blocks(first, last):
+                    weighted = block(scores, rows, table, weighted)
             return weighted, table
 
         parts = self._kernels.run(part, self._kernels.sizes.dense_part)
         return float(np.sum([number for number, _ in parts])), np.sum([table for _, table in parts], axis=0)
+
+
+def _spread(start: int, stop: int, every: int) -> Iterator[tuple[int, int]]:
+    """Some rows of a part, ``ROWS`` that lie together at a time."""
+    for first in range(start, stop, ROWS * every):
+        yield first, min(first + ROWS, stop)
 
 
 def _tables(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -94,8 +94,11 @@ class Dense(Protocol):
         The same bits for any number of threads.
         """
 
-    def count(self, g: np.ndarray, reach: float) -> Counted:
-        """What a quantile step (docs/algorithm.md eq. 3b) of up to ``reach`` nats wants to know."""
+    def count(self, g: np.ndarray, reach: float, every: int = 1) -> Counted:
+        """What a quantile step (docs/algorithm.md eq. 3b) of up to ``reach`` nats wants to know; weights sum to 1.
+
+        every: one row of so many, or about, is looked at.
+        """
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
         """A sweep in float64 at g, quick where the last ``sweep`` was near it; and what it cost, in sweeps."""

@@ -221,6 +221,19 @@ def test_count_is_exact_where_an_edge_falls_on_a_share():
         np.testing.assert_array_equal(found.wins, [0, 1, 0])
 
 
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_a_sample_of_rows_is_counted_as_if_there_were_no_others(rng, layout):
+    scores, a, g = np.asarray(rng.normal(size=(1000, 9)), order=layout), rng.random(1000), rng.normal(size=9)
+    some = np.arange(1000) // 64 % 3 == 0
+    found = bind(scores, 2.0, a / a.sum()).dense().count(g, 10.0, 3)
+    truth = bind(np.ascontiguousarray(scores[some]), 2.0, a[some] / a[some].sum()).dense().count(g, 10.0)
+    for one, other in zip(found, truth, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    a[some] = 0.0  # nothing is known of these: all are asked
+    kernels = bind(scores, 2.0, a / a.sum())
+    np.testing.assert_array_equal(kernels.dense().count(g, 10.0, 3).wins, kernels.dense().count(g, 10.0).wins)
+
+
 def test_only_what_is_outside_of_an_interval_is_moved(rng):
     scores, a = rng.normal(size=(400, 7)) + np.arange(7), np.full(400, 1 / 400)
     dense, g = bind(scores, 1.0, a).dense(), np.zeros(7)

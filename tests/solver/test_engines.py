@@ -209,6 +209,7 @@ class Dual:
 
     def __init__(self, x, step=None):
         self.x, self.a, self.asked, self.step = x, uniform(len(x)), [], step
+        self.size, self.active = x.size, np.ones(x.shape[1], dtype=bool)
 
     def value(self, g, marginal):
         return marginal.support(g) - self.a @ (self.x + g).max(axis=1)
@@ -216,7 +217,7 @@ class Dual:
     def depth(self, g):
         return float(np.ptp(self.x + g, axis=1).max())
 
-    def count(self, g, reach):
+    def count(self, g, reach, every):
         self.asked.append(g)
         wins = np.bincount((self.x + g).argmax(axis=1), weights=self.a, minlength=len(g))
         return Counted(float(self.a @ (self.x + g).max(axis=1)), wins, None, self.step(g), None)
