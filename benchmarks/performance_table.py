@@ -46,7 +46,7 @@ def solver(path: Path) -> str:
         if name == "otlabel":
             name = f"otlabel {row['params']['method']}, tol {row['params']['tol']:.0e}"
         lines.append(
-            f"| {row['params']['scores']} | {name.replace('_', ' ')} | {seconds:.2f} | {info['sweeps']:.1f} "
+            f"| {row['params']['scores']} | {name.replace('_', ' ')} | {seconds:#.3g} | {info['sweeps']:.1f} "
             f"| {info['sweeps'] * info['gigabytes'] / seconds:.1f} | {info['error']:.0e} "
             f"| {seconds / info['read_seconds']:.0f} | {textbook[row['params']['scores']] / seconds:.1f} |"
         )

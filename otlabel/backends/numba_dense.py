@@ -104,6 +104,7 @@ class Dense:
         ((_, scores),) = self._kernels.blocks(0, self._n, self._n)
         end = np.array(g, dtype=np.float64)
         evaluations = climb(scores, self._bits, end, self._weights, self._shift, target, goal, limit, rules)
+        self._at = end
         return end, evaluations
 
     def _forget_if_far(self, g: np.ndarray) -> None:
