@@ -128,23 +128,22 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
     s, y, sy = np.zeros((rules.memory, k)), np.zeros((rules.memory, k)), np.empty(rules.memory)
     first, count, sinkhorn_left, longest, since_lower = 0, 0, rules.most_sinkhorn, 0.0, 0
     failed, warming, stage = False, True, rules.measured
-    error = _evaluate(scores, scale, here, a, shift, target, c, squares, gradient)
-    g[:] = here
-    lowest, best, evaluations = error, error, 1
+    error, lowest, best, evaluations = np.inf, np.inf, np.inf, 0
     while error > goal and evaluations < limit and since_lower < rules.step_patience:
+        begins = evaluations == 0  # with a step of nothing: what is compiled twice takes twice as long to compile
         if error <= stage:
             _measure(target, c, squares, rules.flattest, root, s, y)
             stage = 0.1 * stage if stage == rules.measured else 0.0
         distance = 0.0
         for j in range(k):
-            direction[j] = np.log(target[j]) - np.log(max(c[j], _BARELY))
+            direction[j] = 0.0 if begins else np.log(target[j] / max(c[j], _BARELY))
             distance = max(distance, abs(direction[j]))
-        warming = warming and sinkhorn_left > 0 and distance > rules.far
+        warming = begins or (warming and sinkhorn_left > 0 and distance > rules.far)
         sinkhorn = warming or failed or count == 0
         if longest == 0.0:
             longest = distance
         if sinkhorn:
-            sinkhorn_left -= warming
+            sinkhorn_left -= warming and not begins
         else:
             _lbfgs(gradient, root, s, y, sy, first, count, direction)
             length = 0.0
