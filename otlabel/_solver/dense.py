@@ -123,7 +123,8 @@ def by_dense_sweeps(run: Run, dense: DenseScores, here: Point, directions: Direc
         before, certified = run.record.error, run.certify(dense, at.g)
         if run.record.status is not None:
             return certified.g
-        if not 2 * floor < certified.error < tuning.enough * before:
+        # Where float32 did not get to its goal it knows no better.
+        if at.error > goal or not 2 * floor < certified.error < tuning.enough * before:
             break
         at = model.put_right(at, certified)
     patient = dataclasses.replace(tuning, step_patience=tuning.patience)
