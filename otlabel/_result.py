@@ -134,6 +134,8 @@ class Assignment:
             OSError: it cannot be opened.
         """
         predictor, stored = predictor_in(path, "Assignment.save")
+        before = np.full(predictor.potentials.shape[:-1], "lists")  # files of before there was a choice of engines
+        stored = {"engine": before} | stored
         try:
             fields = {name: stored[name] if stored[name].ndim else stored[name][()] for name in _SAVED}
             history = [stored[f"history_{head}"] for head in range(len(np.atleast_2d(predictor.potentials)))]

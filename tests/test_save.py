@@ -14,7 +14,7 @@ def test_what_is_saved_comes_back(backend, rng, tmp_path, heads):
     result = otlabel.assign(rng.normal(size=shape), epsilon=0.3, backend=backend)
     result.save(tmp_path / "labels.npz")
     again = otlabel.Assignment.load(tmp_path / "labels.npz")
-    for name in ("labels", "potentials", "sizes", "error", "max_relative_error", "gap", "n_sweeps"):
+    for name in ("labels", "potentials", "sizes", "error", "max_relative_error", "gap", "n_sweeps", "engine"):
         np.testing.assert_array_equal(getattr(again, name), getattr(result, name))
         assert np.ndim(getattr(again, name)) == np.ndim(getattr(result, name))
     np.testing.assert_array_equal(np.concatenate(again.history), np.concatenate(result.history))
@@ -25,6 +25,16 @@ def test_what_is_saved_comes_back(backend, rng, tmp_path, heads):
     with pytest.raises(ValueError, match="no scores to compute a plan from"):
         again.plan(0)
     assert [path.name for path in tmp_path.iterdir()] == ["labels.npz"]
+
+
+@pytest.mark.parametrize("heads", [None, 2])
+def test_files_of_before_there_were_engines_are_of_lists(rng, tmp_path, heads):
+    otlabel.assign(rng.normal(size=(20, 2) if heads is None else (heads, 20, 2))).save(tmp_path / "labels.npz")
+    stored = dict(np.load(tmp_path / "labels.npz"))
+    del stored["engine"]
+    np.savez(tmp_path / "before.npz", **stored)
+    again = otlabel.Assignment.load(tmp_path / "before.npz")
+    np.testing.assert_array_equal(again.engine, "lists" if heads is None else ["lists"] * heads)
 
 
 def test_a_failed_save_leaves_the_old_file(rng, tmp_path, monkeypatch):
