@@ -174,10 +174,12 @@ def precise(scores, scale, g, a, shift, c, weighted):
     wide_g[:k] = g
     for j in range(k):
         narrow_g[j] = np.float32(g[j])
-    p, group = np.empty(columns), 0.0
+    p, sums, group = np.empty(columns), np.zeros(k), 0.0
     for i in range(m):
-        if i % ROWS == 0:  # a sum of sums: rounding grows with their number, not with that of the rows
+        if i % ROWS == 0:  # sums of sums: rounding grows with their number, not with that of the rows
             weighted, group = weighted + group, 0.0
+            c += sums
+            sums[:] = 0.0
         if a[i] == 0.0:
             continue
         total = 0.0
@@ -190,5 +192,6 @@ def precise(scores, scale, g, a, shift, c, weighted):
         group += a[i] * shift[i]
         weight = a[i] / total
         for j in range(k):
-            c[j] += weight * p[j]
+            sums[j] += weight * p[j]
+    c += sums
     return weighted + group

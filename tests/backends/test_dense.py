@@ -134,6 +134,13 @@ def test_precise_leaves_nothing_to_float32(rng):
     assert cost == 1
 
 
+def test_sums_over_many_rows_stay_float64_s():
+    """Equal rows: what is rounded off is rounded off in the same direction each time."""
+    swept, _ = bind(np.full((300_000, 1), 0.7), 1.0, np.full(300_000, 1 / 300_000)).dense().precise(np.zeros(1))
+    assert swept.c[0] == pytest.approx(1.0, abs=3e-13)
+    assert swept.logsumexp == pytest.approx(0.7, abs=3e-13)
+
+
 def test_all_labels_but_one_may_be_out_of_use(rng):
     dense, only = bind(rng.normal(size=(40, 5)), 1.0, np.full(40, 1 / 40)).dense(), np.full(5, -np.inf)
     only[3] = 0.0

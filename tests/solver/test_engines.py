@@ -133,7 +133,7 @@ def test_labels_of_hardly_any_share(rng, way, least):
     b[[2, 5]] = least
     result = solve(way, scores, b=b / b.sum(), tol=1e-5)
     assert result.converged
-    assert result.n_sweeps < 150
+    assert result.n_sweeps < (400 if way is LISTS else 100)
     assert (result.potentials[b == 0] == -np.inf).all()
     certify(result, scores, b / b.sum())
     if least == 0.0:
