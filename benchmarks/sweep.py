@@ -44,7 +44,7 @@ def main() -> None:
         half = mixture(n, k, regime, dtype=np.float16)
         single = half.astype(np.float32)
         g = otlabel.assign(half[: n // 5], epsilon=EPSILON, rounding="argmax", tol=1e-3).potentials
-        read, shares = machine.read_seconds(single), np.full(k, 1 / k)
+        read = machine.read_seconds(single)
         for scores in (half, single):
             kernels = backends.load("numba").Kernels(
                 InMemory(scores), 1 / EPSILON, np.full(n, 1 / n), float(np.abs(single).max())
@@ -53,7 +53,7 @@ def main() -> None:
             looks = (
                 lambda dense=dense, g=g: dense.sweep(g),
                 lambda dense=dense, g=g: dense.precise(g),
-                lambda dense=dense, g=g, shares=shares: dense.count(g, shares, shares, 10.0),
+                lambda dense=dense, g=g: dense.count(g, 10.0),
                 lambda kernels=kernels, g=g: kernels.survey(g, WIDTH, True),
             )
             ratios = " | ".join(f"{median_seconds(look) / read:.2f}" for look in looks)

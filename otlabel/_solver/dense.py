@@ -9,7 +9,6 @@ import numpy as np
 
 from .counting import DenseScores
 from .directions import Directions
-from .engines import prefers_dense
 from .marginal import Marginal
 from .point import Point
 from .quantiles import by_quantiles
@@ -143,9 +142,3 @@ def _ascend(
         if stage:
             directions.measured(at.diagonal(marginal, tuning))
     return at
-
-
-def prefers_dense_from(run: Run, g: np.ndarray) -> bool:
-    """Whether lists are predicted to take longer from here."""
-    depth, size = run.depth(g), run.scores.size
-    return prefers_dense(depth, run.tuning.depth_of(depth, size), size, run.tuning)

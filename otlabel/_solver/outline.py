@@ -12,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..backends import Kernels
-from .dense import DensePoint, by_dense_sweeps, prefers_dense_from, start
+from .dense import DensePoint, by_dense_sweeps, start
 from .directions import Directions, sinkhorn_step
+from .engines import prefers_dense
 from .list_model import ListModel
 from .marginal import Marginal
 from .outcome import Engine, Solution, Step
@@ -64,7 +65,7 @@ def _by_cheaper_engine(run: Run, g: np.ndarray) -> Engine:
         if run.record.status is not None:
             return Engine.DENSE
         g = here.g
-        if prefers_dense_from(run, g):
+        if prefers_dense(run.depth(g), run.scores.size, run.record.tol, run.tuning):
             g = by_dense_sweeps(run, dense, here, directions)
             if run.record.status is not None:
                 return Engine.DENSE

@@ -50,13 +50,14 @@ def quantile_step(found: Counted, lower: np.ndarray, upper: np.ndarray) -> np.nd
         (m,) steps in nats, no longer than the last edge; between two edges the weight is taken as linear.
     """
     target = np.clip(found.wins, lower, upper)
-    steps = np.concatenate([-found.edges[::-1], [0.0], found.edges])
-    weight = np.concatenate([found.wins - found.leads[::-1], found.wins[None], found.near])  # (2e+1, m), ascending
-    # Of several steps that would do, the one nearest to 0.
-    after = np.where(target > found.wins, (weight < target).sum(axis=0), (weight <= target).sum(axis=0))
-    after = np.clip(after, 1, len(steps) - 1)
-    label = np.arange(len(target))
-    low, high = weight[after - 1, label], weight[after, label]
-    part = np.where(high > target, np.clip((target - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0), 1.0)
-    step = steps[after - 1] + part * (steps[after] - steps[after - 1])
-    return np.where(target == found.wins, 0.0, step)
+    up = target > found.wins
+    after = np.where(up, found.near, found.wins - found.leads)  # (e, m) weights that the labels have after each edge
+    passed = np.where(up, after < target, after > target).sum(axis=0)  # edges that are too short
+    label, last = np.arange(len(target)), len(found.edges)
+    edges = np.concatenate([[0.0], found.edges, found.edges[-1:]])
+    inside, outside = np.concatenate([found.wins[None], after, after[-1:]])[[passed, passed + 1], label]
+    part = np.divide(
+        target - inside, outside - inside, out=np.zeros(len(target)), where=(passed < last) & (target != inside)
+    )
+    step = edges[passed] + part * (edges[passed + 1] - edges[passed])
+    return np.where(up, step, np.where(target < found.wins, -step, 0.0))

@@ -22,7 +22,7 @@ class Run:
 
     def dense(self) -> DenseScores | None:
         """Dense sweeps, where the backend has them and the budget is worth beginning with."""
-        return self.scores.dense() if self.scores.budget.allows(self.tuning.climb_steps) else None
+        return self.scores.dense() if self.scores.budget.allows(self.tuning.dense_budget) else None
 
     def certify(self, dense: DenseScores, g: np.ndarray) -> Point:
         """F and its gradient at g, gauged, in float64 and from every score; without lists."""

@@ -69,6 +69,8 @@ class Tuning:
     """Error below which float64's sums tell nothing."""
 
     # Dense sweeps.
+    dense_budget: int = 28
+    """Sweeps that must be allowed for dense ones to be begun with."""
     unsettled: float = 0.3
     """Error of the start beyond which quantile steps come first."""
     quantile_steps: int = 5
@@ -96,10 +98,12 @@ class Tuning:
     """Climbs in float32 at most, each followed by a look in float64, before float64 takes all further steps."""
 
     # What the engines are predicted to cost, in dense sweeps: benchmarks/engines.py.
-    climb_steps: int = 28
-    """Evaluations of a climb, about."""
+    climb_steps: int = 7
+    """Sweeps of a dense climb, about, to an error of 1, and for every digit below it."""
     list_surveys: int = 4
-    """Surveys of a climb on lists, about."""
+    """Surveys of a climb on lists, about, ..."""
+    list_steps: int = 20
+    """... and evaluations of lists."""
     survey_cost: float = 3.0
     """A survey, but for its lists."""
     entry_cost: float = 24.0
