@@ -22,6 +22,7 @@ from otlabel.backends.numba_rows import EDGES
 STORAGES = ("float64", "float32", "float16", "int8")
 LABELS = (1, 2, 15, 16, 17, 63, 64, 65, 160, 200)
 ROWS = (1, 2, 5, 64, 131)
+SMALL_PARTS = numba.Sizes(dense_part=3000, converted=700)
 DEEPEST = 4000.0  # nats, about, of S/epsilon for which there are dense sweeps
 
 
@@ -266,6 +267,30 @@ def test_heavy_rows_count_as_much_as_their_copies(rng):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+@pytest.mark.parametrize("every", [2, 7, 1000])
+def test_some_of_the_rows_are_counted_as_if_they_were_all(rng, monkeypatch, every):
+    monkeypatch.setattr(numba.Kernels, "sizes", SMALL_PARTS)
+    scores, a, g = rng.normal(size=(5000, 9)), rng.random(5000), rng.normal(size=9)
+    results = []
+    for count in (1, 3):
+        monkeypatch.setattr(threads, "count", lambda count=count: count)
+        results.append(bind(scores, 1.0, a / a.sum()).dense().count(g, 20.0, every))
+    same(results)
+    some, every_one = results[0], bind(scores, 1.0, a / a.sum()).dense().count(g, 20.0)
+    assert some.wins.sum() == pytest.approx(1.0)
+    assert some.best == pytest.approx(every_one.best, abs=0.3)
+    np.testing.assert_allclose(some.wins, every_one.wins, atol=0.1)
+    assert not (some.wins == every_one.wins).all()
+
+
+def test_where_those_some_weigh_nothing_all_are_counted(rng):
+    scores, a = rng.normal(size=(400, 5)), np.full(400, 1 / 10)
+    a[:390] = 0.0
+    some, every_one = (bind(scores, 1.0, a).dense().count(np.zeros(5), 20.0, every) for every in (5, 1))
+    same([some, every_one])
+    np.testing.assert_allclose(some.wins, np.bincount(scores[390:].argmax(axis=1), minlength=5) / 10)
+
+
 def error_at(x, g, a, b):
     return np.abs(a[a > 0] @ softmax(x + g, a)[1] - b).sum()
 
@@ -308,9 +333,6 @@ def test_labels_are_the_first_of_the_best(rng, dtype, k):
         scores = np.round(x * 3 / max(1e-9, np.abs(x[np.isfinite(x)]).max()))  # ties that any power of 2 keeps
         ties = numba.Kernels(InMemory(scores), 0.25, np.full(len(x), 1 / len(x)), 3.0)
         np.testing.assert_array_equal(ties.labels(np.zeros(k)), scores.argmax(axis=1))
-
-
-SMALL_PARTS = numba.Sizes(dense_part=3000, converted=700)
 
 
 def answers(kernels, g, b):

@@ -23,7 +23,8 @@ from otlabel._solver.quantiles import by_quantiles, quantile_step
 from otlabel._solver.record import Record
 from otlabel._solver.tuning import DEFAULT, Tuning, tuned
 from otlabel._system import threads
-from otlabel.backends import Counted, load
+from otlabel.backends import Counted, load, numba
+from otlabel.backends.numba_dense import Dense
 
 DENSE = Tuning(entry_cost=np.inf)
 PYTHON = Tuning(entry_cost=np.inf, compiled=1)  # dense, step by step in Python
@@ -85,6 +86,31 @@ def test_any_limit_is_kept(rng, way, size):
         assert result.n_sweeps <= limit
         assert result.status is not Status.SWEEP_LIMIT or result.n_sweeps > limit - 4
         certify(result, scores, uniform(size[1]))
+
+
+@pytest.mark.parametrize("way", [DENSE, PYTHON], ids=["dense", "python"])
+def test_every_dense_look_is_counted(rng, monkeypatch, way):
+    looked = []
+
+    def watch(kind, name, cost):
+        method = getattr(kind, name)
+
+        def watched(self, *arguments):
+            found = method(self, *arguments)
+            looked.append(cost(found, *arguments))
+            return found
+
+        monkeypatch.setattr(kind, name, watched)
+
+    n = 400
+    watch(Dense, "sweep", lambda found, g: 1)
+    watch(Dense, "count", lambda found, g, reach, every: 1 / every)
+    watch(Dense, "precise", lambda found, g: found[1])
+    watch(Dense, "climb", lambda found, *arguments: found[1])
+    watch(numba.Kernels, "rows", lambda found, rows: len(rows) / n)
+    result = solve(way, 4 * rng.normal(size=(n, 30)), b=rng.dirichlet(np.ones(30)))
+    assert result.engine == "dense"
+    assert result.n_sweeps == pytest.approx(sum(looked), rel=1e-12)
 
 
 def test_the_last_look_that_is_allowed_is_the_last_even_if_it_proves_nothing():
