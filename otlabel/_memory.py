@@ -45,7 +45,7 @@ def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, tol: fl
     x = kernels.rows(tuning.sample_of(n)) + init
     depth = x.max(axis=1, keepdims=True) - x
     listed = float(min(k, tuning.listed))  # dense sweeps list nothing; but what rounds their plan does
-    if not (has_dense(kernels) and prefers_dense(depth, n * k, tol, tuning)):
+    if not (has_dense(kernels) and prefers_dense(lambda: depth, n * k, tol, tuning)):
         listed = max(float((depth <= tuning.near(tol)).sum(axis=1).mean()), listed)
     return _needed(shape, listed, tuning)
 

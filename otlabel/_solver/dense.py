@@ -112,9 +112,10 @@ def by_dense_sweeps(run: Run, dense: DenseScores, here: Point, directions: Direc
     goal = max(tuning.dense_goal * run.record.tol, floor)
     if dense.is_small:
         left = int(run.scores.budget.left - 1)  # but for the certificate
-        if here.error > goal and left > 0:
-            here = run.certify(dense, dense.climb(here.g, run.marginal.target, goal, left, tuning))
-        return here.g
+        if left < 0:
+            return here.g
+        g = dense.climb(here.g, run.marginal.target, goal, left, tuning) if here.error > goal and left > 0 else here.g
+        return run.certify(dense, g).g
     model, rough = DenseModel(run, dense), dataclasses.replace(tuning, noise=tuning.float32_noise)
     at = here if isinstance(here, DensePoint) else model.evaluate(here.g)
     for _ in range(tuning.certificates):

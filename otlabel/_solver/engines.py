@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..backends import Kernels
@@ -14,18 +16,22 @@ def has_dense(kernels: Kernels) -> bool:
     return make is not None and make() is not None
 
 
-def prefers_dense(depth: np.ndarray, size: int, tol: float, tuning: Tuning) -> bool:
+def prefers_dense(depth: Callable[[], np.ndarray], size: int, tol: float, tuning: Tuning) -> bool:
     """Whether a climb on dense sweeps is predicted to take less time than one on lists.
 
     Lists take about as many looks whatever is asked for, since near the end they go by Newton's steps.
 
     Args:
-        depth: (r, m) nats below the best, of some rows.
+        depth: gives (r, m) nats below the best, of some rows; asked where it matters.
         size: n*k.
         tol: error to reach.
     """
-    density, python = float((depth <= tuning.depth_of(depth, size)).mean()), tuning.step_cost / size
+    python = tuning.step_cost / size
     steps = tuning.climb_steps * (1 + max(0.0, float(np.log10(1 / tol))))
-    survey = tuning.survey_cost + tuning.entry_cost * density
-    lists = tuning.list_surveys * survey + tuning.list_steps * (tuning.entry_cost * density + python)
-    return steps * (1 + (python if size > tuning.compiled else 0.0)) <= lists
+    dense = steps * (1 + (python if size > tuning.compiled else 0.0))
+    empty_lists = tuning.list_surveys * tuning.survey_cost + tuning.list_steps * python
+    if dense <= empty_lists:
+        return True
+    nats = depth()
+    listed = tuning.entry_cost * float((nats <= tuning.depth_of(nats, size)).mean())
+    return dense <= empty_lists + (tuning.list_surveys + tuning.list_steps) * listed

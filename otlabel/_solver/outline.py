@@ -65,7 +65,7 @@ def _by_cheaper_engine(run: Run, g: np.ndarray) -> Engine:
         if run.record.status is not None:
             return Engine.DENSE
         g = here.g
-        if prefers_dense(run.depth(g), run.scores.size, run.record.tol, run.tuning):
+        if prefers_dense(lambda: run.depth(g), run.scores.size, run.record.tol, run.tuning):
             g = by_dense_sweeps(run, dense, here, directions)
             if run.record.status is not None:
                 return Engine.DENSE

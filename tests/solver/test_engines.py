@@ -216,18 +216,24 @@ def test_the_callback_hears_of_sweeps_in_order(rng, way):
         solve(way, scores, tol=1e-8, callback=stop)
 
 
+def test_what_is_right_at_the_first_look_is_certified_by_a_dense_one(rng):
+    scores = rng.normal(size=(400, 10)).astype(np.float32)
+    result = otlabel.assign(scores, epsilon=1.0, tol=0.5, rounding="argmax")
+    assert (result.engine, result.n_sweeps) == ("dense", 2.0)
+
+
 def test_the_prediction_is_right_where_it_is_plain(rng):
     flat, peaked = 5 * rng.random((128, 100)), 200 + rng.random((128, 3000))
     flat[:, 0] = peaked[:, 0] = 0.0
     for n in (100, 10_000, 1_000_000):
-        assert prefers_dense(flat, n * 100, 1e-4, DEFAULT)
-    assert not prefers_dense(peaked, 100_000 * 3000, 1e-4, DEFAULT)
+        assert prefers_dense(lambda: flat, n * 100, 1e-4, DEFAULT)
+    assert not prefers_dense(lambda: peaked, 100_000 * 3000, 1e-4, DEFAULT)
     between = np.where(np.arange(3000) < 90, peaked - 200, peaked)  # 3 % are near: what is loose is better done densely
-    assert prefers_dense(between, 100_000 * 3000, 1e-2, DEFAULT)
-    assert not prefers_dense(between, 100_000 * 3000, 1e-8, DEFAULT)
+    assert prefers_dense(lambda: between, 100_000 * 3000, 1e-2, DEFAULT)
+    assert not prefers_dense(lambda: between, 100_000 * 3000, 1e-8, DEFAULT)
     for way, dense in ((DENSE, True), (PYTHON, True), (LISTS, False)):
         for depth in (flat, peaked):
-            assert prefers_dense(depth, 1 << 24, 1e-4, way) is dense
+            assert prefers_dense(lambda depth=depth: depth, 1 << 24, 1e-4, way) is dense
 
 
 # Quantile steps.
