@@ -1,7 +1,8 @@
 """Dense sweeps against lists: what each takes, and which one otlabel would choose. python benchmarks/engines.py
 
-Both are forced on the same scores, with rounding="argmax"; medians of three, in turns, in one process. Mixtures of
-20 million scores unless --size says otherwise, and scores of your own with --logits. The table in docs/performance.md
+Both are forced on the same scores, with rounding="argmax"; medians of three in a row, after one that is not counted: in
+turns, BLAS's threads that wait for more of Newton's work would be in the way of the next. Mixtures of 20 million scores
+unless --size says otherwise, and scores of your own with --logits. The table in docs/performance.md
 comes from here, and the costs in otlabel's Tuning (climb_steps to step_cost) were chosen to fit it.
 """
 
@@ -65,10 +66,7 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|---:|---:|---|")
     for name, scores in problems(arguments.size, arguments.logits):
         for tol in arguments.tol:
-            runs: dict[str, list[tuple[float, otlabel.Assignment]]] = {way: [] for way in WAYS}
-            for _ in range(4):  # of which the first may have to compile
-                for way, tuning in WAYS.items():
-                    runs[way].append(solved(scores, tol, tuning))
+            runs = {way: [solved(scores, tol, tuning) for _ in range(4)] for way, tuning in WAYS.items()}
             seconds = {way: statistics.median(time for time, _ in found[1:]) for way, found in runs.items()}
             sweeps = {way: found[-1][1].n_sweeps for way, found in runs.items()}
             _, result = solved(scores, tol, DEFAULT)

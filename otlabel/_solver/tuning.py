@@ -98,7 +98,7 @@ class Tuning:
     """Climbs in float32 at most, each followed by a look in float64, before float64 takes all further steps."""
 
     # What the engines are predicted to cost, in dense sweeps: benchmarks/engines.py.
-    climb_steps: int = 7
+    climb_steps: float = 4.5
     """Sweeps of a dense climb, about, to an error of 1, and for every digit below it."""
     list_surveys: int = 4
     """Surveys of a climb on lists, about, ..."""
