@@ -83,9 +83,20 @@ def sweep(scores, scale, g, a, shift, c, squares, weighted):
     return sweep_rows(scores, scale, g, a, shift, c, squares, weighted, True)
 
 
-@numba.njit(fastmath=_FAST)
-def count_rows(scores, scale, g, a, edges, near, leads, wins, weighted):
-    """As ``count``, for other compiled functions."""
+@by_storage(numba.float64, _F32, _F64, _F32, _MATRIX, _MATRIX, _F64, numba.float64)
+def count(scores, scale, g, a, edges, near, leads, wins, weighted):
+    """Which labels the rows would choose, were a label's potential another: what a quantile step wants to know.
+
+    Args:
+        scores, scale, g, a, weighted: as in ``sweep``.
+        edges: (EDGES,) distances in bits, ascending.
+        near: (EDGES, k) weight of the rows in which label j is less than an edge below the best is added to it.
+        leads: (k, EDGES) weight of the rows whose best is j, and the next less than an edge below.
+        wins: (k,) weight of the rows whose best is j.
+
+    Returns:
+        sum_i a_i max_j(S_ij/epsilon + g_j), in bits.
+    """
     m, k = scores.shape
     columns = _padded(k)
     wide_g = np.full(columns, np.float32(-np.inf), np.float32)
@@ -101,6 +112,8 @@ def count_rows(scores, scale, g, a, edges, near, leads, wins, weighted):
             if i >= m or a[i] == 0.0:
                 continue
             winner = best_two(scores[i], factor, wide_g, x[r], best)
+            if best[0] < _FINITE:
+                continue
             tops[r], w[r] = best[0], np.float32(a[i])
             weighted += a[i] * best[0]
             wins[winner] += a[i]
@@ -114,23 +127,6 @@ def count_rows(scores, scale, g, a, edges, near, leads, wins, weighted):
                     near[e, j] += counts[e, j]
             counts[:] = np.float32(0.0)
     return weighted
-
-
-@by_storage(numba.float64, _F32, _F64, _F32, _MATRIX, _MATRIX, _F64, numba.float64)
-def count(scores, scale, g, a, edges, near, leads, wins, weighted):
-    """Which labels the rows would choose, were a label's potential another: what a quantile step wants to know.
-
-    Args:
-        scores, scale, g, a, weighted: as in ``sweep``.
-        edges: (EDGES,) distances in bits, ascending.
-        near: (EDGES, k) weight of the rows in which label j is less than an edge below the best is added to it.
-        leads: (k, EDGES) weight of the rows whose best is j, and the next less than an edge below.
-        wins: (k,) weight of the rows whose best is j.
-
-    Returns:
-        sum_i a_i max_j(S_ij/epsilon + g_j), in bits.
-    """
-    return count_rows(scores, scale, g, a, edges, near, leads, wins, weighted)
 
 
 @by_storage(numba.void, _G, numba.float32, _I64)
