@@ -105,7 +105,7 @@ class Shards:
         self.rows = slice(end - int(rows[self.comm.rank]), end)
         a = self.gather(problem.a) if has_weights else np.full(self.n, 1.0 / self.n)
         if has_weights:
-            check_total("a", a, "row weights of all processes", "a / a.sum(), the sum taken over all of them")
+            a = check_total("a", a, "row weights of all processes", "a / a.sum(), the sum taken over all of them")
             if rounding == "balanced":
                 check_equal_weights(a)
         largest = float(self.stack(np.array([problem.largest])).max())
@@ -114,7 +114,7 @@ class Shards:
             reached = self.together(lambda: reached_labels(problem.scores, problem.b))
             check_reached(self.stack(reached.astype(float)).max(axis=0) > 0, problem.b)
         self.counted = a > 0
-        return dataclasses.replace(problem, a=(a / a.sum())[self.rows], largest=largest, forbids=forbids)
+        return dataclasses.replace(problem, a=a[self.rows], largest=largest, forbids=forbids)
 
     def over_all_rows(self, kernels: Kernels) -> Kernels:
         """Kernels of all rows, from this process's."""
@@ -146,6 +146,7 @@ class KernelsOfAll:
 
     def __init__(self, local: Kernels, shards: Shards):
         self.local, self.shards, self.blur, self.in_host_memory = local, shards, local.blur, local.in_host_memory
+        self._whole: Kernels | None = None  # of few rows, where every process holds all
 
     def rescaled(self, factor: float) -> KernelsOfAll:
         return KernelsOfAll(self.local.rescaled(factor), self.shards)
@@ -163,10 +164,12 @@ class KernelsOfAll:
         own = shards.together(lambda: np.asarray(local.source[0 : local.source.shape[0]]))
         widths = shards.stack(np.array([float(own.dtype.itemsize if own.dtype.kind == "f" else 8)]))
         scores = shards.gather(own.astype(np.float64).ravel()).reshape(n, -1).astype(f"f{int(widths.max())}")
-        whole = local.holding(scores, shards.gather(local.a))
-        return whole.dense()
+        self._whole = local.holding(scores, shards.gather(local.a))
+        return self._whole.dense()
 
     def survey(self, g: np.ndarray, width: float, precise: bool) -> Survey:
+        if self._whole is not None:
+            return self._whole.survey(g, width, precise)
         return SurveyOfAll(self.shards.together(lambda: self.local.survey(g, width, precise)), g, self.shards)
 
     def labels(self, g: np.ndarray) -> np.ndarray:
