@@ -192,7 +192,9 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
                 count += 1
         for j in range(k):
             longest = max(longest, abs(moved[j]))
-        here[:], c[:], squares[:], gradient[:], error = new, new_c, new_squares, new_gradient, new_error
+        here, new, error = new, here, new_error
+        c, new_c, squares, new_squares = new_c, c, new_squares, squares
+        gradient, new_gradient = new_gradient, gradient
         since_lower = 0 if error < (1.0 - rules.gain) * lowest else since_lower + 1
         lowest = min(lowest, error)
         if error < best:
