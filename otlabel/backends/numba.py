@@ -23,7 +23,7 @@ from . import numba_dense_loops as dense
 from . import numba_loops as compiled
 from . import numpy as _numpy
 from . import protocol
-from .numba_dense import Dense
+from .numba_dense import Dense, bits
 from .numba_rows import LOG2E
 from .precision import FINE, float32_error, swept
 from .protocol import Shortlist
@@ -157,11 +157,14 @@ class Kernels(_numpy.Kernels):
         error = float32_error(self.largest, self.scale, g)
         if error > _COARSE:
             return super().labels(g)
-        labels = np.zeros(self.source.shape[0], dtype=np.int64)  # 0 where no score is finite, as argmax has it
+        labels, wide = (
+            np.zeros(self.source.shape[0], dtype=np.int64),
+            bits(g),
+        )  # 0 where no score is finite, as argmax has it
 
         def part(start: int, stop: int) -> None:
             for rows, scores in self.blocks(start, stop):
-                dense.labels(scores, self.scale, g, 2 * LOG2E * error, labels[rows])
+                dense.labels(scores, self.scale, g, wide, 2 * LOG2E * error, labels[rows])
 
         # No sum depends on how labels are cut up; but what is computed or read first is cut as ever.
         self.run(part, self.sizes.labelled_part if self.source.in_memory else None)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .numba_dense_loops import sweep_rows
 from .numba_loops import by_storage
-from .numba_rows import LOG2E
+from .numba_rows import LOG2E, rough_log2
 
 
 class Rules(NamedTuple):
@@ -39,6 +39,7 @@ class Rules(NamedTuple):
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
 _RULES = numba.types.NamedTuple((*(numba.int64,) * 4, *(numba.float64,) * 11), Rules)
 _F64, _F32 = numba.float64[::1], numba.float32[::1]
+VECTORS = 12  # of k numbers, that a climb needs room for
 _BARELY = 1e-30  # share of an empty column, as float32 knows it
 
 
@@ -51,14 +52,16 @@ def _dot(x, y):
 
 
 @numba.njit(fastmath=_FAST)
-def _evaluate(scores, scale, g, a, shift, target, c, squares, gradient):
+def _evaluate(scores, scale, g, bits, a, shift, totals, target, c, squares, gradient):
     """c, sums of squares and the gradient at g, which becomes what float32 makes of it; returns the error."""
-    bits = np.empty(g.size, np.float32)
     for j in range(g.size):
         bits[j] = np.float32(g[j] * LOG2E)
         g[j] = np.float64(bits[j]) / LOG2E
         c[j], squares[j] = 0.0, 0.0
-    sweep_rows(scores, scale, bits, a, shift, c, squares, 0.0, False)
+    sweep_rows(scores, scale, bits, a, shift, totals, c, squares)
+    for i in range(a.size):  # near enough for the next time
+        if a[i] != 0.0:
+            shift[i] += rough_log2(totals[i])
     error = 0.0
     for j in range(g.size):
         c[j] /= scores.shape[0]
@@ -105,38 +108,55 @@ def _measure(target, c, squares, flattest, root, s, y):
             y[q, j] /= factor
 
 
-@by_storage(numba.int64, _F64, _F64, _F32, _F64, numba.float64, numba.int64, _RULES)
-def climb(scores, scale, g, a, shift, target, goal, limit, rules):
+@by_storage(
+    numba.int64,
+    _F64,
+    _F32,
+    _F64,
+    _F32,
+    _F32,
+    _F64,
+    numba.types.UniTuple(_F64, VECTORS),
+    numba.types.UniTuple(numba.float64[:, ::1], 2),
+    _F64,
+    numba.float64,
+    numba.int64,
+    _RULES,
+)
+def climb(scores, scale, g, bits, a, shift, totals, target, vectors, pairs, sy, goal, limit, rules):
     """Ascend from g until the error is ``goal``.
 
     Args:
         scores, a, shift: as in ``numba_dense_loops.sweep``.
         scale: log2(e)/epsilon.
         g: (k,) potentials in nats, none of them infinite; becomes the best that was met.
+        bits: room for them as ``sweep`` wants them.
         target: (k,) positive shares.
+        totals, vectors, pairs, sy: room for (m,) float32, ``VECTORS`` x (k,), 2 x (memory, k) zeros, and (memory,).
         limit: evaluations at most, one at least.
 
     Returns:
         evaluations.
     """
     k = g.size
-    here, new = g.copy(), np.empty(k)
-    target = np.maximum(target, rules.barely_listed)  # float32 cannot tell smaller shares from nothing
-    c, squares, gradient = np.empty(k), np.empty(k), np.empty(k)
-    new_c, new_squares, new_gradient = np.empty(k), np.empty(k), np.empty(k)
-    direction, moved, root = np.empty(k), np.empty(k), np.sqrt(target)
-    s, y, sy = np.zeros((rules.memory, k)), np.zeros((rules.memory, k)), np.empty(rules.memory)
-    first, count, sinkhorn_left, longest, since_lower = 0, 0, rules.most_sinkhorn, 0.0, 0
+    here, new, c, new_c, squares, new_squares, gradient, new_gradient, direction, moved, root, wanted = vectors
+    s, y = pairs
+    for j in range(k):
+        here[j] = g[j]
+        wanted[j] = max(target[j], rules.barely_listed)  # float32 cannot tell smaller shares from nothing
+        root[j] = np.sqrt(wanted[j])
+    first, count = np.int64(0), np.int64(0)  # a literal 0 is a type of its own, and the callee is compiled twice
+    sinkhorn_left, longest, since_lower = rules.most_sinkhorn, 0.0, 0
     failed, warming, stage = False, True, rules.measured
     error, lowest, best, evaluations = np.inf, np.inf, np.inf, 0
     while error > goal and evaluations < limit and since_lower < rules.step_patience:
         begins = evaluations == 0  # with a step of nothing: what is compiled twice takes twice as long to compile
         if error <= stage:
-            _measure(target, c, squares, rules.flattest, root, s, y)
+            _measure(wanted, c, squares, rules.flattest, root, s, y)
             stage = 0.1 * stage if stage == rules.measured else 0.0
         distance = 0.0
         for j in range(k):
-            direction[j] = 0.0 if begins else np.log(target[j] / max(c[j], _BARELY))
+            direction[j] = 0.0 if begins else np.log(wanted[j] / max(c[j], _BARELY))
             distance = max(distance, abs(direction[j]))
         warming = begins or (warming and sinkhorn_left > 0 and distance > rules.far)
         sinkhorn = warming or failed or count == 0
@@ -161,7 +181,7 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
                 break
             for j in range(k):
                 new[j] = here[j] + step * direction[j]
-            new_error = _evaluate(scores, scale, new, a, shift, target, new_c, new_squares, new_gradient)
+            new_error = _evaluate(scores, scale, new, bits, a, shift, totals, wanted, new_c, new_squares, new_gradient)
             evaluations += 1
             for j in range(k):
                 moved[j] = new[j] - here[j]
@@ -199,5 +219,6 @@ def climb(scores, scale, g, a, shift, target, goal, limit, rules):
         lowest = min(lowest, error)
         if error < best:
             best = error
-            g[:] = here
+            for j in range(k):
+                g[j] = here[j]
     return evaluations

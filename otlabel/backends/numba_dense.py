@@ -10,7 +10,7 @@ import numpy as np
 from .._arrays.score_source import ScoreSource
 from . import numba_dense_loops as compiled
 from .numba_loops import ROWS
-from .numba_rows import EDGES, LOG2E
+from .numba_rows import EDGES, LOG2E, padded
 from .precision import float32_error, swept
 from .protocol import Counted, Sweep
 
@@ -53,15 +53,15 @@ class Dense:
         return float32_error(_DEPTH, 1.0, g)
 
     def rounded(self, g: np.ndarray) -> np.ndarray:
-        return _bits(g).astype(np.float64) / LOG2E
+        return bits(g)[: len(g)].astype(np.float64) / LOG2E
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        bits = _bits(g)
+        wide = bits(g)
         self._forget_if_far(g)
 
         def block(scores: np.ndarray, rows: slice, sums: np.ndarray, weighted: float) -> float:
             weights, shift = self._weights[rows], self._shift[rows]
-            return compiled.sweep(scores, self._bits, bits, weights, shift, sums[0], sums[1], weighted)
+            return compiled.sweep(scores, self._bits, wide, weights, shift, sums[0], sums[1], weighted)
 
         logsumexp, sums = self._over_rows(block, (2, len(g)))
         c, squares = np.where(np.isneginf(g), 0.0, sums / self._n)
@@ -70,11 +70,11 @@ class Dense:
     def count(self, g: np.ndarray, reach: float, every: int = 1) -> Counted:
         finest = max(_FINEST, reach / _RANGE)
         edges = finest * (max(reach, 2 * finest) / finest) ** np.linspace(0, 1, EDGES)
-        bits, wide = _bits(g), _bits(edges)
+        wide, distances = bits(g), bits(edges)[:EDGES]
 
         def block(scores: np.ndarray, rows: slice, tables: np.ndarray, weighted: float) -> float:
             weights = self._weights[rows]
-            return compiled.count(scores, self._bits, bits, weights, wide, *_tables(tables), weighted)
+            return compiled.count(scores, self._bits, wide, weights, distances, *_tables(tables), weighted)
 
         best, tables = self._over_rows(block, (2 * EDGES + 1, len(g)), every)
         seen = float(tables[-1].sum())  # of the weights, n in all
@@ -85,10 +85,11 @@ class Dense:
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
         self._forget_if_far(g)
-        kernels, shift, bits = self._kernels, self._shift.astype(np.float64), g * LOG2E
+        kernels, shift = self._kernels, self._shift.astype(np.float64)
+        wide, narrow = bits(g, np.float64), bits(g)
 
         def block(scores: np.ndarray, rows: slice, c: np.ndarray, weighted: float) -> float:
-            return compiled.precise(scores, self._bits, bits, kernels.a[rows], shift[rows], c, weighted)
+            return compiled.precise(scores, self._bits, wide, narrow, kernels.a[rows], shift[rows], c, weighted)
 
         logsumexp, c = self._over_rows(block, len(g))
         c[np.isneginf(g)] = 0.0
@@ -98,12 +99,16 @@ class Dense:
         return sweep, 1.0 + columns / len(g)
 
     def climb(self, g: np.ndarray, target: np.ndarray, goal: float, limit: int, tuning: Any) -> tuple[np.ndarray, int]:
-        from .numba_climb import Rules, climb  # compiled for small problems only
+        from .numba_climb import VECTORS, Rules, climb  # compiled for small problems only
 
         rules = Rules(**{name: getattr(tuning, name) for name in Rules._fields})
         ((_, scores),) = self._kernels.blocks(0, self._n, self._n)
         end = np.array(g, dtype=np.float64)
-        evaluations = climb(scores, self._bits, end, self._weights, self._shift, target, goal, limit, rules)
+        # Room is made here: every array that compiled code makes takes it longer to compile.
+        totals, sy = np.empty(self._n, dtype=np.float32), np.empty(rules.memory)
+        vectors, pairs = tuple(np.empty((VECTORS, len(g)))), tuple(np.zeros((2, rules.memory, len(g))))
+        room = totals, target, vectors, pairs, sy
+        evaluations = climb(scores, self._bits, end, bits(end), self._weights, self._shift, *room, goal, limit, rules)
         self._at = end
         return end, evaluations
 
@@ -145,5 +150,8 @@ def _tables(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tables[:EDGES], tables[EDGES:-1].reshape(-1, EDGES), tables[-1]
 
 
-def _bits(nats: np.ndarray) -> np.ndarray:
-    return (nats * LOG2E).astype(np.float32)
+def bits(nats: np.ndarray, dtype: type[np.floating] = np.float32) -> np.ndarray:
+    """Nats times log2(e) for the compiled loops: as long as whole vectors, -inf beyond the labels."""
+    wide = np.full(padded(len(nats)), -np.inf, dtype=dtype)
+    wide[: len(nats)] = nats * LOG2E
+    return wide

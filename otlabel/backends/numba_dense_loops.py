@@ -3,6 +3,8 @@
 A softmax needs the largest of its row first, and a second pass for the rest. Not here: a row is shifted by its
 logsumexp of the last time, which is near enough as long as g does not leap; rows that do are done again. Sums over rows
 are float64's every ``ROWS`` rows. Rows of weight 0 are left out.
+
+numba takes a second to compile the first slice that an array is copied to, and most of one for ``+=``: here are loops.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import numba
 import numpy as np
 
 from .numba_loops import ROWS, by_storage
-from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, largest, padded, powers, rough_log2
+from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, largest, powers
 from .numba_simd import number
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
@@ -21,19 +23,15 @@ _FINITE = np.float32(-3e38)
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
 _I64 = numba.int64[::1]
 _F64, _F32, _MATRIX = numba.float64[::1], numba.float32[::1], numba.float64[:, ::1]
-_padded = numba.njit(padded)
 
 
 @numba.njit(fastmath=_FAST)
-def sweep_rows(scores, scale, g, a, shift, c, squares, weighted, exactly):
-    """As ``sweep``, for other compiled functions; unless ``exactly``, shifts become rough and no sum is returned."""
+def sweep_rows(scores, scale, g, a, shift, totals, c, squares):
+    """As ``sweep``, for other compiled functions: but the row's logsumexp is shift + log2(totals), totals (m,) out."""
     m, k = scores.shape
-    columns = _padded(k)
-    wide_g = np.full(columns, np.float32(-np.inf), np.float32)
-    wide_g[:k] = g
-    p = np.zeros((GROUP, columns), np.float32)
+    p = np.zeros((GROUP, g.size), np.float32)
     inverse, w = np.zeros(GROUP, np.float32), np.zeros(GROUP, np.float32)
-    sums = np.zeros((2, columns), np.float32)
+    sums = np.zeros((2, g.size), np.float32)
     factor = np.float32(scale)
     for start in range(0, m, GROUP):
         for r in range(GROUP):
@@ -43,24 +41,17 @@ def sweep_rows(scores, scale, g, a, shift, c, squares, weighted, exactly):
                 continue
             total = np.float32(0.0)
             if shift[i] < UNKNOWN:
-                total = powers(scores[i], factor, shift[i], wide_g, p[r])
+                total = powers(scores[i], factor, shift[i], g, p[r])
             if not (total < _SAFE and total * _SAFE > np.float32(1.0)):
-                shift[i] = largest(scores[i], factor, wide_g)
-                total = powers(scores[i], factor, shift[i], wide_g, p[r])
-            if exactly:
-                logsumexp = np.float64(shift[i]) + np.log2(np.float64(total))
-                weighted += a[i] * logsumexp
-                shift[i] = np.float32(logsumexp)
-            else:
-                shift[i] += rough_log2(total)
-            inverse[r], w[r] = np.float32(1.0) / total, np.float32(a[i])
+                shift[i] = largest(scores[i], factor, g)
+                total = powers(scores[i], factor, shift[i], g, p[r])
+            totals[i], inverse[r], w[r] = total, np.float32(1.0) / total, np.float32(a[i])
         add_rows(sums[0], sums[1], p, inverse, w)
         if (start + GROUP) % ROWS == 0 or start + GROUP >= m:
             for j in range(k):
                 c[j] += sums[0, j]
                 squares[j] += sums[1, j]
             sums[:] = np.float32(0.0)
-    return weighted
 
 
 @by_storage(numba.float64, _F32, _F64, _F32, _F64, _F64, numba.float64)
@@ -70,7 +61,7 @@ def sweep(scores, scale, g, a, shift, c, squares, weighted):
     Args:
         scores: (m, k) float64, float32, or uint16 holding the bits of float16.
         scale: log2(e)/epsilon.
-        g: (k,) potentials times log2(e); -inf takes a label out of use.
+        g: ``padded`` potentials times log2(e); -inf takes a label out of use.
         a: (m,) row weights of mean 1 or so.
         shift: (m,) near the row's logsumexp, in bits, or ``UNKNOWN``; becomes it.
         c: (k,) the column sums of the rows are added to it.
@@ -80,7 +71,14 @@ def sweep(scores, scale, g, a, shift, c, squares, weighted):
     Returns:
         sum_i a_i logsumexp_i, in bits.
     """
-    return sweep_rows(scores, scale, g, a, shift, c, squares, weighted, True)
+    totals = np.empty(a.size, np.float32)
+    sweep_rows(scores, scale, g, a, shift, totals, c, squares)
+    for i in range(a.size):
+        if a[i] != 0.0:
+            logsumexp = np.float64(shift[i]) + np.log2(np.float64(totals[i]))
+            weighted += a[i] * logsumexp
+            shift[i] = np.float32(logsumexp)
+    return weighted
 
 
 @by_storage(numba.float64, _F32, _F64, _F32, _MATRIX, _MATRIX, _F64, numba.float64)
@@ -98,11 +96,8 @@ def count(scores, scale, g, a, edges, near, leads, wins, weighted):
         sum_i a_i max_j(S_ij/epsilon + g_j), in bits.
     """
     m, k = scores.shape
-    columns = _padded(k)
-    wide_g = np.full(columns, np.float32(-np.inf), np.float32)
-    wide_g[:k] = g
-    x = np.full((GROUP, columns), np.float32(-np.inf), np.float32)
-    counts = np.zeros((EDGES, columns), np.float32)
+    x = np.full((GROUP, g.size), np.float32(-np.inf), np.float32)
+    counts = np.zeros((EDGES, g.size), np.float32)
     tops, w, best = np.zeros(GROUP, np.float32), np.zeros(GROUP, np.float32), np.zeros(2, np.float32)
     factor = np.float32(scale)
     for start in range(0, m, GROUP):
@@ -111,7 +106,7 @@ def count(scores, scale, g, a, edges, near, leads, wins, weighted):
             w[r] = np.float32(0.0)
             if i >= m or a[i] == 0.0:
                 continue
-            winner = best_two(scores[i], factor, wide_g, x[r], best)
+            winner = best_two(scores[i], factor, g, x[r], best)
             if best[0] < _FINITE:
                 continue
             tops[r], w[r] = best[0], np.float32(a[i])
@@ -129,22 +124,19 @@ def count(scores, scale, g, a, edges, near, leads, wins, weighted):
     return weighted
 
 
-@by_storage(numba.void, _G, numba.float32, _I64)
-def labels(scores, scale, g, width, out):
+@by_storage(numba.void, _G, _F32, numba.float32, _I64)
+def labels(scores, scale, g, bits, width, out):
     """The first label with the largest S_ij/epsilon + g_j in float64; float32 finds the candidates.
 
     Args:
         scores: as in ``sweep``.
         scale: 1/epsilon.
         g: (k,) potentials in nats.
+        bits: the same as in ``sweep``.
         width: bits, twice the error of float32: where the next is further from the best there is no doubt.
         out: (m,) labels; rows without a finite score are left as they are.
     """
-    columns = _padded(g.size)
-    bits = np.full(columns, np.float32(-np.inf), np.float32)
-    for j in range(g.size):
-        bits[j] = np.float32(g[j] * LOG2E)
-    x, best = np.empty(columns, np.float32), np.empty(2, np.float32)
+    x, best = np.empty(bits.size, np.float32), np.empty(2, np.float32)
     factor = np.float32(scale * LOG2E)
     for i in range(scores.shape[0]):
         winner = best_two(scores[i], factor, bits, x, best)
@@ -161,33 +153,33 @@ def labels(scores, scale, g, width, out):
                     top, out[i] = exact, j
 
 
-@by_storage(numba.float64, _F64, _F64, _F64, _F64, numba.float64)
-def precise(scores, scale, g, a, shift, c, weighted):
-    """``sweep`` in float64, but for the sums of squares; the largest of a row of unknown shift is found in float32."""
+@by_storage(numba.float64, _F64, _F32, _F64, _F64, _F64, numba.float64)
+def precise(scores, scale, g, narrow_g, a, shift, c, weighted):
+    """``sweep`` in float64, but for the sums of squares; the largest of a row of unknown shift is found in float32.
+
+    narrow_g: g in float32.
+    """
     m, k = scores.shape
-    columns = _padded(k)
-    wide_g, narrow_g = np.full(columns, -np.inf), np.full(columns, np.float32(-np.inf), np.float32)
-    wide_g[:k] = g
-    for j in range(k):
-        narrow_g[j] = np.float32(g[j])
-    p, sums, group = np.empty(columns), np.zeros(k), 0.0
+    p, sums, group = np.empty(g.size), np.zeros(k), 0.0
     for i in range(m):
         if i % ROWS == 0:  # sums of sums: rounding grows with their number, not with that of the rows
             weighted, group = weighted + group, 0.0
-            c += sums
-            sums[:] = 0.0
+            for j in range(k):
+                c[j] += sums[j]
+                sums[j] = 0.0
         if a[i] == 0.0:
             continue
         total = 0.0
         if shift[i] < UNKNOWN:
-            total = powers(scores[i], scale, shift[i], wide_g, p)
+            total = powers(scores[i], scale, shift[i], g, p)
         if not (total < _SAFE and total * _SAFE > 1.0):
             shift[i] = np.float64(largest(scores[i], np.float32(scale), narrow_g))
-            total = powers(scores[i], scale, shift[i], wide_g, p)
+            total = powers(scores[i], scale, shift[i], g, p)
         shift[i] += np.log2(total)
         group += a[i] * shift[i]
         weight = a[i] / total
         for j in range(k):
             sums[j] += weight * p[j]
-    c += sums
+    for j in range(k):
+        c[j] += sums[j]
     return weighted + group

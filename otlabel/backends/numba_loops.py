@@ -25,26 +25,36 @@ _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
 _compiling = threading.Lock()
 
 
+def _when_called(function, signature_of, key_of):
+    """The function, compiled when a call first needs it: what takes long is not spent on what is not used."""
+    versions = {}
+
+    @functools.wraps(function)
+    def call(*arguments):
+        key = key_of(arguments)
+        with _compiling:
+            if key not in versions:
+                versions[key] = _jit([signature_of(key)])(function)
+        return versions[key](*arguments)
+
+    return call
+
+
+def when_called(signature):
+    """A function that is compiled for one signature, when it is first called."""
+    return lambda function: _when_called(function, lambda _: signature, lambda _: None)
+
+
 def by_storage(result, *rest):
     """A function of (scores, 1/epsilon, ...), compiled for the storage type of the scores when it is first met.
 
     Read-only scores are as good as others, and as quick to compile for: there is one version of each.
     """
 
-    def decorate(function):
-        versions = {}
+    def signature(dtype):
+        return result(numba.types.Array(numba.from_dtype(dtype), 2, "C", readonly=True), numba.float64, *rest)
 
-        @functools.wraps(function)
-        def call(scores, *arguments):
-            with _compiling:
-                if scores.dtype not in versions:
-                    stored = numba.types.Array(numba.from_dtype(scores.dtype), 2, "C", readonly=True)
-                    versions[scores.dtype] = _jit([result(stored, numba.float64, *rest)])(function)
-            return versions[scores.dtype](scores, *arguments)
-
-        return call
-
-    return decorate
+    return lambda function: _when_called(function, signature, lambda arguments: arguments[0].dtype)
 
 
 @numba.njit(fastmath=_FAST)
@@ -121,7 +131,7 @@ def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, v
     peaks = np.empty(chunks, np.float32)
     g32 = g.astype(np.float32)
     near = np.empty(k)
-    used, i = 0, start
+    used, i = np.int64(0), start  # a literal 0 is a type of its own, and the callee is compiled twice
     while i < scores.shape[0] and used + k <= label.size:
         row = scores[i]
         top = _exponents(row, scale, g, g32, x, peaks)
@@ -159,7 +169,7 @@ def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, v
     return i, used
 
 
-@_jit(numba.float64(_I64, _I32, _F64, _G, _F64, _F64))
+@when_called(numba.float64(_I64, _I32, _F64, _G, _F64, _F64))
 def sweep_listed(indptr, label, value, g, a, c):
     """``survey`` of listed entries alone, with relative values.
 
@@ -193,7 +203,7 @@ def sweep_listed(indptr, label, value, g, a, c):
     return weighted
 
 
-@_jit(numba.void(_I64, _I32, _F64, _G, _F64, numba.float64[:, ::1]))
+@when_called(numba.void(_I64, _I32, _F64, _G, _F64, numba.float64[:, ::1]))
 def hessian_listed(indptr, label, value, g, a, h):
     """Add sum_i a_i p_i p_i^T, p_i row i of the plan of the listed entries, to the lower triangle of h (k, k)."""
     p = np.empty(g.size)
@@ -209,7 +219,7 @@ def hessian_listed(indptr, label, value, g, a, h):
                 h[np.uint32(label[first + e]), np.uint32(label[first + f])] += weight * p[f]
 
 
-@_jit(numba.types.Tuple((_F64, _I64, _I32, _F64))(_I64, _I32, _F64, _G, numba.float64))
+@when_called(numba.types.Tuple((_F64, _I64, _I32, _F64))(_I64, _I32, _F64, _G, numba.float64))
 def within(indptr, label, value, g, width):
     """Of listed entries, those within ``width`` of their row's best, all in float64.
 
