@@ -182,13 +182,14 @@ class KernelsOfAll:
         indptr = np.concatenate([[0], np.cumsum(counts)])
         return Shortlist(gather(short.best), indptr, gather(short.label).astype(np.int32), gather(short.value))
 
-    def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+    def regrets(self, items: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = self.shards.rows
-        own = items[(items >= rows.start) & (items < rows.stop)]
-        least, which = self.shards.together(lambda: self.local.regrets(own - rows.start, label))
+        own = [some[(some >= rows.start) & (some < rows.stop)] - rows.start for some in items]
+        least, which = self.shards.together(lambda: self.local.regrets(own, labels))
         all_least, all_which = self.shards.stack(least), self.shards.stack(which + rows.start)
-        first = all_least.argmin(axis=0), np.arange(len(least))
-        return all_least[first], all_which[first].astype(np.int64)
+        first = all_least.argmin(axis=0)[None]
+        found = (np.take_along_axis(every, first, axis=0)[0] for every in (all_least, all_which))
+        return next(found), next(found).astype(np.int64)
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         mine = (rows >= self.shards.rows.start) & (rows < self.shards.rows.stop)

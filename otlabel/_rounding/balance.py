@@ -7,10 +7,11 @@ a label that has too many, along near-ties, into one that has too few.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .._solver.marginal import Marginal
-from .._solver.outcome import Status
 from .._solver.outline import solve
 from .._solver.tuning import DEFAULT, Tuning
 from ..backends import Kernels, Shortlist
@@ -46,27 +47,33 @@ def _balance(
     kernels: Kernels, g: np.ndarray, marginal: Marginal, counted: np.ndarray, tuning: Tuning
 ) -> tuple[np.ndarray, float]:
     from .near_tie_paths import move_along_near_ties  # numba's import is paid by those who round
+    from .tight import choose
     from .whole_matrix_paths import move_over_whole_matrix
 
     n, k = len(counted), len(g)
+    crowd = max(tuning.surplus * counted.sum(), k)
     own_argmax = None if counted.all() else kernels.labels(g)
-    kernels, g, sharpness = _sharpen(kernels, g, marginal, counted, tuning)
+    kernels, g, sharpness = _sharpen(kernels, g, marginal, counted, crowd, tuning)
     limits = Capacities.at(g, marginal, int(counted.sum()))
-    width = np.inf if n * k <= tuning.whole_matrix else tuning.near_tie
-    labels = np.empty(0, dtype=np.int64)
+    ties = tuning.ties
+    width = np.inf if n * k <= tuning.whole_matrix else _width(kernels, g, n, ties, tuning)
+    labels = np.full(n, -1)
     for _ in range(tuning.rounds):
         short = kernels.shortlist(g, width)
-        labels = _keep_tight(short, g, labels, tuning.noise)
+        # Rounding error is that of the numbers added up, g and scores, however small their sum.
+        slack = tuning.noise * (1 + np.abs(short.value).max() + np.abs(g[np.isfinite(g)]).max())
+        choose(short, g, labels, counted, limits.target, slack)
         sizes = np.bincount(labels[counted], minlength=k)
         if np.array_equal(sizes, limits.target):
             break
         surplus = np.maximum(sizes - limits.target, 0).sum()
-        left = move_along_near_ties(labels, counted, short, g, limits, width, tuning.largest_square)
+        left = move_along_near_ties(labels, counted, short, g, limits, width, slack, crowd, tuning.largest_square)
         routed = left == 0 or width < np.inf
         if 0 < left <= tuning.few_items and width < np.inf:
             routed = move_over_whole_matrix(kernels, labels, counted, g, limits)
         elif left > surplus / 2:
-            width = 4 * width if width < tuning.widest_tie else np.inf
+            ties *= tuning.more_ties
+            width = max(4 * width, _width(kernels, g, n, ties, tuning)) if width < tuning.widest_tie else np.inf
         if not routed:
             raise ValueError(
                 "the sizes that b asks for cannot be met: too many items are allowed too few labels by the -inf in "
@@ -81,37 +88,76 @@ def _balance(
 
 
 def _sharpen(
-    kernels: Kernels, g: np.ndarray, marginal: Marginal, counted: np.ndarray, tuning: Tuning
+    kernels: Kernels, g: np.ndarray, marginal: Marginal, counted: np.ndarray, crowd: float, tuning: Tuning
 ) -> tuple[Kernels, np.ndarray, float]:
     """Potentials that leave little to move, at a lower temperature if need be.
 
     The optimal labels do not depend on epsilon. Where scores say little, the argmax of a warm plan is far from balanced
-    and sweeps at epsilon/4, epsilon/16, ... shift the surplus faster than shortest paths do, one item at a time.
+    and sweeps at a temperature at which rows differ shift the surplus faster than shortest paths do.
+
+    Args:
+        crowd: items in surplus that paths can well move.
 
     Returns:
         kernels and g (k,) at epsilon/sharpness, and the sharpness.
     """
     n, k, sharpness = int(counted.sum()), len(g), 1.0
-    surplus = _surplus(kernels.labels(g), marginal, counted)
-    while surplus > max(tuning.surplus * n, k) and sharpness < tuning.colder**tuning.most_colder:
-        colder = kernels.rescaled(tuning.colder)
+    labels = kernels.labels(g)
+    surplus = _surplus(labels, marginal, counted)
+    if surplus <= crowd:
+        return kernels, g.copy(), sharpness
+    factor = _sharpness_wanted(kernels, g, labels, counted, marginal, tuning)
+    for _ in range(tuning.most_colder if np.isfinite(factor) else 0):
+        colder = kernels.rescaled(factor)
         solution = solve(
             colder,
             (len(counted), k),
             marginal,
-            init=tuning.colder * g,
+            init=factor * g,
             tol=tuning.colder_goal * surplus / n,
             max_sweeps=tuning.colder_sweeps,
             method="lbfgs",
             tuning=tuning,
         )
         left = _surplus(colder.labels(solution.g), marginal, counted)
-        # While the plan is nearly flat a colder one converges at once and changes little: go on. A solve that does not
-        # converge has met ties, or the end of what sweeps can do.
-        if left > tuning.colder_worth * surplus and solution.status is not Status.CONVERGED:
+        if left > tuning.colder_worth * surplus:  # ties, or the end of what sweeps can do
             break
-        kernels, g, sharpness, surplus = colder, solution.g, tuning.colder * sharpness, left
+        kernels, g, sharpness, surplus = colder, solution.g, factor * sharpness, left
+        if surplus <= crowd:
+            break
+        factor = tuning.colder
     return kernels, g.copy(), sharpness
+
+
+def _sharpness_wanted(
+    kernels: Kernels, g: np.ndarray, labels: np.ndarray, counted: np.ndarray, marginal: Marginal, tuning: Tuning
+) -> float:
+    """What the temperature is to be divided by for rows to differ by a nat; infinite if nothing tells them apart.
+
+    As some rows of the label with the largest surplus have it: it is they that have to be told apart.
+    """
+    sizes = np.bincount(labels[counted], minlength=len(g))
+    u = int(np.argmax(sizes - counted.sum() * marginal.upper))
+    items = np.flatnonzero(counted & (labels == u))
+    some = items[:: -(-len(items) // tuning.told_apart)]
+    scores = kernels.rows(some)
+    others = np.isfinite(scores).all(axis=0) & np.isfinite(g)
+    others[u] = False
+    if not others.any() or not np.isfinite(scores[:, u]).all():
+        return tuning.colder
+    regrets = scores[:, [u]] - scores[:, others]
+    spread = float(np.median(np.subtract(*np.percentile(regrets, [75, 25], axis=0))))
+    if spread <= tuning.noise * (1 + np.abs(regrets).max()):
+        return np.inf
+    return tuning.colder ** max(1, round(math.log(1 / spread, tuning.colder)))
+
+
+def _width(kernels: Kernels, g: np.ndarray, n: int, ties: int, tuning: Tuning) -> float:
+    """Nats below the best within which some rows have about so many labels."""
+    x = kernels.rows(np.arange(0, n, -(-n // tuning.told_apart))) + g
+    depth = x.max(axis=1, keepdims=True) - x
+    wanted = float(np.quantile(depth, min(1.0, ties / len(g)), method="lower"))
+    return float(np.clip(wanted, tuning.nearest_tie, tuning.near_tie))
 
 
 def _surplus(labels: np.ndarray, marginal: Marginal, counted: np.ndarray) -> float:
@@ -120,33 +166,14 @@ def _surplus(labels: np.ndarray, marginal: Marginal, counted: np.ndarray) -> flo
     return float(np.maximum(sizes - counted.sum() * marginal.upper, 0).sum())
 
 
-def _keep_tight(short: Shortlist, g: np.ndarray, labels: np.ndarray, noise: float) -> np.ndarray:
-    """The labels that are still their row's best at g, ties included; the argmax for the others."""
-    rows = np.repeat(np.arange(len(short.best)), np.diff(short.indptr))
-    x = short.value + g[short.label]
-    # Rounding error is that of the numbers added up, g and scores, however small their sum.
-    slack = noise * (1 + np.abs(short.value).max() + np.abs(g[np.isfinite(g)]).max())
-    argmax = np.empty(len(short.best), dtype=np.int64)
-    top = np.flatnonzero(x >= short.best[rows])[::-1]  # reversed, so that the first label of a tie is written last
-    argmax[rows[top]] = short.label[top]
-    if not labels.size:
-        return argmax
-    kept = np.zeros(len(short.best), dtype=bool)
-    own = np.flatnonzero(short.label == labels[rows])
-    kept[rows[own]] = x[own] >= short.best[rows[own]] - slack
-    return np.where(kept, labels, argmax)
-
-
 def _gap(short: Shortlist, labels: np.ndarray, counted: np.ndarray, limits: Capacities, g: np.ndarray) -> float:
     """docs/algorithm.md eq. (6): the dual bound at g less the score of the labels, in nats an item."""
-    rows = np.repeat(np.arange(len(short.best)), np.diff(short.indptr))
-    own = np.flatnonzero(short.label == labels[rows])
-    score = np.empty(len(labels))
-    score[rows[own]] = short.value[own]
+    from .tight import scores_of
+
     used = limits.upper > 0
     smallest = np.minimum(
         (g[used] - limits.hub) * limits.lower[used], (g[used] - limits.hub) * limits.upper[used]
     ).sum()
     n = int(counted.sum())
-    bound = float((short.best - score)[counted].sum()) - smallest - n * limits.hub
+    bound = float((short.best - scores_of(short, labels))[counted].sum()) - smallest - n * limits.hub
     return bound / n

@@ -1,21 +1,32 @@
-"""Successive shortest paths on the graph of labels: the compiled inside of balanced rounding.
+"""Successive shortest paths along near ties: the compiled inside of balanced rounding.
 
-Nodes are the k labels and a hub of spare places. An item i of label u is an edge u -> v for each v on its shortlist;
-its length is the regret of docs/algorithm.md eq. (4), never negative. An edge u -> hub lets u keep one item more, up
-to its upper capacity; hub -> v makes v give up a place, down to its lower one. A shortest path from a label above its
-target to one below it costs least; Dijkstra's distances are then taken into g, which keeps every regret non-negative,
-hence every intermediate labelling optimal for its own sizes.
+A search finds the nearest labels with room for half of what is too much. Along the paths to each of them move as many
+items as the paths have at no cost, ties included; so where many are to move there are few searches.
 """
 
 from __future__ import annotations
-
-from heapq import heappop, heappush
 
 import numpy as np
 
 from .._system.jit import jit
 from ..backends import Shortlist
+from .bundles import MANY, OWNER, Bundles, make_known, move
 from .capacities import Capacities
+from .search import (
+    LOWER,
+    NOWHERE,
+    ORDER,
+    PARENT,
+    ROOM,
+    SETTLED,
+    SIZE,
+    TARGET,
+    UPPER,
+    Graph,
+    begin,
+    search,
+    take_in,
+)
 
 
 def move_along_near_ties(
@@ -25,6 +36,8 @@ def move_along_near_ties(
     g: np.ndarray,
     limits: Capacities,
     width: float,
+    slack: float,
+    crowd: float,
     largest_square: int,
 ) -> int:
     """Move items, in place, until every label has its target size, or no shortlist leads there.
@@ -36,176 +49,104 @@ def move_along_near_ties(
         g: (k,) potentials; changed.
         limits: capacities; target and hub are changed.
         width: nats: what is not on the shortlist was at least as far from its row's best when the list was made.
-        largest_square: labels up to which the cheapest ways between them are kept, 12 bytes a pair.
+        slack: nats: ways no longer than this cost nothing: the rounding error of regrets.
+        crowd: items: if more are above their labels' targets, many have the same scores.
+        largest_square: labels up to which the cheapest ways between all of them are kept, 12 bytes a pair.
 
     Returns:
         the number of items still above target, of labels from which no path leads to one with room that is sure to be
         the shortest. All that was moved is optimal, whatever is not listed.
     """
-    hub = np.array([limits.hub])
-    rows = len(g) if len(g) <= largest_square else 1
-    _best, indptr, label, value = short
-    bounds = limits.lower, limits.upper, limits.target
-    left = _fill(labels, counted, indptr, label, value, g, *bounds, hub, width, rows)
-    limits.hub = float(hub[0])
-    return int(left)
+    k = len(g)
+    rows = min(k, max(2, largest_square**2 // k))
+    graph = Graph.of(np.bincount(labels[counted], minlength=k), g, limits, rows)
+    bundles = Bundles.of(labels, counted, short, k, rows, alike=graph.surplus > crowd)
+    _move_from_all(graph, bundles, labels, width, slack)
+    graph.give_back(g, limits)
+    return graph.surplus
+
+
+def _move_from_all(graph: Graph, bundles: Bundles, labels: np.ndarray, width: float, slack: float) -> None:
+    """From all labels at once; where that is not sure of a path, from one after the other."""
+    k = len(graph.slot)
+    live, alone = np.ones(k, dtype=bool), -1  # labels from which paths may lead on; the one that paths begin at
+    while alone < k:
+        sources = live & ((alone < 0) | (np.arange(k) == alone))
+        surplus = int(np.maximum(graph.sizes[SIZE] - graph.sizes[TARGET], 0)[sources].sum())
+        if surplus == 0:
+            if alone < 0:
+                return
+            alone += 1
+            continue
+        end = _search(*graph, *bundles, sources, width, (surplus + 1) // 2 if alone < 0 else 1)
+        if graph.state[ROOM] and _move_along_paths(*graph, *bundles, labels, slack):
+            continue
+        if not graph.state[ROOM] and end == NOWHERE:  # nor will there be a way later: moves begin and end elsewhere
+            settled = graph.nodes[ORDER, : graph.state[SETTLED]]
+            live[settled[settled < k]] = False
+        elif alone < 0:
+            alone = 0
+        else:
+            live[alone] = False
 
 
 @jit()
-def _cheapest(u, first, after, labels, indptr, label, value, least, through):
-    """The least regret without g, S_iu - S_iv over the items of u, for each label v; and the item that has it."""
-    least[:] = np.inf
-    i = first[u]
-    while i >= 0:
-        own = 0.0
-        for entry in range(indptr[i], indptr[i + 1]):
-            if label[entry] == u:
-                own = value[entry]
-        for entry in range(indptr[i], indptr[i + 1]):
-            v = label[entry]
-            if own - value[entry] < least[v]:
-                least[v] = own - value[entry]
-                through[v] = i
-        i = after[i]
+def _search(
+    sizes, g, lowered, least, slot, reach, nodes, state, trusted,
+    indptr, label, value, facts, first, below, key, links, tops, held, clock,
+    sources, width, wanted,
+):  # fmt: skip
+    """``search`` that makes known what it asks for; how it ended."""
+    begin(sizes, reach, nodes, state, trusted, sources)
+    while True:
+        end = search(sizes, g, lowered, least, slot, reach, nodes, state, trusted, width, wanted)
+        if end < 0:
+            return end
+        make_known(indptr, label, value, facts, first, key, links, tops, held, clock, least, slot, end)
 
 
 @jit()
-def _fill(labels, counted, indptr, label, value, g, lower, upper, target, hub_g, width, rows):
-    n, k = labels.size, g.size
-    hub = k
-    # Items of a label: a doubly linked list, so that a move is a few writes.
-    first = np.full(k, -1, dtype=np.int64)
-    after = np.full(n, -1, dtype=np.int64)
-    before = np.full(n, -1, dtype=np.int64)
-    size = np.zeros(k, dtype=np.int64)
-    for i in range(n):
-        if counted[i]:
-            u = labels[i]
-            size[u] += 1
-            if indptr[i + 1] - indptr[i] == 1:  # nowhere to go: most items, not to be looked at again
-                continue
-            after[i] = first[u]
-            if first[u] >= 0:
-                before[first[u]] = i
-            first[u] = i
-
-    # The cheapest way from each label to each other: without g, and kept until an item of that label moves. Where
-    # labels are very many there is one row, made anew each time.
-    least = np.empty((rows, k))
-    through = np.empty((rows, k), dtype=np.int32)  # the item that goes this way
-    known = np.zeros(k, dtype=np.bool_)
-
-    distance = np.full(k + 1, np.inf)
-    settled = np.zeros(k + 1, dtype=np.bool_)
-    parent = np.empty(k + 1, dtype=np.int64)
-    item = np.empty(k + 1, dtype=np.int64)
-    touched = np.empty(k + 1, dtype=np.int64)
-    dead = np.zeros(k + 1, dtype=np.bool_)  # no path leads on from here; none will, as moves begin and end elsewhere
-    lowered = np.zeros(k)  # by how much each g_u has fallen: unlisted edges from u are width - lowered[u] long, or more
-    left = 0
-
-    for source in range(k):
-        while size[source] > target[source]:
-            if dead[source]:
-                left += size[source] - target[source]
-                break
-            # Dijkstra from the source to the nearest label with room.
-            touched[0] = source
-            n_touched = 1
-            distance[source] = 0.0
-            nearest = np.inf  # distance of the nearest label with room so far: no longer path matters
-            sink = -1  # that label
-            trusted = np.inf  # no unlisted edge leads less far
-            heap = [(0.0, source)]
-            while len(heap) > 0:
-                length, u = heappop(heap)
-                if settled[u] or length > distance[u]:
-                    continue  # reached by a shorter path meanwhile
-                if length >= min(nearest, trusted):
-                    break
-                settled[u] = True
-                if u == hub:
-                    for v in range(k):
-                        if target[v] > lower[v]:
-                            reach = distance[u] + max(hub_g[0] - g[v], 0.0)
-                            if reach < distance[v] and reach < nearest:
-                                if distance[v] == np.inf:
-                                    touched[n_touched] = v
-                                    n_touched += 1
-                                distance[v] = reach
-                                heappush(heap, (reach, v))
-                                parent[v] = hub
-                                if size[v] < target[v]:
-                                    nearest = reach
-                                    sink = v
-                    continue
-                trusted = min(trusted, distance[u] + width - lowered[u])
-                if target[u] < upper[u]:
-                    reach = distance[u] + max(g[u] - hub_g[0], 0.0)
-                    if reach < distance[hub] and reach < nearest:
-                        if distance[hub] == np.inf:
-                            touched[n_touched] = hub
-                            n_touched += 1
-                        distance[hub] = reach
-                        heappush(heap, (reach, hub))
-                        parent[hub] = u
-                row = u if rows == k else 0
-                if not known[u]:
-                    _cheapest(u, first, after, labels, indptr, label, value, least[row], through[row])
-                    known[u] = rows == k
-                for v in range(k):
-                    reach = distance[u] + max(least[row, v] + g[u] - g[v], 0.0)
-                    if reach < distance[v] and reach < nearest:
-                        if distance[v] == np.inf:
-                            touched[n_touched] = v
-                            n_touched += 1
-                        distance[v] = reach
-                        heappush(heap, (reach, np.int64(v)))  # type: ignore[misc]
-                        parent[v] = u
-                        item[v] = through[row, v]
-                        if size[v] < target[v]:
-                            nearest = reach
-                            sink = v
-            if nearest > trusted:
-                sink = -1
-                dead[source] = True
-            if sink >= 0:
-                for t in range(n_touched):
-                    v = touched[t]
-                    if settled[v]:
-                        if v == hub:
-                            hub_g[0] += distance[v] - distance[sink]
-                        else:
-                            g[v] += distance[v] - distance[sink]
-                            lowered[v] += distance[sink] - distance[v]
-                v = sink
-                while v != source:
-                    u = parent[v]
-                    if v == hub:
-                        target[u] += 1
-                    elif u == hub:
-                        target[v] -= 1
-                    else:
-                        i = item[v]
-                        if before[i] >= 0:
-                            after[before[i]] = after[i]
-                        else:
-                            first[u] = after[i]
-                        if after[i] >= 0:
-                            before[after[i]] = before[i]
-                        before[i] = -1
-                        after[i] = first[v]
-                        if first[v] >= 0:
-                            before[first[v]] = i
-                        first[v] = i
-                        labels[i] = v
-                        size[u] -= 1
-                        size[v] += 1
-                        known[u] = known[v] = False
-                    v = u
-            for t in range(n_touched):
-                distance[touched[t]] = np.inf
-                settled[touched[t]] = False
-                if sink < 0 and not nearest > trusted:
-                    dead[touched[t]] = True
-    return left
+def _move_along_paths(
+    sizes, g, lowered, least, slot, reach, nodes, state, trusted,
+    indptr, label, value, facts, first, below, key, links, tops, held, clock,
+    labels, slack,
+):  # fmt: skip
+    """What the paths to the labels with room have to give; whether that was anything."""
+    take_in(g, lowered, reach, nodes, state)
+    hub, place, moved = slot.size, 0, False
+    while place < state[SETTLED]:
+        sink = nodes[ORDER, place]
+        many, v = sizes[TARGET, sink] - sizes[SIZE, sink] if sink < hub else 0, sink
+        while nodes[PARENT, v] >= 0 and many > 0:
+            u = nodes[PARENT, v]
+            length = g[u] - g[v]
+            if v == hub:
+                many = min(many, sizes[UPPER, u] - sizes[TARGET, u])
+            elif u == hub:
+                many = min(many, sizes[TARGET, v] - sizes[LOWER, v])
+            elif slot[u] < 0 or tops[slot[u], v] < 0:
+                many = 0
+            else:
+                length += least[slot[u], v]
+                many = min(many, facts[MANY, links[OWNER, tops[slot[u], v]]])
+            # The first of the paths is as it was found, whatever rounding makes of its length.
+            many = many if length <= slack or not moved else 0
+            v = u
+        many = min(many, sizes[SIZE, v] - sizes[TARGET, v]) if many > 0 else 0
+        if many <= 0:
+            place += 1
+            continue
+        moved, v = True, sink
+        while nodes[PARENT, v] >= 0:
+            u = nodes[PARENT, v]
+            if v == hub:
+                sizes[TARGET, u] += many
+            elif u == hub:
+                sizes[TARGET, v] -= many
+            else:
+                b = np.int64(links[OWNER, tops[slot[u], v]])
+                move(
+                    indptr, label, value, facts, first, below, key, links, tops, least, slot, sizes, labels, b, v, many
+                )
+            v = u
+    return moved

@@ -154,8 +154,14 @@ class Tuning:
     # Rounding.
     whole_matrix: int = 1 << 18
     """n*k up to which the shortlist is the whole matrix, 36 bytes an entry."""
+    ties: int = 8
+    """Labels of a row on the first shortlist of a larger problem, about, ..."""
+    nearest_tie: float = 0.001
+    """... which is no narrower than this ..."""
     near_tie: float = 2.0
-    """Width of the first shortlist of a larger problem; four times as wide when it proves too narrow."""
+    """... and no wider. Where it proves too narrow the next has ..."""
+    more_ties: int = 8
+    """... so many times as many labels, or is four times as wide."""
     widest_tie: float = 1e4
     """A shortlist this wide that is still too narrow gives way to the whole matrix."""
     few_items: int = 100
@@ -163,8 +169,10 @@ class Tuning:
     surplus: float = 0.005
     """Of the items: more than this is moved by sweeps at a lower temperature first. With 0.02 rounding of 150,000 x 400
     normal numbers took 5.0 s, with 0.005 0.8."""
+    told_apart: int = 200
+    """Rows that say how far it takes to be lower for rows to differ."""
     colder: float = 4.0
-    """epsilon is divided by this for them, ..."""
+    """epsilon is divided by this, or a power of it, for them, ..."""
     most_colder: int = 10
     """... so many times at most."""
     colder_goal: float = 0.125
@@ -172,7 +180,7 @@ class Tuning:
     colder_sweeps: int = 30
     """Of each such solve at most."""
     colder_worth: float = 0.7
-    """Of the surplus: a colder solve that did not converge and leaves more was the last."""
+    """Of the surplus: a colder solve that leaves more was the last."""
     rounds: int = 40
     """Shortlists at most: the guard of a loop that ends by itself."""
 

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 
-def jit(signatures: Any = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """The decorator: compiled at once for the signatures, or when first called; releases the interpreter lock."""
+def jit(signatures: Any = None, cache: bool = True, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """The decorator: compiled at once for the signatures, or when first called; releases the interpreter lock.
+
+    What only other compiled functions call needs no cache: it is in theirs.
+    """
     try:
         import numba
     except ImportError:  # the same algorithm, interpreted: correct, for small problems
@@ -15,7 +18,7 @@ def jit(signatures: Any = None, **options: Any) -> Callable[[Callable[..., Any]]
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
-            return numba.njit(signatures, nogil=True, cache=True, **options)(function)
+            return numba.njit(signatures, nogil=True, cache=cache, **options)(function)
         except RuntimeError:  # no cache folder: every process compiles anew
             return numba.njit(signatures, nogil=True, **options)(function)
 

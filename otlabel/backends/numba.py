@@ -67,8 +67,12 @@ class Survey:
 
         def part(start: int, stop: int) -> tuple[list[_Listed], float, np.ndarray]:
             c = np.zeros(k)
-            listed, logsumexp = kernels.list_part(start, stop, g, width, True, c, lse)
-            return listed, logsumexp, c
+
+            def look(scores: np.ndarray, rows: slice, first: int, *out: np.ndarray) -> tuple[int, int]:
+                return compiled.survey(scores, kernels.scale, g, first, width, kernels.a[rows], c, lse[rows], *out)
+
+            listed = kernels.list_part(start, stop, look)
+            return listed, float(kernels.a[start:stop] @ lse[start:stop]), c
 
         parts = kernels.run(part)
         self._a, self._shortest = kernels.a, kernels.sizes.listed_part
@@ -157,10 +161,8 @@ class Kernels(_numpy.Kernels):
         error = float32_error(self.largest, self.scale, g)
         if error > _COARSE:
             return super().labels(g)
-        labels, wide = (
-            np.zeros(self.source.shape[0], dtype=np.int64),
-            bits(g),
-        )  # 0 where no score is finite, as argmax has it
+        wide = bits(g)
+        labels = np.zeros(self.source.shape[0], dtype=np.int64)  # 0 where no score is finite, as argmax has it
 
         def part(start: int, stop: int) -> None:
             for rows, scores in self.blocks(start, stop):
@@ -174,30 +176,40 @@ class Kernels(_numpy.Kernels):
         error = float32_error(self.largest, self.scale, g)
         if error > _COARSE:
             return super().shortlist(g, width)
-        lse = np.empty(self.source.shape[0])
+        best, wide = np.empty(self.source.shape[0]), bits(g)
+        doubt = LOG2E * (width + 2 * error)
 
-        def part(start: int, stop: int) -> list[tuple[np.ndarray, ...]]:
-            lists, _ = self.list_part(start, stop, g, width + 2 * error, False, np.zeros(len(g)), lse)
-            return [compiled.within(*listed[1:], g, width) for listed in lists]
+        def look(scores: np.ndarray, rows: slice, first: int, *out: np.ndarray) -> tuple[int, int]:
+            return dense.near(scores, self.scale, g, wide, first, doubt, width, best[rows], *out)
 
-        parts = list(itertools.chain.from_iterable(self.run(part)))
-        best, counts, label, value = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return Shortlist(best, np.concatenate([[0], np.cumsum(counts)]), label, value)
+        parts = self.run(lambda start, stop: self.list_part(start, stop, look))
+        lists = list(itertools.chain.from_iterable(parts))
+        indptr = np.concatenate([[0], *(np.diff(listed.indptr) for listed in lists)]).cumsum()
+        label, value = (np.concatenate([getattr(listed, name) for listed in lists]) for name in ("label", "value"))
+        return Shortlist(best, indptr, label, value)
 
-    def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+    def regrets(self, items: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         k = self.source.shape[1]
-        least, which = np.full(k, np.inf), np.zeros(k, dtype=np.int64)
-        step = max(1, self.sizes.read // k)
-        for start in range(0, len(items), step):
-            block = items[start : start + step]
-            compiled.regrets(_stored(self.source[block]), self.scale, label, block, least, which)
+        least, which = np.full((len(items), k), np.inf), np.zeros((len(items), k), dtype=np.int64)
+
+        def part(start: int, stop: int) -> None:
+            for some, label, *row in zip(*(every[start:stop] for every in (items, labels, least, which)), strict=True):
+                if self._is_read_as_it_is():
+                    compiled.regrets(_stored(self.source.array), self.scale, label, some, some, *row)
+                    continue
+                step = max(1, self.sizes.read // k)
+                for first in range(0, len(some), step):
+                    block = some[first : first + step]
+                    scores = _stored(self.source[block])
+                    compiled.regrets(scores, self.scale, label, np.arange(len(block)), block, *row)
+
+        spans = _parts(len(items), max(1, sum(map(len, items)) * k // len(items)), self.sizes.part, self.sizes.parts)
+        threaded(lambda span: part(*span), spans)
         return least, which
 
-    def list_part(
-        self, start: int, stop: int, g: np.ndarray, width: float, relative: bool, c: np.ndarray, lse: np.ndarray
-    ) -> tuple[list[_Listed], float]:
-        """``compiled.survey`` of some rows; adds to c, fills the rows' lse, returns the lists and the logsumexp."""
-        k = len(g)
+    def list_part(self, start: int, stop: int, look: Callable[..., tuple[int, int]]) -> list[_Listed]:
+        """What look(scores, rows, first row, counts, label, value) lists of some rows, as ``compiled.survey`` does."""
+        k = self.source.shape[1]
         room = max(self.sizes.list_room, k)
         counts = np.zeros(stop - start, dtype=np.int64)
         label, value = np.empty(0, dtype=np.int32), np.empty(0)
@@ -209,14 +221,12 @@ class Kernels(_numpy.Kernels):
                 if len(label) < k:  # lists stay where they were written: what is left of the room is for the next
                     label, value = np.empty(room, dtype=np.int32), np.empty(room)
                 first = done
-                done, used = compiled.survey(
-                    scores, self.scale, g, first, width, relative, self.a[rows], c, lse[rows], own_counts, label, value
-                )
+                done, used = look(scores, rows, first, own_counts, label, value)
                 indptr = np.concatenate([[0], np.cumsum(own_counts[first:done])])
                 span = slice(rows.start + first, rows.start + done)
                 lists.append(_Listed(span, indptr, label[:used], value[:used]))
                 label, value = label[used:], value[used:]
-        return lists, float(self.a[start:stop] @ lse[start:stop])
+        return lists
 
     def log_columns(self, g: np.ndarray, lse: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """log c_j of some columns, in float64 and the log domain."""
@@ -232,6 +242,13 @@ class Kernels(_numpy.Kernels):
 
         return np.logaddexp.reduce(np.stack(self.run(part)), axis=0)
 
+    def _is_read_as_it_is(self) -> bool:
+        """Whether the loops read the caller's own array."""
+        source = self.source
+        return (
+            source.in_memory and source.array.dtype == _storage(source.array.dtype) and source.array.flags.c_contiguous
+        )
+
     def run(self, part: Callable[[int, int], Any], smallest: int | None = None) -> list[Any]:
         """part(start, stop) over all rows, in parallel; the results in order. ``smallest`` stands in for sizes.part."""
         sizes = self.sizes
@@ -243,7 +260,7 @@ class Kernels(_numpy.Kernels):
         least: rows of a block.
         """
         source = self.source
-        if source.in_memory and source.array.dtype == _storage(source.array.dtype) and source.array.flags.c_contiguous:
+        if self._is_read_as_it_is():
             yield slice(start, stop), _stored(source[start:stop])
             return
         # Whole groups of rows, so that the layout of the caller's array does not change the order of any sum.

@@ -6,7 +6,7 @@ Sinkhorn; but here steps are judged by their slopes alone: F is concave, and can
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -145,7 +145,8 @@ def climb(scores, scale, g, bits, a, shift, totals, target, vectors, pairs, sy, 
         here[j] = g[j]
         wanted[j] = max(target[j], rules.barely_listed)  # float32 cannot tell smaller shares from nothing
         root[j] = np.sqrt(wanted[j])
-    first, count = np.int64(0), np.int64(0)  # a literal 0 is a type of its own, and the callee is compiled twice
+    first: Any = np.int64(0)  # a literal 0 is a type of its own, and the callee is compiled twice
+    count: Any = np.int64(0)
     sinkhorn_left, longest, since_lower = rules.most_sinkhorn, 0.0, 0
     failed, warming, stage = False, True, rules.measured
     error, lowest, best, evaluations = np.inf, np.inf, np.inf, 0

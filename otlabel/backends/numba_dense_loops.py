@@ -21,7 +21,7 @@ UNKNOWN = np.float32(1e30)  # bits: a row's shift that nobody knows
 _SAFE = np.float32(2.0**10)  # a row's sum of powers, or its inverse, up to which the shift is near enough
 _FINITE = np.float32(-3e38)
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
-_I64 = numba.int64[::1]
+_I64, _I32 = numba.int64[::1], numba.int32[::1]
 _F64, _F32, _MATRIX = numba.float64[::1], numba.float32[::1], numba.float64[:, ::1]
 
 
@@ -151,6 +151,57 @@ def labels(scores, scale, g, bits, width, out):
                 exact = number(scores[i, j]) * scale + g[j]
                 if exact > top:
                     top, out[i] = exact, j
+
+
+@by_storage(
+    numba.types.UniTuple(numba.int64, 2),
+    _G,
+    _F32,
+    numba.int64,
+    numba.float32,
+    numba.float64,
+    _F64,
+    _I64,
+    _I32,
+    _F64,
+)
+def near(scores, scale, g, bits, start, doubt, width, best, counts, label, value):
+    """The labels of each row within ``width`` of its best, in float64; float32 finds the candidates.
+
+    Args:
+        scores, scale, g, bits: as in ``labels``.
+        start: the first row to do.
+        doubt: bits: what float32 may take an entry to be further from the best than it is, and ``width``.
+        width: nats.
+        best: (m,) out: max_j(S_ij/epsilon + g_j).
+        counts: (m,) out: entries of each row.
+        label, value: out, at least k long: the entries, row by row, S/epsilon.
+
+    Returns:
+        the row after the last that was done, which is m unless another might not have found room in ``label``; and how
+        many entries there are.
+    """
+    x, two = np.empty(bits.size, np.float32), np.empty(2, np.float32)
+    factor = np.float32(scale * LOG2E)
+    used, i = 0, start
+    while i < scores.shape[0] and used + g.size <= label.size:
+        winner = best_two(scores[i], factor, bits, x, two)
+        first, lone = used, two[0] - two[1] > doubt
+        bar = max(two[0] - doubt, _FINITE)
+        top = -np.inf
+        for j in range(winner if lone else 0, winner + 1 if lone else g.size):
+            if x[j] >= bar:
+                label[used], value[used] = j, number(scores[i, j]) * scale
+                top = max(top, value[used] + g[j])
+                used += 1
+        last, used = used, first
+        for e in range(first, last):
+            if value[e] + g[label[e]] >= top - width:
+                label[used], value[used] = label[e], value[e]
+                used += 1
+        best[i], counts[i] = top, used - first
+        i += 1
+    return i, used
 
 
 @by_storage(numba.float64, _F64, _F32, _F64, _F64, _F64, numba.float64)

@@ -95,7 +95,6 @@ def _take_above(x, peaks, bar, columns, count):
     _G,
     numba.int64,
     numba.float64,
-    numba.boolean,
     _F64,
     _F64,
     _F64,
@@ -103,7 +102,7 @@ def _take_above(x, peaks, bar, columns, count):
     _I32,
     _F64,
 )
-def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, value):
+def survey(scores, scale, g, start, width, a, c, lse, counts, label, value):
     """One sweep over a block of rows, docs/algorithm.md eq. (1), that also lists what matters in each.
 
     Entries within ``width`` nats of their row's best are listed and evaluated in float64; the rest, a small share of
@@ -114,12 +113,11 @@ def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, v
         scale: 1/epsilon.
         g: (k,); -inf takes a label out of use.
         start: the first row to do.
-        relative: whether listed values are S/epsilon less the row's logsumexp, or S/epsilon itself.
         a: (m,) row weights.
         c: (k,) the column sums of the rows are added to it.
         lse: (m,) out: logsumexp_j(S_ij/epsilon + g_j).
         counts: (m,) out: entries listed of each row.
-        label, value: out, at least k long: the entries, row by row.
+        label, value: out, at least k long: the entries, row by row, S/epsilon less the row's logsumexp.
 
     Returns:
         the row after the last that was done, which is m unless another might not have found room in ``label``; and how
@@ -155,9 +153,8 @@ def survey(scores, scale, g, start, width, relative, a, c, lse, counts, label, v
         weight = a[i] / total
         for e in range(count):
             c[np.uint32(label[first + e])] += weight * near[e]
-        if relative:
-            for e in range(count):
-                value[first + e] -= lse[i]
+        for e in range(count):
+            value[first + e] -= lse[i]
         for q in range(chunks):
             if peaks[q] >= negligible:
                 add_scaled(rest_c, np.float32(weight), x, q * CHUNK)
@@ -240,11 +237,11 @@ def within(indptr, label, value, g, width):
     return best, counts, kept_label[:kept], kept_value[:kept]
 
 
-@by_storage(numba.void, numba.int64, _I64, _F64, _I64)
-def regrets(scores, scale, label, items, least, which):
-    """The least (S_i,label - S_ij)/epsilon so far and its item, for each j, updated with the block's rows."""
-    for i in range(scores.shape[0]):
-        row, item = scores[i], items[i]
+@by_storage(numba.void, numba.int64, _I64, _I64, _F64, _I64)
+def regrets(scores, scale, label, rows, items, least, which):
+    """The least (S_i,label - S_ij)/epsilon so far and its item, for each j, updated with some of the rows."""
+    for place in range(rows.size):
+        row, item = scores[rows[place]], items[place]
         own = number(row[label]) * scale
         for j in range(row.size):
             regret = own - number(row[j]) * scale

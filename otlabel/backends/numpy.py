@@ -106,7 +106,11 @@ class Kernels:
         indptr = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
         return Shortlist(np.concatenate(best), indptr, np.concatenate(labels), np.concatenate(values))
 
-    def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+    def regrets(self, items: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        least, which = zip(*map(self._regrets, items, labels), strict=True)
+        return np.stack(least), np.stack(which)
+
+    def _regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
         k = self.source.shape[1]
         least, which = np.full(k, np.inf), np.zeros(k, dtype=np.int64)
         step = max(1, self.block // k)

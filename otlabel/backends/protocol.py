@@ -152,8 +152,12 @@ class Kernels(Protocol):
     def shortlist(self, g: np.ndarray, width: float) -> Shortlist:
         """The labels in use with S_ij/epsilon + g_j >= max_j - width (nats)."""
 
-    def regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
-        """(k,) the least (S_i,label - S_ij)/epsilon over the items for each j, and (k,) the item that has it."""
+    def regrets(self, items: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The cheapest moves to each label: of each array of items and its label u, which they have.
+
+        Returns:
+            (m, k) float64: the least (S_iu - S_ij)/epsilon over the items, inf without any; (m, k) int64: whose it is.
+        """
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """(r, k) float64: S_ij/epsilon of the given rows."""

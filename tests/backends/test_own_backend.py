@@ -125,12 +125,14 @@ class Kernels:
         indptr = np.concatenate([[0], np.cumsum(listed.sum(axis=1))])
         return Shortlist((scaled + g).max(axis=1), indptr, np.nonzero(listed)[1].astype(np.int32), scaled[listed])
 
-    def regrets(self, items, label):
-        if not len(items):
-            return np.full(self.source.shape[1], np.inf), np.zeros(self.source.shape[1], np.int64)
-        scaled = self.rows(items)
-        regrets = scaled[:, [label]] - scaled
-        return regrets.min(axis=0), items[regrets.argmin(axis=0)]
+    def regrets(self, items, labels):
+        least, which = np.full((2, len(items), self.source.shape[1]), np.inf)
+        for some, label, row, who in zip(items, labels, least, which, strict=True):
+            if len(some):
+                scaled = self.rows(some)
+                regrets = scaled[:, [label]] - scaled
+                row[:], who[:] = regrets.min(axis=0), some[regrets.argmin(axis=0)]
+        return least, np.where(np.isinf(which), 0, which).astype(np.int64)
 
     def rows(self, rows):
         block = self.source[rows]

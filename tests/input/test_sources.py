@@ -81,8 +81,8 @@ def test_a_store_is_copied_where_single_rows_are_needed(scores, tmp_path):
     stored = zarr.create_array(tmp_path / "scores.zarr", shape=scores.shape, chunks=(100, 30), dtype="float32")
     stored[:] = scores
     kernels = backends.load("numba").Kernels(sources.Stored(stored), 5.0, np.full(700, 1 / 700), 10.0)
-    items = np.arange(0, 700, 7)
-    for found, truth in zip(kernels.seekable().regrets(items, 3), kernels.regrets(items, 3), strict=True):
+    moves = [np.arange(0, 700, 7), np.arange(1, 700, 9)], np.array([3, 5])
+    for found, truth in zip(kernels.seekable().regrets(*moves), kernels.regrets(*moves), strict=True):
         np.testing.assert_array_equal(found, truth)
     assert isinstance(kernels.seekable().source, sources.Spooled)
 

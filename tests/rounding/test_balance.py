@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import oracle
@@ -67,10 +69,8 @@ def test_the_search_of_the_whole_matrix_reaches_the_same_optimum(backend, rng, m
     paths = Tuning(surplus=1.0)  # leave all of it to the paths
     with tuned(paths):
         dense = otlabel.assign(scores, **options)
-    searched, move_one = [], whole_matrix_paths._Graph.move_one
-    monkeypatch.setattr(
-        whole_matrix_paths._Graph, "move_one", lambda graph, u: searched.append(u) or move_one(graph, u)
-    )
+    searched, move_one = [], whole_matrix_paths._Ways.move_one
+    monkeypatch.setattr(whole_matrix_paths._Ways, "move_one", lambda ways: searched.append(1) or move_one(ways))
     with tuned(dataclasses.replace(paths, whole_matrix=0, near_tie=1e-3, few_items=n)):
         far = otlabel.assign(scores, **options)
     assert searched
@@ -119,21 +119,20 @@ def test_argmax_is_the_plan_s_argmax(backend, rng):
     assert np.isnan(result.gap)
 
 
-def test_the_interpreted_path_search_gives_the_same_labels(rng):
-    """Where numba is missing, the same function runs in Python."""
-    from otlabel._rounding.near_tie_paths import _fill
-
+def test_without_numba_the_labels_are_the_same(rng, tmp_path):
+    """Rounding is compiled where it can be; interpreted it does the same, ties and bundles included."""
     scores = rng.normal(size=(90, 7))
-    kernels = backends.load("numpy").Kernels(InMemory(scores), 5.0, np.full(90, 1 / 90), 10.0)
-    short = kernels.shortlist(np.zeros(7), np.inf)
-    outcomes = []
-    for function in (_fill, _fill.py_func):
-        limits = Capacities.at(np.zeros(7), Marginal.exactly(np.full(7, 1 / 7)), 90)
-        labels, g, hub = kernels.labels(np.zeros(7)), np.zeros(7), np.array([limits.hub])
-        assert function(  # no item is left where it is one too many
-            labels, np.ones(90, bool), short.indptr, short.label, short.value, g,
-            limits.lower, limits.upper, limits.target, hub, np.inf, 7,
-        ) == 0  # fmt: skip
-        outcomes.append(labels)
-        np.testing.assert_array_equal(np.bincount(labels, minlength=7), limits.target)
-    np.testing.assert_array_equal(*outcomes)
+    scores[::3] = scores[0]
+    np.save(tmp_path / "scores.npy", scores)
+    program = (
+        "import sys; sys.modules['numba'] = None; import numpy, otlabel;"
+        "print(*otlabel.assign(numpy.load(sys.argv[1]), backend='numpy').labels)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, tmp_path / "scores.npy"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    labels = otlabel.assign(scores, backend="numpy").labels
+    np.testing.assert_array_equal(np.array(found.stdout.split(), dtype=int), labels)
