@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _memory, backends
+from ._arrays.score_source import ScoreSource
 from ._input import problem as _problem
 from ._parallel import shards as _shards
 from ._parallel.shards import Comm
@@ -97,9 +98,12 @@ def assign(
             is_shard=comm is not None,
         )
 
-    def bound() -> list[backends.Kernels]:
+    def kernels_of(sources: list[ScoreSource]) -> list[backends.Kernels]:
         make_kernels = backends.load(name).Kernels
-        heads = [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in problem.scores]
+        return [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in sources]
+
+    def bound() -> list[backends.Kernels]:
+        heads = kernels_of(problem.scores)
         _memory.check(heads, problem.shape[1:], problem.init, problem.tol, tuning)
         return heads
 
@@ -136,6 +140,8 @@ def assign(
     side_by_side = is_small and comm is None and callback is None
     of_heads = (threaded if side_by_side else map)(solved, range(len(kernels)))
     solutions, labels, sizes, gaps = (list(parts) for parts in zip(*of_heads, strict=True))
+    if problem.sources != problem.scores:  # what was kept for the solve goes with it
+        kernels = kernels_of(problem.sources)
     result = Assignment.from_heads(problem, kernels, solutions, labels, sizes, gaps, name)
     if not result.converged:
         warnings.warn(

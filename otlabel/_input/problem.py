@@ -12,7 +12,7 @@ from .._arrays.libraries import HOST, NUMPY, Place
 from .._arrays.score_source import ScoreSource
 from .._system.threads import threaded
 from ..backends import library_of, place_of
-from .sources import as_heads, as_source
+from .sources import as_heads, as_source, kept
 
 ROUNDINGS = ("balanced", "argmax")
 METHODS = ("lbfgs", "sinkhorn")
@@ -25,7 +25,8 @@ _LARGEST = 1e300  # |scores| / epsilon must stay below: sums of a few of them mu
 class Problem:
     """A checked labelling problem. ``scores`` may be views of the caller's array, the rest is in host memory."""
 
-    scores: list[ScoreSource]  # of each head: (n, k) of any real dtype
+    scores: list[ScoreSource]  # of each head: (n, k) of any real dtype; what is computed may be in memory
+    sources: list[ScoreSource]  # the same, as the caller gave them
     shape: tuple[int, int, int]  # h, n, k
     has_heads: bool  # whether the caller's scores had the axis h
     largest: float  # of |scores| but -inf
@@ -72,7 +73,8 @@ def problem_of(
             f"k must equal the number of columns of logits: k={k}, but logits has shape {tuple(scores.shape)}. "
             "Pass one score per label, or leave k out."
         )
-    heads = as_heads(scores)
+    sources = as_heads(scores)
+    heads = [kept(source) for source in sources]
     h, has_heads = len(heads), len(scores.shape) == 3
     largest, forbids = check_finite(heads, epsilon)
     weights = np.full(n, 1.0 / n) if a is None else _shares("a", a, (n,), "row weights")
@@ -91,6 +93,7 @@ def problem_of(
     shape = (h, n, width)
     return Problem(
         heads,
+        sources,
         shape,
         has_heads,
         largest,

@@ -10,15 +10,19 @@ import numpy as np
 
 from .._arrays.libraries import HOST
 from .._arrays.score_source import ScoreSource
+from .._system.machine import free_memory
+from .._system.threads import one_blas_thread, threaded
 from ..backends import library_of, place_of
 
+_PRODUCT = 128  # rows of a matrix product: as quick as any, on one BLAS thread, and few for the sake of single rows
+_KEPT = 0.5  # of what is free, that computed scores may take
 _COPIED = 1 << 22  # entries copied at a time, from a store into a temporary file
 
 
 class InMemory(ScoreSource):
     """An array (n, k) of any library, as ``Library.array`` gives it; not copied."""
 
-    in_memory = True
+    in_memory = quick = True
 
     def __init__(self, array: Any):
         self.array, self.shape, self.place = array, tuple(array.shape), place_of(array)
@@ -28,8 +32,10 @@ class InMemory(ScoreSource):
 
 
 class LinearScores(ScoreSource):
-    """Scores ``features @ weight.T + bias``, computed where they are needed: n x k are never held.
+    """Scores ``features @ weight.T + bias``, computed where they are needed.
 
+    In host memory ``assign`` keeps them while it works if they take no more than half of what is free, or else computes
+    them anew in every sweep. What comes out is the same, to the last bit: products are made in fixed blocks of rows.
     On a CUDA device the product is summed in float32 (float64 for float64 features), without TF32.
 
     Args:
@@ -63,12 +69,35 @@ class LinearScores(ScoreSource):
                 )
         self.weight, self.bias = self.place.library.layer(self.features, weight, bias)
 
-    def of(self, features: Any) -> Any:
-        """Scores of some features."""
-        return self.place.library.linear(features, self.weight, self.bias)
+    @property
+    def quick(self) -> bool:  # type: ignore[override]
+        return self.place == HOST
 
     def rows(self, index: Any) -> Any:
-        return self.of(self.features[index])
+        if self.place != HOST:
+            return self.place.library.linear(self.features[index], self.weight, self.bias)
+        rows = np.arange(self.shape[0])[index]
+        blocks, of_block = np.unique(rows // _PRODUCT, return_inverse=True)
+        with one_blas_thread():
+            products = np.concatenate([self._product(int(block)) for block in blocks])
+        return products[rows - blocks[of_block] * _PRODUCT + np.arange(len(blocks))[of_block] * _PRODUCT]
+
+    def kept(self) -> InMemory:
+        """All of them, in memory."""
+        scores = np.empty(self.shape, dtype=self.bias.dtype)
+
+        def part(block: int) -> None:
+            self._product(block, scores[block * _PRODUCT : (block + 1) * _PRODUCT])
+
+        with one_blas_thread():
+            threaded(part, range(-(-self.shape[0] // _PRODUCT)))
+        return InMemory(scores)
+
+    def _product(self, block: int, out: np.ndarray | None = None) -> np.ndarray:
+        """The scores of a block of rows. What is summed in another block may be rounded otherwise."""
+        features = self.features[block * _PRODUCT : (block + 1) * _PRODUCT].astype(self.bias.dtype, copy=False)
+        product = np.matmul(features, self.weight.T, out=out)
+        return np.add(product, self.bias, out=product)
 
 
 class Stored(ScoreSource):
@@ -140,6 +169,14 @@ def as_source(value: Any) -> ScoreSource | None:
     if hasattr(value, "chunks") and all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return Stored(value)
     return None
+
+
+def kept(source: ScoreSource) -> ScoreSource:
+    """Scores that would be computed in every sweep, in memory if they take no more than a share of what is free."""
+    if not isinstance(source, LinearScores) or source.place != HOST:
+        return source
+    fits = source.shape[0] * source.shape[1] * source.bias.itemsize <= _KEPT * free_memory()
+    return source.kept() if fits else source
 
 
 def as_heads(scores: Any) -> list[ScoreSource]:

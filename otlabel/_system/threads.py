@@ -11,7 +11,10 @@ import os
 from _thread import allocate_lock, start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from threadpoolctl import ThreadpoolController
 
 from .machine import cores
 
@@ -50,6 +53,35 @@ def threaded(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Resu
     if errors:
         raise errors[min(errors)]
     return results
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Inside, BLAS works on the caller's thread alone: those of ``threaded`` are as many as there is work for.
+
+    It holds for all of the process, until the last of several threads that are inside has left.
+    """
+    global _inside, _limited
+    with _blas:
+        if _inside == 0:
+            _limited = _blas_libraries().limit(limits=1, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _blas:
+            _inside -= 1
+            if _inside == 0:
+                _limited.restore_original_limits()
+
+
+_blas, _inside = allocate_lock(), 0
+_limited: Any = None
+
+
+@functools.lru_cache
+def _blas_libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def ahead(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

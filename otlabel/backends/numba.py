@@ -145,7 +145,7 @@ class Kernels(_numpy.Kernels):
         source = self.source
         if float32_error(self.largest, self.scale, np.zeros(1)) > FINE:
             return None
-        if source.in_memory:
+        if source.quick:
             return Dense(self)
         if math.prod(source.shape) > self.sizes.held:
             return None

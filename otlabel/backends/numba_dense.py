@@ -46,7 +46,7 @@ class Dense:
         self._weights = kernels.a * n  # around 1, for float32's sake
         self._bits = kernels.scale * LOG2E
         self._shift, self._at = np.full(n, compiled.UNKNOWN, dtype=np.float32), np.zeros(k)
-        self.is_wide = kernels.source.array.dtype == np.float64
+        self.is_wide = kernels.source[0:1].dtype == np.float64
 
     def error(self, g: np.ndarray) -> float:
         # The row's shift is taken off before anything is rounded: what is left of an entry that matters is -g_j or so.
