@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from .._solver.marginal import Marginal
+from .._solver.outcome import Status
 from .._solver.outline import solve
 from .._solver.tuning import DEFAULT, Tuning
 from ..backends import Kernels, Shortlist
@@ -56,7 +57,7 @@ def _balance(
     kernels, g, sharpness = _sharpen(kernels, g, marginal, counted, crowd, tuning)
     limits = Capacities.at(g, marginal, int(counted.sum()))
     ties = tuning.ties
-    width = np.inf if n * k <= tuning.whole_matrix else _width(kernels, g, n, ties, tuning)
+    width = np.inf if n * k <= tuning.whole_matrix else min(_width(kernels, g, n, ties, tuning), tuning.near_tie)
     labels = np.full(n, -1)
     for _ in range(tuning.rounds):
         short = kernels.shortlist(g, width)
@@ -73,7 +74,9 @@ def _balance(
             routed = move_over_whole_matrix(kernels, labels, counted, g, limits)
         elif left > surplus / 2:
             ties *= tuning.more_ties
-            width = max(4 * width, _width(kernels, g, n, ties, tuning)) if width < tuning.widest_tie else np.inf
+            wanted = _width(kernels, g, n, ties, tuning)
+            wider = 4 * width if wanted <= width else min(4 * width, wanted)
+            width = wider if width < tuning.widest_tie else np.inf
         if not routed:
             raise ValueError(
                 "the sizes that b asks for cannot be met: too many items are allowed too few labels by the -inf in "
@@ -106,7 +109,7 @@ def _sharpen(
     surplus = _surplus(labels, marginal, counted)
     if surplus <= crowd:
         return kernels, g.copy(), sharpness
-    factor = _sharpness_wanted(kernels, g, labels, counted, marginal, tuning)
+    factor, idle = _sharpness_wanted(kernels, g, labels, counted, marginal, tuning), 0
     for _ in range(tuning.most_colder if np.isfinite(factor) else 0):
         colder = kernels.rescaled(factor)
         solution = solve(
@@ -120,7 +123,9 @@ def _sharpen(
             tuning=tuning,
         )
         left = _surplus(colder.labels(solution.g), marginal, counted)
-        if left > tuning.colder_worth * surplus:  # ties, or the end of what sweeps can do
+        # A nearly flat plan may take two. Else there are ties, or it is the end of what sweeps can do.
+        idle = idle + 1 if left > tuning.colder_worth * surplus else 0
+        if idle and (solution.status is not Status.CONVERGED or idle > tuning.most_idle):
             break
         kernels, g, sharpness, surplus = colder, solution.g, factor * sharpness, left
         if surplus <= crowd:
@@ -156,8 +161,7 @@ def _width(kernels: Kernels, g: np.ndarray, n: int, ties: int, tuning: Tuning) -
     """Nats below the best within which some rows have about so many labels."""
     x = kernels.rows(np.arange(0, n, -(-n // tuning.told_apart))) + g
     depth = x.max(axis=1, keepdims=True) - x
-    wanted = float(np.quantile(depth, min(1.0, ties / len(g)), method="lower"))
-    return float(np.clip(wanted, tuning.nearest_tie, tuning.near_tie))
+    return max(float(np.quantile(depth, min(1.0, ties / len(g)), method="lower")), tuning.nearest_tie)
 
 
 def _surplus(labels: np.ndarray, marginal: Marginal, counted: np.ndarray) -> float:

@@ -69,25 +69,20 @@ def move_along_near_ties(
 def _move_from_all(graph: Graph, bundles: Bundles, labels: np.ndarray, width: float, slack: float) -> None:
     """From all labels at once; where that is not sure of a path, from one after the other."""
     k = len(graph.slot)
-    live, alone = np.ones(k, dtype=bool), -1  # labels from which paths may lead on; the one that paths begin at
-    while alone < k:
-        sources = live & ((alone < 0) | (np.arange(k) == alone))
-        surplus = int(np.maximum(graph.sizes[SIZE] - graph.sizes[TARGET], 0)[sources].sum())
-        if surplus == 0:
-            if alone < 0:
-                return
-            alone += 1
-            continue
-        end = _search(*graph, *bundles, sources, width, (surplus + 1) // 2 if alone < 0 else 1)
+    live, together = np.ones(k, dtype=bool), True  # labels from which paths may lead on
+    while (over := live & (graph.sizes[SIZE] > graph.sizes[TARGET])).any():
+        sources = over if together else np.arange(k) == np.argmax(over)
+        surplus = int((graph.sizes[SIZE] - graph.sizes[TARGET])[sources].sum())
+        end = _search(*graph, *bundles, sources, width, (surplus + 1) // 2 if together else 1)
         if graph.state[ROOM] and _move_along_paths(*graph, *bundles, labels, slack):
             continue
         if not graph.state[ROOM] and end == NOWHERE:  # nor will there be a way later: moves begin and end elsewhere
             settled = graph.nodes[ORDER, : graph.state[SETTLED]]
             live[settled[settled < k]] = False
-        elif alone < 0:
-            alone = 0
+        elif together:
+            together = False
         else:
-            live[alone] = False
+            live[sources] = False
 
 
 @jit()

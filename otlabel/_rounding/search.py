@@ -76,7 +76,7 @@ def begin(sizes, reach, nodes, state, trusted, sources):
     trusted[0] = np.inf
 
 
-@jit()
+@jit(fastmath={"nnan", "nsz"})  # which lets the loops over labels become SIMD
 def search(sizes, g, lowered, least, slot, reach, nodes, state, trusted, width, wanted):
     """Settle nodes until labels with room for ``wanted`` items are among them.
 
@@ -88,20 +88,21 @@ def search(sizes, g, lowered, least, slot, reach, nodes, state, trusted, width, 
         how it ended, or a label whose row of ``least`` is needed: the search goes on when it is called again.
     """
     hub = slot.size
+    distance, ahead, parent = reach[_DISTANCE], reach[_AHEAD], nodes[PARENT]
     while True:
         u = state[_PENDING]
         if u < 0:
-            length = np.inf
+            nearest = np.inf
             for v in range(hub + 1):
-                length = min(length, reach[_AHEAD, v])
-            if length == np.inf:
+                nearest = min(nearest, ahead[v])
+            if nearest == np.inf:
                 return NOWHERE
-            if length > trusted[0]:
+            if nearest > trusted[0]:
                 return UNSURE
             u = 0
-            while reach[_AHEAD, u] != length:
+            while ahead[u] != nearest:
                 u += 1
-            reach[_AHEAD, u] = np.inf
+            ahead[u] = np.inf
             nodes[ORDER, state[SETTLED]] = u
             state[SETTLED] += 1
             if u < hub and sizes[SIZE, u] < sizes[TARGET, u]:
@@ -112,21 +113,25 @@ def search(sizes, g, lowered, least, slot, reach, nodes, state, trusted, width, 
             state[_PENDING] = u
             return u
         state[_PENDING] = -1
-        distance, row = reach[_DISTANCE, u], 0
-        if u < hub:
-            row = slot[u]
-            trusted[0] = min(trusted[0], distance + width - lowered[u])
-        for v in range(hub + 1):
-            if v == hub:
-                length = g[u] - g[hub] if u < hub and sizes[TARGET, u] < sizes[UPPER, u] else np.inf
-            elif u == hub:
-                length = g[hub] - g[v] if sizes[TARGET, v] > sizes[LOWER, v] else np.inf
-            else:
-                length = least[row, v] + g[u] - g[v]
-            length = distance + max(length, 0.0)
-            if length < reach[_DISTANCE, v]:
-                reach[_DISTANCE, v] = reach[_AHEAD, v] = length
-                nodes[PARENT, v] = u
+        if u == hub:
+            for v in range(hub):
+                length = distance[u] + max(g[hub] - g[v], 0.0)
+                if sizes[TARGET, v] > sizes[LOWER, v] and length < distance[v]:
+                    distance[v] = ahead[v] = length
+                    parent[v] = u
+            continue
+        trusted[0] = min(trusted[0], distance[u] + width - lowered[u])
+        length = distance[u] + max(g[u] - g[hub], 0.0)
+        if sizes[TARGET, u] < sizes[UPPER, u] and length < distance[hub]:
+            distance[hub] = ahead[hub] = length
+            parent[hub] = u
+        start, potential, row = distance[u], g[u], least[slot[u]]
+        for v in range(hub):
+            length = start + max(row[v] + potential - g[v], 0.0)
+            shorter = length < distance[v]
+            distance[v] = length if shorter else distance[v]
+            ahead[v] = length if shorter else ahead[v]
+            parent[v] = u if shorter else parent[v]
 
 
 @jit()

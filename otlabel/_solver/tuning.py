@@ -166,7 +166,7 @@ class Tuning:
     """A shortlist this wide that is still too narrow gives way to the whole matrix."""
     few_items: int = 100
     """Items: as many that found no way on a shortlist are moved by a search of the whole matrix."""
-    surplus: float = 0.005
+    surplus: float = 0.01
     """Of the items: more than this is moved by sweeps at a lower temperature first. With 0.02 rounding of 150,000 x 400
     normal numbers took 5.0 s, with 0.005 0.8."""
     told_apart: int = 200
@@ -180,7 +180,9 @@ class Tuning:
     colder_sweeps: int = 30
     """Of each such solve at most."""
     colder_worth: float = 0.7
-    """Of the surplus: a colder solve that leaves more was the last."""
+    """Of the surplus: a colder solve that leaves more was of no use; ..."""
+    most_idle: int = 1
+    """... of those that converge so many in a row are borne."""
     rounds: int = 40
     """Shortlists at most: the guard of a loop that ends by itself."""
 
