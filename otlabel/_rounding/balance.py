@@ -70,13 +70,14 @@ def _balance(
         surplus = np.maximum(sizes - limits.target, 0).sum()
         left = move_along_near_ties(labels, counted, short, g, limits, width, slack, crowd, tuning.largest_square)
         routed = left == 0 or width < np.inf
-        if 0 < left <= tuning.few_items and width < np.inf:
-            routed = move_over_whole_matrix(kernels, labels, counted, g, limits)
-        elif left > surplus / 2:
-            ties *= tuning.more_ties
-            wanted = _width(kernels, g, n, ties, tuning)
-            wider = 4 * width if wanted <= width else min(4 * width, wanted)
-            width = wider if width < tuning.widest_tie else np.inf
+        if left > surplus / 2 and width < np.inf:  # another list like this one is not enough
+            if left <= tuning.few_items:
+                routed = move_over_whole_matrix(kernels, labels, counted, g, limits)
+            else:
+                ties *= tuning.more_ties
+                wanted = _width(kernels, g, n, ties, tuning)
+                wider = 4 * width if wanted <= width else min(4 * width, wanted)
+                width = wider if width < tuning.widest_tie else np.inf
         if not routed:
             raise ValueError(
                 "the sizes that b asks for cannot be met: too many items are allowed too few labels by the -inf in "

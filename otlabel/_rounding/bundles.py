@@ -40,7 +40,7 @@ class Bundles(NamedTuple):
     below: np.ndarray  # (n,) int64, the next item of the same bundle; -1
     key: np.ndarray  # (E,) what the way costs, less what g contributes
     links: np.ndarray  # (4, E) int32
-    tops: np.ndarray  # (rows, k) int32, of each way's heap, as in ``Graph.least``; -1
+    tops: np.ndarray  # (rows, k) int32, of each way's heap, as in ``Graph.least``; -1: it is empty; -2: no such way
     held: np.ndarray  # (rows,) int64, the label of each row; -1
     clock: np.ndarray  # (1,) int64, the row that is next to be given away
 
@@ -146,7 +146,7 @@ def _link(facts, first, b, v):
 
 
 @jit(cache=False)
-def make_known(indptr, label, value, facts, first, key, links, tops, held, clock, least, slot, u):
+def make_known(indptr, label, value, facts, first, key, links, tops, held, clock, least, ways, degree, slot, u):
     """The heaps of label u, in the place of another's where labels are very many."""
     row = clock[0]
     clock[0] = (row + 1) % held.size
@@ -154,17 +154,19 @@ def make_known(indptr, label, value, facts, first, key, links, tops, held, clock
         slot[held[row]] = -1
     held[row] = u
     slot[u] = row
+    degree[row] = 0
     for v in range(slot.size):
-        least[row, v] = np.inf
-        tops[row, v] = -1
+        tops[row, v] = -2
     b = first[u]
     while b >= 0:
-        _enter(indptr, label, value, facts, key, links, tops, least, row, b)
+        _enter(indptr, label, value, facts, key, links, tops, least, ways, degree, row, b)
         b = facts[_AFTER, b]
 
 
 @jit(cache=False)
-def move(indptr, label, value, facts, first, below, key, links, tops, least, slot, sizes, labels, b, v, many):
+def move(
+    indptr, label, value, facts, first, below, key, links, tops, least, ways, degree, slot, sizes, labels, b, v, many
+):
     """So many items of bundle b to label v."""
     u, into = facts[_AT, b], _bundle(facts, b, v)
     all_go, i = many == facts[MANY, b], facts[_TOP, b]
@@ -195,13 +197,13 @@ def move(indptr, label, value, facts, first, below, key, links, tops, least, slo
     if is_new:
         _link(facts, first, into, v)
         if slot[v] >= 0:
-            _enter(indptr, label, value, facts, key, links, tops, least, slot[v], into)
+            _enter(indptr, label, value, facts, key, links, tops, least, ways, degree, slot[v], into)
     sizes[SIZE, u] -= many
     sizes[SIZE, v] += many
 
 
 @jit(cache=False)
-def _enter(indptr, label, value, facts, key, links, tops, least, row, b):
+def _enter(indptr, label, value, facts, key, links, tops, least, ways, degree, row, b):
     """The bundle into the heaps of its label, which are known."""
     u, first, last = facts[_AT, b], indptr[facts[_ROW, b]], indptr[facts[_ROW, b] + 1]
     own = 0.0
@@ -213,6 +215,9 @@ def _enter(indptr, label, value, facts, key, links, tops, least, row, b):
             key[x] = own - value[e]
             links[OWNER, x] = b
             links[_CHILD, x] = links[_LEFT, x] = links[_RIGHT, x] = -1
+            if tops[row, v] == -2:
+                ways[row, degree[row]] = v
+                degree[row] += 1
             tops[row, v] = _meld(key, links, np.int64(tops[row, v]), x)
             least[row, v] = key[tops[row, v]]
 

@@ -51,7 +51,7 @@ def move_along_near_ties(
         width: nats: what is not on the shortlist was at least as far from its row's best when the list was made.
         slack: nats: ways no longer than this cost nothing: the rounding error of regrets.
         crowd: items: if more are above their labels' targets, many have the same scores.
-        largest_square: labels up to which the cheapest ways between all of them are kept, 12 bytes a pair.
+        largest_square: labels up to which the cheapest ways between all of them are kept, 16 bytes a pair.
 
     Returns:
         the number of items still above target, of labels from which no path leads to one with room that is sure to be
@@ -87,22 +87,22 @@ def _move_from_all(graph: Graph, bundles: Bundles, labels: np.ndarray, width: fl
 
 @jit()
 def _search(
-    sizes, g, lowered, least, slot, reach, nodes, state, trusted,
+    sizes, g, lowered, least, ways, degree, slot, reach, nodes, state, trusted,
     indptr, label, value, facts, first, below, key, links, tops, held, clock,
     sources, width, wanted,
 ):  # fmt: skip
     """``search`` that makes known what it asks for; how it ended."""
     begin(sizes, reach, nodes, state, trusted, sources)
     while True:
-        end = search(sizes, g, lowered, least, slot, reach, nodes, state, trusted, width, wanted)
+        end = search(sizes, g, lowered, least, ways, degree, slot, reach, nodes, state, trusted, width, wanted)
         if end < 0:
             return end
-        make_known(indptr, label, value, facts, first, key, links, tops, held, clock, least, slot, end)
+        make_known(indptr, label, value, facts, first, key, links, tops, held, clock, least, ways, degree, slot, end)
 
 
 @jit()
 def _move_along_paths(
-    sizes, g, lowered, least, slot, reach, nodes, state, trusted,
+    sizes, g, lowered, least, ways, degree, slot, reach, nodes, state, trusted,
     indptr, label, value, facts, first, below, key, links, tops, held, clock,
     labels, slack,
 ):  # fmt: skip
@@ -141,7 +141,8 @@ def _move_along_paths(
             else:
                 b = np.int64(links[OWNER, tops[slot[u], v]])
                 move(
-                    indptr, label, value, facts, first, below, key, links, tops, least, slot, sizes, labels, b, v, many
-                )
+                    indptr, label, value, facts, first, below, key, links, tops, least, ways, degree, slot, sizes,
+                    labels, b, v, many,
+                )  # fmt: skip
             v = u
     return moved

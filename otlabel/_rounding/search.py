@@ -31,8 +31,10 @@ class Graph(NamedTuple):
     sizes: np.ndarray  # (4, k) int64
     g: np.ndarray  # (k+1,) potentials, and the price of the hub's places
     lowered: np.ndarray  # (k,) by how much each g has fallen
-    least: np.ndarray  # (rows, k) the shortest way from a label to each other, less what g contributes
-    slot: np.ndarray  # (k,) int64, the label's row of ``least``; -1: not known
+    least: np.ndarray  # (rows, k) the shortest way from a label to each other that has one, less what g contributes
+    ways: np.ndarray  # (rows, k) int32, which those are ...
+    degree: np.ndarray  # (rows,) int64, ... and how many
+    slot: np.ndarray  # (k,) int64, the label's row of these; -1: not known
     reach: np.ndarray  # (2, k+1)
     nodes: np.ndarray  # (2, k+1) int64
     state: np.ndarray  # (3,) int64
@@ -47,6 +49,8 @@ class Graph(NamedTuple):
             np.append(g, limits.hub),
             np.zeros(k),
             np.empty((rows, k)),
+            np.empty((rows, k), dtype=np.int32),
+            np.zeros(rows, dtype=np.int64),
             np.full(k, -1),
             np.empty((2, k + 1)),
             np.empty((2, k + 1), dtype=np.int64),
@@ -76,8 +80,8 @@ def begin(sizes, reach, nodes, state, trusted, sources):
     trusted[0] = np.inf
 
 
-@jit(fastmath={"nnan", "nsz"})  # which lets the loops over labels become SIMD
-def search(sizes, g, lowered, least, slot, reach, nodes, state, trusted, width, wanted):
+@jit(fastmath={"nnan", "nsz"})  # which lets the look for the nearest become SIMD
+def search(sizes, g, lowered, least, ways, degree, slot, reach, nodes, state, trusted, width, wanted):
     """Settle nodes until labels with room for ``wanted`` items are among them.
 
     Args:
@@ -125,13 +129,13 @@ def search(sizes, g, lowered, least, slot, reach, nodes, state, trusted, width, 
         if sizes[TARGET, u] < sizes[UPPER, u] and length < distance[hub]:
             distance[hub] = ahead[hub] = length
             parent[hub] = u
-        start, potential, row = distance[u], g[u], least[slot[u]]
-        for v in range(hub):
-            length = start + max(row[v] + potential - g[v], 0.0)
-            shorter = length < distance[v]
-            distance[v] = length if shorter else distance[v]
-            ahead[v] = length if shorter else ahead[v]
-            parent[v] = u if shorter else parent[v]
+        row = slot[u]
+        for place in range(degree[row]):
+            v = ways[row, place]
+            length = distance[u] + max(least[row, v] + g[u] - g[v], 0.0)
+            if length < distance[v]:
+                distance[v] = ahead[v] = length
+                parent[v] = u
 
 
 @jit()

@@ -45,6 +45,7 @@ class _Ways:
         items = np.flatnonzero(counted)
         size = np.bincount(labels[items], minlength=self.k)
         self.graph = Graph.of(size, g, limits, self.k)
+        self.graph.degree[:] = self.k
         by_label = np.split(items[np.argsort(labels[items], kind="stable")], np.cumsum(size)[:-1])
         self.members = [list(members) for members in by_label]
         self.who = np.empty((self.k, self.k), dtype=np.int64)
@@ -85,7 +86,7 @@ class _Ways:
         self.batch *= 2
         items = [np.array(self.members[v], dtype=np.int64) for v in labels]
         graph.least[labels], self.who[labels] = self.kernels.regrets(items, labels)
-        graph.slot[labels] = labels
+        graph.ways[labels], graph.slot[labels] = np.arange(self.k), labels
 
     def _move(self, item: int, u: int, v: int) -> None:
         self.members[u].remove(item)

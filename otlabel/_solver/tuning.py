@@ -149,7 +149,7 @@ class Tuning:
 
     # Memory.
     largest_square: int = 4096
-    """Labels up to which k x k matrices are worth their memory: Hessians, 8 bytes a pair, and cheapest ways, 12."""
+    """Labels up to which k x k matrices are worth their memory: Hessians, 8 bytes a pair, and cheapest ways, 16."""
 
     # Rounding.
     whole_matrix: int = 1 << 18
