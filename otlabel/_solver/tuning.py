@@ -21,9 +21,9 @@ class Tuning:
     """Lengths are in nats of S/epsilon + g; errors are L1 errors of the column sums. Halves are not listed."""
 
     # Lists: how much of the scores the steps between two surveys see.
-    listed: int = 20
+    listed: int = 16
     """Entries of a row that surveys list, about. 1,281,167 x 3,000 took 11.8 s with 20, 21.7 with 12, 15.2 with 50."""
-    listed_again: int = 5
+    listed_again: int = 3
     """The same for lists that are taken from lists. Without such 320,000 x 3,000 takes 3.2 times as long (peaked)."""
     small: int = 1 << 15
     """n*k up to which the lists may be as deep as ``widest``: evaluations cost little there but Python's time."""
