@@ -15,6 +15,7 @@ from ._parallel import shards as _shards
 from ._parallel.shards import Comm
 from ._result import Assignment
 from ._rounding.balance import round_plan
+from ._rounding.feasible import target_of
 from ._solver.engines import has_dense
 from ._solver.marginal import Marginal
 from ._solver.outcome import ConvergenceWarning, Solution, Step
@@ -75,8 +76,9 @@ def assign(
         An ``Assignment``. Not converging is a ``ConvergenceWarning`` and a ``status``, never silence.
 
     Raises:
-        ValueError: NaN or +inf among the scores, wrong shapes, marginals that are no distribution, ...: the message
-            states the rule, the value received and the remedy.
+        ValueError: NaN or +inf among the scores, wrong shapes, marginals that are no distribution, scores of -inf that
+            leave no labelling of the sizes asked for, ...: the message states the rule, the value received and the
+            remedy.
         TypeError: scores or options of a type that cannot be read as numbers.
         ImportError: a named backend is not installed.
         MemoryError: what the solve needs beside the scores exceeds what is free, in host memory or on the device.
@@ -118,12 +120,20 @@ def assign(
 
     k = problem.shape[2]
 
+    def target(head: int) -> np.ndarray:
+        source, b, reach = problem.scores[head], problem.b[head], problem.reach
+        if reach is None or not _problem.are_equal(problem.a):
+            return b
+        return target_of(source, b, reach.of(head), team.counted, _problem.of_head(head, len(kernels)))
+
+    targets = [target(head) for head in range(len(kernels))]
+
     def solved(head: int) -> tuple[Solution, np.ndarray, np.ndarray, float]:
         of_all, marginal = team.over_all_rows(kernels[head]), Marginal.exactly(problem.b[head])
         solution = solve(
             of_all,
             (team.n, k),
-            marginal,
+            Marginal.exactly(targets[head]),
             init=problem.init[head],
             tol=problem.tol,
             max_sweeps=problem.max_sweeps,

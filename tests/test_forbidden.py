@@ -9,6 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import otlabel
+from otlabel._input import problem
+from otlabel._input.sources import InMemory
+from otlabel._rounding import feasible
+from otlabel._solver.marginal import Marginal
 
 
 def forbid(rng, scores, share):
@@ -45,14 +49,57 @@ def test_predict_keeps_to_what_is_allowed(backend, rng):
         result.predict(new)
 
 
-def test_a_plan_that_cannot_be_met_ends_with_an_honest_status(backend, rng):
-    scores = rng.normal(size=(40, 4))
-    scores[:30, 0] = -np.inf  # 10 items may have label 0; it is asked for by 20
-    with pytest.warns(otlabel.ConvergenceWarning):
-        result = otlabel.assign(scores, b=[0.5, 0.2, 0.2, 0.1], rounding="argmax", backend=backend)
-    assert not result.converged
-    assert result.error > 0.4
-    assert np.isfinite(result.potentials).all()
+@pytest.mark.parametrize("rounding", ["balanced", "argmax"])
+def test_sizes_that_cannot_be_met_are_an_error_before_the_first_sweep(backend, rng, rounding):
+    scores, steps = rng.normal(size=(40, 4)), []
+    scores[:30, 0] = -np.inf  # label 0 is asked for by 20
+    with pytest.raises(ValueError, match=r"-inf leaves 30 items no label but 1, 2, 3, which are to have 20 at most"):
+        otlabel.assign(scores, b=[0.5, 0.2, 0.2, 0.1], rounding=rounding, backend=backend, callback=steps.append)
+    few = rng.normal(size=(10, 3))
+    few[:8, 0] = -np.inf  # for which there is room elsewhere: 4 and 4
+    with pytest.raises(ValueError, match=r"labels 0 are to have 3 items at least, but only 2 may have any of them"):
+        otlabel.assign(few, rounding=rounding, backend=backend, callback=steps.append)
+    scores[:30, 0], scores[:25, 1:3] = 0.0, -np.inf  # 25 items may have labels 0 and 3, which are to have 24
+    scores[:25, 0] = -np.inf
+    with pytest.raises(ValueError, match=r"-inf leaves 25 items no label but 3, which are to have 4 at most"):
+        otlabel.assign(scores, b=[0.5, 0.2, 0.2, 0.1], rounding=rounding, backend=backend, callback=steps.append)
+    heads = np.stack([np.zeros((40, 4)), scores])
+    with pytest.raises(ValueError, match=r"cannot be met of head 1: -inf leaves 25 items"):
+        otlabel.assign(heads, b=[0.5, 0.2, 0.2, 0.1], rounding=rounding, backend=backend, callback=steps.append)
+    assert not steps
+
+
+def test_shares_between_which_no_items_fit_give_way_to_sizes_that_do(backend, rng):
+    """Ten items, three labels of 10/3: four that may have label 0 only fit, though their share does not."""
+    scores = rng.normal(size=(10, 3))
+    scores[:4, 1:] = -np.inf
+    result = otlabel.assign(scores, epsilon=0.5, backend=backend)
+    np.testing.assert_array_equal(result.labels[:4], 0)
+    np.testing.assert_array_equal(result.sizes, [4, 3, 3])
+    assert result.converged
+    finite = np.where(np.isinf(scores), -1e4, scores)
+    assert finite[np.arange(10), result.labels].sum() == pytest.approx(
+        oracle.best_balanced_score(finite, np.full(3, 1 / 3)), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_what_is_plain_is_so(rng, share):
+    """Where the quick test finds nothing wrong, the flow finds nothing either; and the other way round it may ask."""
+    plain = 0
+    for _ in range(200):
+        n, k = int(rng.integers(3, 40)), int(rng.integers(2, 7))
+        scores = np.where(rng.random((n, k)) < share, -np.inf, 0.0)
+        scores[np.arange(n), rng.integers(0, k, n)] = 0.0
+        b = rng.dirichlet(np.full(k, 3.0))
+        reach, source = problem.reach_of([InMemory(scores)], b[None]).of(0), InMemory(scores)
+        if feasible._is_loose(reach, n * b, n):
+            plain += 1
+            network = feasible._Network(*feasible._patterns(source, b > 0, np.ones(n, dtype=bool)))
+            lower, upper = Marginal.exactly(b).capacities(n)
+            assert network.overflow(upper) is None
+            assert network.shortage(lower) is None
+    assert plain > 0
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -87,4 +134,9 @@ def test_any_problem_is_solved_or_said_to_have_no_solution(backend, data):
     assert found == pytest.approx(oracle.best_balanced_score(penalised, b), abs=1e-9 * n)
     truth = oracle.error(logits, 1.0, result.potentials, np.full(n, 1 / n), b)
     rounding = 1e-15 * n * (scale + np.abs(result.potentials[b > 0]).max())
+    if result.error < truth - max(0.01 * truth, 1e-9, rounding):  # shares that no plan has: the nearest there are
+        c = result.plan(np.arange(n)).sum(axis=0) * n
+        outside = np.maximum(lower - c, 0) + np.maximum(c - upper, 0)
+        assert outside.sum() / n <= result.error + 1e-9
+        return
     assert abs(result.error - truth) <= max(0.01 * truth, 1e-9, rounding)

@@ -56,11 +56,11 @@ class Library:
         raise NotImplementedError
 
     def reached(self, block: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of some columns, which have a score above -inf (len(columns),), and which rows have one there (m,)."""
+        """Of some columns, how many rows have a score above -inf (len(columns),), and of each row, how many (m,)."""
         finite = block > -np.inf
         if len(columns) < block.shape[1]:
             finite = finite[:, columns]
-        return self.to_numpy(finite.any(0), "scores"), self.to_numpy(finite.any(1), "scores")
+        return self.to_numpy(finite.sum(0), "scores"), self.to_numpy(finite.sum(1), "scores")
 
     def softmax(self, block: Any, scale: float, g: np.ndarray) -> Any:
         """(m, k) float64, where the block is: the softmax of the rows of block*scale + g.

@@ -22,6 +22,23 @@ _LARGEST = 1e300  # |scores| / epsilon must stay below: sums of a few of them mu
 
 
 @dataclass(frozen=True)
+class Reach:
+    """What scores of -inf leave, of h heads; labels that are not in use do not count."""
+
+    columns: np.ndarray  # (h, k) int64, rows that may have each label
+    degrees: np.ndarray  # (h, k+1) int64, rows that may have 0, 1, ... labels
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(h, k) bool, whether some row may have the label."""
+        return self.columns > 0
+
+    def of(self, head: int) -> Reach:
+        """The same of one head, without the axis h."""
+        return Reach(self.columns[head], self.degrees[head])
+
+
+@dataclass(frozen=True)
 class Problem:
     """A checked labelling problem. ``scores`` may be views of the caller's array, the rest is in host memory."""
 
@@ -31,6 +48,7 @@ class Problem:
     has_heads: bool  # whether the caller's scores had the axis h
     largest: float  # of |scores| but -inf
     forbids: bool  # whether there are scores of -inf
+    reach: Reach | None  # where there are; not of shards
     epsilon: float
     a: np.ndarray  # (n,) float64, sums to 1
     b: np.ndarray  # (h, k) float64, rows sum to 1
@@ -87,8 +105,9 @@ def problem_of(
         remedy = "b / b.sum(-1, keepdims=True)"
         checked = (_shares("b", row, (width,), "label shares") for row in shares)
         shares = np.stack([check_total("b", row, "label shares", remedy) for row in checked])
-    if forbids and not is_shard:
-        check_reached(reached_labels(heads, shares), shares)
+    reach = reach_of(heads, shares) if forbids and not is_shard else None
+    if reach is not None:
+        check_reached(reach.labels, shares)
     start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
     shape = (h, n, width)
     return Problem(
@@ -98,6 +117,7 @@ def problem_of(
         has_heads,
         largest,
         forbids,
+        reach,
         epsilon,
         weights,
         shares,
@@ -145,7 +165,7 @@ def _check_source(source: ScoreSource) -> None:
 def check_finite(heads: list[ScoreSource], epsilon: float) -> tuple[float, bool]:
     """The largest absolute score that is not -inf, and whether there is -inf.
 
-    Scores of -inf forbid a label for an item; ``reached_labels`` says whether enough is left. NaN, +inf and overflow
+    Scores of -inf forbid a label for an item; ``reach_of`` says whether enough is left. NaN, +inf and overflow
     are a ValueError that names the first bad row.
     """
 
@@ -163,14 +183,14 @@ def check_finite(heads: list[ScoreSource], epsilon: float) -> tuple[float, bool]
             return float(allowed.max(initial=0.0)), True
         bad = ~(np.abs(wide) / epsilon < _LARGEST) & ~np.isneginf(wide)
         row, column = (int(axis[0]) for axis in np.nonzero(bad))
-        raise ValueError(_say_bad(wide[row, column], f"row {first + row}{_of_head(head, len(heads))}", column, epsilon))
+        raise ValueError(_say_bad(wide[row, column], f"row {first + row}{of_head(head, len(heads))}", column, epsilon))
 
     # On a device one look at all is one launch; blocks only tell where something is.
     if library is not NUMPY and all(head.in_memory for head in heads):
         most = float(np.max([library.largest(head.array) for head in heads]))  # NaN if one is
         if most / epsilon < _LARGEST:
             return most, False
-    step = _rows_of_block(heads)
+    step = rows_of_block(heads)
     starts = range(0, heads[0].shape[0], step)
     blocks = [(head, first, scores) for head, scores in enumerate(heads) for first in starts]
     # Another thread would not know the caller's stream; and small heads are looked at before it has started.
@@ -191,19 +211,21 @@ def _say_bad(value: Any, row: str, column: int, epsilon: float) -> str:
     )
 
 
-def reached_labels(heads: list[ScoreSource], shares: np.ndarray) -> np.ndarray:
-    """(h, k): which labels in use have a finite score. Raise ValueError if some row has none. shares (h, k)."""
-    reached = np.zeros(shares.shape, dtype=bool)
+def reach_of(heads: list[ScoreSource], shares: np.ndarray) -> Reach:
+    """Which labels in use have a finite score, and how often. Raise ValueError if some row has none. shares (h, k)."""
+    h, k = shares.shape
+    reach = Reach(np.zeros((h, k), dtype=np.int64), np.zeros((h, k + 1), dtype=np.int64))
     for head, first, block in _row_blocks(heads):
-        labels, has_label = heads[head].place.library.reached(block, np.flatnonzero(shares[head]))
-        reached[head][shares[head] > 0] |= labels
-        if not has_label.all():
-            row = first + int(np.argmin(has_label))
+        labels, rows = heads[head].place.library.reached(block, np.flatnonzero(shares[head]))
+        reach.columns[head][shares[head] > 0] += labels
+        reach.degrees[head] += np.bincount(rows, minlength=k + 1)
+        if not rows.all():
+            row = first + int(np.argmin(rows))
             raise ValueError(
-                f"every item needs a finite score for a label in use, but row {row}{_of_head(head, len(heads))} "
+                f"every item needs a finite score for a label in use, but row {row}{of_head(head, len(heads))} "
                 "has none. Allow it a label, or leave it out."
             )
-    return reached
+    return reach
 
 
 def check_reached(reached: np.ndarray, shares: np.ndarray) -> None:
@@ -212,24 +234,26 @@ def check_reached(reached: np.ndarray, shares: np.ndarray) -> None:
     if len(lost):
         head, label = (int(index) for index in lost[0])
         raise ValueError(
-            f"every label in use needs an item that may have it, but label {label}{_of_head(head, len(shares))} is "
+            f"every label in use needs an item that may have it, but label {label}{of_head(head, len(shares))} is "
             f"forbidden to all. Allow it to some, or set b[{label}] to 0."
         )
 
 
-def _of_head(head: int, heads: int) -> str:
+def of_head(head: int, heads: int) -> str:
+    """Which one, in a message; nothing where there is one only."""
     return f" of head {head}" if heads > 1 else ""
 
 
 def _row_blocks(heads: list[ScoreSource]) -> Iterator[tuple[int, int, Any]]:
     """(head, first row, block of rows) over all rows."""
-    step = _rows_of_block(heads)
+    step = rows_of_block(heads)
     for head, scores in enumerate(heads):
         for start in range(0, scores.shape[0], step):
             yield head, start, scores[start : start + step]
 
 
-def _rows_of_block(heads: list[ScoreSource]) -> int:
+def rows_of_block(heads: list[ScoreSource]) -> int:
+    """Rows that are looked at in one step."""
     at_hand = heads[0].in_memory and heads[0].place == HOST
     return max(1, (_CHECKED if at_hand else _READ) // heads[0].shape[1])
 
@@ -289,10 +313,16 @@ def _potentials(init: Any, h: int, k: int, shares: np.ndarray) -> np.ndarray:
     return start
 
 
+def are_equal(a: np.ndarray) -> bool:
+    """Whether all positive weights are the same."""
+    positive = a[a > 0]
+    return bool(np.ptp(positive) <= 1e-9 * positive[0])
+
+
 def check_equal_weights(a: np.ndarray) -> None:
     """Raise ValueError if the positive weights differ."""
-    positive = a[a > 0]
-    if np.ptp(positive) > 1e-9 * positive[0]:
+    if not are_equal(a):
+        positive = a[a > 0]
         raise ValueError(
             "rounding='balanced' counts items, so the positive weights in a must be equal, got weights from "
             f"{positive.min():.3g} to {positive.max():.3g}. Use rounding='argmax' for weighted items."

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from .._input.problem import Problem, check_equal_weights, check_reached, check_total, reached_labels
+from .._input.problem import Problem, check_equal_weights, check_reached, check_total, reach_of
 from .._solver.engines import has_dense
 from ..backends.precision import swept
 from ..backends.protocol import Dense, Kernels, Shortlist, Survey
@@ -111,7 +111,7 @@ class Shards:
         largest = float(self.stack(np.array([problem.largest])).max())
         forbids = bool(self.stack(np.array([float(problem.forbids)])).any())
         if forbids:
-            reached = self.together(lambda: reached_labels(problem.scores, problem.b))
+            reached = self.together(lambda: reach_of(problem.scores, problem.b).labels)
             check_reached(self.stack(reached.astype(float)).max(axis=0) > 0, problem.b)
         self.counted = a > 0
         return dataclasses.replace(problem, a=a[self.rows], largest=largest, forbids=forbids)

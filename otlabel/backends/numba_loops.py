@@ -205,7 +205,7 @@ def sweep_listed(indptr, label, value, g, a, c):
 def hessian_listed(indptr, label, value, g, a, h):
     """Add sum_i a_i p_i p_i^T, p_i row i of the plan of the listed entries, to the lower triangle of h (k, k).
 
-    Entries of less than ``FAINT`` are left out: far more than half, and each of them a miss of the cache for every other.
+    Entries of less than ``FAINT`` are left out: more than half, and each a miss of the cache for every other.
     """
     p, labels = np.empty(g.size), np.empty(g.size, np.int64)
     for i in range(indptr.size - 1):

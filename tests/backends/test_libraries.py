@@ -37,8 +37,8 @@ def test_which_labels_and_rows_are_reached(make, rng):
     block[3, :3] = -np.inf
     array = make(block)
     labels, rows = library_of(array).reached(array, np.array([0, 2, 4]))
-    assert labels.tolist() == [True, True, False]
-    assert rows.tolist() == [True, True, False, False, True, True]
+    assert labels.tolist() == [4, 4, 0]
+    assert rows.tolist() == [2, 2, 0, 0, 2, 2]
 
 
 def test_the_largest_size_of_a_score(make):
