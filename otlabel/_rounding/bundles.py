@@ -24,6 +24,7 @@ _ROW, _START, _STOP, _ENTRY, _AT, MANY, _TOP, _AFTER, _BEFORE = range(9)
 # Rows of Bundles.links: the bundle that an entry is of; its first child; the next child of its parent; the one before,
 # or the parent of the first. -1 for none.
 OWNER, _CHILD, _RIGHT, _LEFT = range(4)
+_NEXT, STOP = range(2)  # of Bundles.clock
 
 
 class Bundles(NamedTuple):
@@ -42,7 +43,7 @@ class Bundles(NamedTuple):
     links: np.ndarray  # (4, E) int32
     tops: np.ndarray  # (rows, k) int32, of each way's heap, as in ``Graph.least``; -1: it is empty; -2: no such way
     held: np.ndarray  # (rows,) int64, the label of each row; -1
-    clock: np.ndarray  # (1,) int64, the row that is next to be given away
+    clock: np.ndarray  # (2,) int64, the row that is next to be given away; whether all is to stop
 
     @classmethod
     def of(
@@ -76,8 +77,12 @@ class Bundles(NamedTuple):
             np.empty((4, entries), dtype=np.int32),
             np.empty((rows, k), dtype=np.int32),
             np.full(rows, -1),
-            np.zeros(1, dtype=np.int64),
+            np.zeros(2, dtype=np.int64),
         )
+
+    def stop(self) -> None:
+        """Tell what is compiled, and runs in another thread, to come to an end."""
+        self.clock[STOP] = 1
 
 
 @jit()
@@ -148,8 +153,8 @@ def _link(facts, first, b, v):
 @jit(cache=False)
 def make_known(indptr, label, value, facts, first, key, links, tops, held, clock, least, ways, degree, slot, u):
     """The heaps of label u, in the place of another's where labels are very many."""
-    row = clock[0]
-    clock[0] = (row + 1) % held.size
+    row = clock[_NEXT]
+    clock[_NEXT] = (row + 1) % held.size
     if held[row] >= 0:
         slot[held[row]] = -1
     held[row] = u
@@ -158,7 +163,7 @@ def make_known(indptr, label, value, facts, first, key, links, tops, held, clock
     for v in range(slot.size):
         tops[row, v] = -2
     b = first[u]
-    while b >= 0:
+    while b >= 0 and clock[STOP] == 0:
         _enter(indptr, label, value, facts, key, links, tops, least, ways, degree, row, b)
         b = facts[_AFTER, b]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from .._system.jit import jit
+from .._system.threads import interruptible
 from ..backends import Shortlist
-from .bundles import MANY, OWNER, Bundles, make_known, move
+from .bundles import MANY, OWNER, STOP, Bundles, make_known, move
 from .capacities import Capacities
 from .search import (
     LOWER,
@@ -61,7 +62,7 @@ def move_along_near_ties(
     rows = min(k, max(2, largest_square**2 // k))
     graph = Graph.of(np.bincount(labels[counted], minlength=k), g, limits, rows)
     bundles = Bundles.of(labels, counted, short, k, rows, alike=graph.surplus > crowd)
-    _move_from_all(graph, bundles, labels, width, slack)
+    interruptible(lambda: _move_from_all(graph, bundles, labels, width, slack), bundles.stop)
     graph.give_back(g, limits)
     return graph.surplus
 
@@ -70,7 +71,7 @@ def _move_from_all(graph: Graph, bundles: Bundles, labels: np.ndarray, width: fl
     """From all labels at once; where that is not sure of a path, from one after the other."""
     k = len(graph.slot)
     live, together = np.ones(k, dtype=bool), True  # labels from which paths may lead on
-    while (over := live & (graph.sizes[SIZE] > graph.sizes[TARGET])).any():
+    while not bundles.clock[STOP] and (over := live & (graph.sizes[SIZE] > graph.sizes[TARGET])).any():
         sources = over if together else np.arange(k) == np.argmax(over)
         surplus = int((graph.sizes[SIZE] - graph.sizes[TARGET])[sources].sum())
         end = _search(*graph, *bundles, sources, width, (surplus + 1) // 2 if together else 1)
@@ -93,11 +94,13 @@ def _search(
 ):  # fmt: skip
     """``search`` that makes known what it asks for; how it ended."""
     begin(sizes, reach, nodes, state, trusted, sources)
-    while True:
+    end = 0
+    while clock[STOP] == 0:
         end = search(sizes, g, lowered, least, ways, degree, slot, reach, nodes, state, trusted, width, wanted)
         if end < 0:
-            return end
+            break
         make_known(indptr, label, value, facts, first, key, links, tops, held, clock, least, ways, degree, slot, end)
+    return end
 
 
 @jit()
@@ -109,7 +112,7 @@ def _move_along_paths(
     """What the paths to the labels with room have to give; whether that was anything."""
     take_in(g, lowered, reach, nodes, state)
     hub, place, moved = slot.size, 0, False
-    while place < state[SETTLED]:
+    while place < state[SETTLED] and clock[STOP] == 0:
         sink = nodes[ORDER, place]
         many, v = sizes[TARGET, sink] - sizes[SIZE, sink] if sink < hub else 0, sink
         while nodes[PARENT, v] >= 0 and many > 0:

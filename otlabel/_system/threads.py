@@ -55,6 +55,17 @@ def threaded(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Resu
     return results
 
 
+def interruptible(work: Callable[[], Result], stop: Callable[[], object]) -> Result:
+    """work() in another thread, as compiled code that takes long has to be: Ctrl-C calls stop(), which must end it."""
+    task = _Task(work)
+    try:
+        return task.result()
+    except KeyboardInterrupt:
+        stop()
+        task.wait()
+        raise
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Inside, BLAS works on the caller's thread alone: those of ``threaded`` are as many as there is work for.

@@ -92,6 +92,36 @@ def interrupted(run: subprocess.Popen) -> str:
         return run.communicate(timeout=20)[0]
 
 
+def test_interrupt_ends_rounding_within_a_second(tmp_path):
+    """Of scores that are full of ties, and lists as long as rows: compiled code asks for it now and then."""
+    code = """
+import numpy as np, otlabel
+from otlabel._solver.tuning import Tuning, tuned
+small, scores = (np.random.default_rng(0).integers(0, 3, size=(n, 100)).astype(np.float32) for n in (3_000, 300_000))
+otlabel.assign(small)
+with tuned(Tuning(ties=100, near_tie=1e9)):
+    otlabel.assign(small)
+    print("begun", flush=True)
+    try:
+        otlabel.assign(scores)
+        print("done")
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+    stopped = []
+    for delay in np.random.default_rng().uniform(1, 6, size=3):
+        run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+        try:
+            assert run.stdout.readline() == "begun\n"
+            time.sleep(delay)
+            start = time.monotonic()
+            stopped.append((interrupted(run), time.monotonic() - start))
+        finally:
+            run.kill()
+    assert {said for said, _ in stopped} == {"stopped\n"}
+    assert min(seconds for _, seconds in stopped) < 1.5  # with what Python takes to leave
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="only Linux lists the threads of a process")
 def test_interrupt_ends_a_solve_and_leaves_no_threads(tmp_path):
     code = """
@@ -99,12 +129,13 @@ import os, time
 import numpy as np, otlabel
 scores = np.random.default_rng(0).normal(size=(20_000, 100)).astype(np.float32)
 otlabel.assign(scores, epsilon=0.1)
+time.sleep(0.1)  # a thread is listed for a moment after its work has ended
 threads = len(os.listdir("/proc/self/task"))
 try:
     while True:
         otlabel.assign(scores, epsilon=0.1, tol=1e-12, callback=lambda step: print("step", flush=True))
 except KeyboardInterrupt:
-    deadline = time.monotonic() + 1.0  # a thread is listed for a moment after its work has ended
+    deadline = time.monotonic() + 1.0
     while len(os.listdir("/proc/self/task")) > threads and time.monotonic() < deadline:
         time.sleep(0.01)
     print(len(os.listdir("/proc/self/task")) - threads, flush=True)
