@@ -82,6 +82,10 @@ def test_processes_that_start_at_once_cache_safely_and_no_cache_is_no_error(tmp_
     assert {*together, *later, *without} == {together[0]}
 
 
+# What is started in the background of a shell ignores Ctrl-C, and so do its children.
+LISTENS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
 def interrupted(run: subprocess.Popen) -> str:
     """What a program prints that is told to stop; twice if need be, as Python drops what is raised in a finaliser."""
     run.send_signal(signal.SIGINT)
@@ -94,7 +98,9 @@ def interrupted(run: subprocess.Popen) -> str:
 
 def test_interrupt_ends_rounding_within_a_second(tmp_path):
     """Of scores that are full of ties, and lists as long as rows: compiled code asks for it now and then."""
-    code = """
+    code = (
+        LISTENS
+        + """
 import numpy as np, otlabel
 from otlabel._solver.tuning import Tuning, tuned
 small, scores = (np.random.default_rng(0).integers(0, 3, size=(n, 100)).astype(np.float32) for n in (3_000, 300_000))
@@ -108,6 +114,7 @@ with tuned(Tuning(ties=100, near_tie=1e9)):
     except KeyboardInterrupt:
         print("stopped")
 """
+    )
     stopped = []
     for delay in np.random.default_rng().uniform(1, 6, size=3):
         run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
@@ -124,7 +131,9 @@ with tuned(Tuning(ties=100, near_tie=1e9)):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="only Linux lists the threads of a process")
 def test_interrupt_ends_a_solve_and_leaves_no_threads(tmp_path):
-    code = """
+    code = (
+        LISTENS
+        + """
 import os, time
 import numpy as np, otlabel
 scores = np.random.default_rng(0).normal(size=(20_000, 100)).astype(np.float32)
@@ -140,6 +149,7 @@ except KeyboardInterrupt:
         time.sleep(0.01)
     print(len(os.listdir("/proc/self/task")) - threads, flush=True)
 """
+    )
     for delay in np.random.default_rng().uniform(0, 0.4, size=8):  # into a survey, a climb, between them
         run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
         try:
