@@ -15,7 +15,6 @@ from ._parallel import shards as _shards
 from ._parallel.shards import Comm
 from ._result import Assignment
 from ._rounding.balance import round_plan
-from ._rounding.feasible import target_of
 from ._solver.engines import has_dense
 from ._solver.marginal import Marginal
 from ._solver.outcome import ConvergenceWarning, Solution, Step
@@ -124,6 +123,8 @@ def assign(
         source, b, reach = problem.scores[head], problem.b[head], problem.reach
         if reach is None or not _problem.are_equal(problem.a):
             return b
+        from ._rounding.feasible import target_of  # scipy.optimize's import is paid by those who forbid
+
         return target_of(source, b, reach.of(head), team.counted, _problem.of_head(head, len(kernels)))
 
     targets = [target(head) for head in range(len(kernels))]

@@ -78,9 +78,14 @@ class LinearScores(ScoreSource):
             return self.place.library.linear(self.features[index], self.weight, self.bias)
         rows = np.arange(self.shape[0])[index]
         blocks, of_block = np.unique(rows // _PRODUCT, return_inverse=True)
+        products = np.empty((len(blocks) * _PRODUCT, self.shape[1]), dtype=self.bias.dtype)
         with one_blas_thread():
-            products = np.concatenate([self._product(int(block)) for block in blocks])
-        return products[rows - blocks[of_block] * _PRODUCT + np.arange(len(blocks))[of_block] * _PRODUCT]
+            for place, block in enumerate(blocks):
+                self._product(int(block), products[place * _PRODUCT : (place + 1) * _PRODUCT])
+        where = rows % _PRODUCT + of_block * _PRODUCT
+        if isinstance(index, slice) and index.step in (None, 1):
+            return products[where[0] : where[-1] + 1] if len(where) else products
+        return products[where]
 
     def kept(self) -> InMemory:
         """All of them, in memory."""
@@ -93,11 +98,12 @@ class LinearScores(ScoreSource):
             threaded(part, range(-(-self.shape[0] // _PRODUCT)))
         return InMemory(scores)
 
-    def _product(self, block: int, out: np.ndarray | None = None) -> np.ndarray:
+    def _product(self, block: int, out: np.ndarray) -> None:
         """The scores of a block of rows. What is summed in another block may be rounded otherwise."""
         features = self.features[block * _PRODUCT : (block + 1) * _PRODUCT].astype(self.bias.dtype, copy=False)
-        product = np.matmul(features, self.weight.T, out=out)
-        return np.add(product, self.bias, out=product)
+        product = out[: len(features)]
+        np.matmul(features, self.weight.T, out=product)
+        product += self.bias
 
 
 class Stored(ScoreSource):

@@ -29,6 +29,8 @@ from .search import (
     take_in,
 )
 
+_LEAST = 64  # labels whose ways are known at a time: as many as a path may well have
+
 
 def move_along_near_ties(
     labels: np.ndarray,
@@ -59,7 +61,7 @@ def move_along_near_ties(
         the shortest. All that was moved is optimal, whatever is not listed.
     """
     k = len(g)
-    rows = min(k, max(2, largest_square**2 // k))
+    rows = min(k, max(_LEAST, largest_square**2 // k))
     graph = Graph.of(np.bincount(labels[counted], minlength=k), g, limits, rows)
     bundles = Bundles.of(labels, counted, short, k, rows, alike=graph.surplus > crowd)
     interruptible(lambda: _move_from_all(graph, bundles, labels, width, slack), bundles.stop)
@@ -114,6 +116,15 @@ def _move_along_paths(
     hub, place, moved = slot.size, 0, False
     while place < state[SETTLED] and clock[STOP] == 0:
         sink = nodes[ORDER, place]
+        again = held.size < hub  # some may have been forgotten, and are again while others are made known
+        for _ in range(3 if again else 0):
+            v = sink
+            while nodes[PARENT, v] >= 0:
+                v = nodes[PARENT, v]
+                if v < hub and slot[v] < 0:
+                    make_known(
+                        indptr, label, value, facts, first, key, links, tops, held, clock, least, ways, degree, slot, v
+                    )
         many, v = sizes[TARGET, sink] - sizes[SIZE, sink] if sink < hub else 0, sink
         while nodes[PARENT, v] >= 0 and many > 0:
             u = nodes[PARENT, v]

@@ -55,8 +55,10 @@ def overview(how: Measuring) -> None:
     """All backends and all installed peers on small problems.
 
     Three regimes of 5,120 items and 160 labels, to an L1 error of 1e-4 at epsilon 1/25. first: the scores of an
-    untrained network, which say little. broad: hundreds of labels carry a row. peaked: a few do. Repetitions of a row
-    end after half of the cap. For larger problems, and more careful times, there is `otlabel-bench solve`.
+    untrained network, which say little. broad: hundreds of labels carry a row. peaked: a few do. The quickest also get
+    broad scores half of whose rows are the same, and some made of features, which otlabel is given, and the others the
+    product. Repetitions of a row end after half of the cap. For larger problems, and more careful times, there is
+    `otlabel-bench solve`.
     """
     _show(_run(suite.overview(how.cap, how.repeat), how, "overview"), how)
 

@@ -38,9 +38,13 @@ def adapter(backend: str, rounding: Rounding) -> Adapter:
     """otlabel itself, as peers are: one backend, one rounding."""
 
     def adapt(task: Task) -> Callable[[], Answer]:
-        placed = _placed(task.scores, backend)
+        scores: Any = _placed(task.scores, backend)
+        few = scores[:WARM_UP]
+        if task.layer is not None:
+            features, weight = (_placed(array, backend) for array in task.layer)
+            scores, few = (otlabel.LinearScores(rows, weight) for rows in (features, features[:WARM_UP]))
 
-        def solve(scores: Any = placed) -> Answer:
+        def solve(scores: Any = scores) -> Answer:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", otlabel.ConvergenceWarning)
                 result = otlabel.assign(scores, epsilon=task.epsilon, tol=task.tol, rounding=rounding, backend=backend)
@@ -48,7 +52,7 @@ def adapter(backend: str, rounding: Rounding) -> Adapter:
             gap = None if rounding == "argmax" else float(result.gap)
             return Answer(result.potentials, on_host, float(result.n_sweeps), gap, engine=result.engine)
 
-        solve(placed[:WARM_UP])
+        solve(few)
         return solve
 
     return adapt

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ REGIMES = {
     "broad": (3.0, 1.0),  # hundreds of labels carry a row
     "peaked": (12.0, 0.5),  # a few labels carry a row
 }  # (sharpness, noise): the length of the noise vector relative to the centre's
+KINDS = {
+    "": "",
+    "ties": ", every other row the same",  # blank images, padding
+    "features": ", from features",  # otlabel is given those, everybody else the product
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class Source:
     n: int
     k: int
     dtype: str
-    regime: str = ""  # of the mixture, or
+    regime: str = ""  # of the mixture,
+    kind: str = ""  # and what is special about it; or
     path: str = ""  # of a file
     seed: int = 0
 
@@ -39,15 +46,25 @@ class Source:
         if self.path:
             with np.errstate(over="ignore"):  # ``stored`` has looked
                 scores = np.ascontiguousarray(read(Path(self.path))).astype(self.dtype, copy=False)
+        elif self.kind == "features":
+            features, weight = self.layer()
+            scores = (features @ weight.T).astype(self.dtype, copy=False)
         else:
             scores = mixture(self.n, self.k, self.regime, self.seed, np.dtype(self.dtype))
+            if self.kind == "ties":
+                scores[::2] = scores[0]
         scores.flags.writeable = False
         return scores
 
+    def layer(self) -> tuple[np.ndarray, np.ndarray]:
+        """Features (n, d) and weight (k, d), float32, whose product the mixture's scores are."""
+        blocks, centres = _items(self.n, self.k, self.regime, self.seed)
+        return np.concatenate([items for _, items in blocks]), np.float32(REGIMES[self.regime][0]) * centres
 
-def made(regime: str, n: int, k: int, dtype: str = "float32", seed: int = 0) -> Source:
-    """Scores of the mixture."""
-    return Source(f"mixture {regime}", n, k, dtype, regime=regime, seed=seed)
+
+def made(regime: str, n: int, k: int, dtype: str = "float32", seed: int = 0, kind: str = "") -> Source:
+    """Scores of the mixture, of one of ``KINDS``."""
+    return Source(f"mixture {regime}{KINDS[kind]}", n, k, dtype, regime=regime, seed=seed, kind=kind)
 
 
 def stored(path: Path, dtype: str | None = None) -> Source:
@@ -96,19 +113,31 @@ def read(path: Path) -> np.ndarray:
 
 def mixture(n: int, k: int, regime: str, seed: int = 0, dtype: Any = np.float32) -> np.ndarray:
     """(n, k) scores, made a block of rows at a time."""
-    sharpness, noise = REGIMES[regime]
+    scores = np.empty((n, k), dtype=dtype)
+    blocks, centres = _items(n, k, regime, seed)
+    sharpness, _ = REGIMES[regime]
+    for rows, items in blocks:
+        scores[rows] = sharpness * (items @ centres.T)
+    return scores
+
+
+def _items(n: int, k: int, regime: str, seed: int) -> tuple[Iterator[tuple[slice, np.ndarray]], np.ndarray]:
+    """Blocks of the mixture's items with their rows, and the centres (k, DIMENSIONS)."""
+    _, noise = REGIMES[regime]
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(k, DIMENSIONS)).astype(np.float32)
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     share = 1.0 / (np.arange(k) + k / 10)
-    scores = np.empty((n, k), dtype=dtype)
-    for start in range(0, n, 1 << 14):
-        rows = slice(start, min(start + (1 << 14), n))
-        count = rows.stop - rows.start
-        own = rng.choice(k, size=count, p=share / share.sum())
-        items = centres[own] + noise / np.sqrt(DIMENSIONS) * rng.normal(size=(count, DIMENSIONS)).astype(np.float32)
-        scores[rows] = sharpness * (items.astype(np.float32) @ centres.T)
-    return scores
+
+    def blocks() -> Iterator[tuple[slice, np.ndarray]]:
+        for start in range(0, n, 1 << 14):
+            rows = slice(start, min(start + (1 << 14), n))
+            count = rows.stop - rows.start
+            own = rng.choice(k, size=count, p=share / share.sum())
+            wiggle = noise / np.sqrt(DIMENSIONS) * rng.normal(size=(count, DIMENSIONS)).astype(np.float32)
+            yield rows, (centres[own] + wiggle).astype(np.float32)
+
+    return blocks(), centres
 
 
 def mixture_on_device(n: int, k: int, regime: str, place, seed: int = 0):

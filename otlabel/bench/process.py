@@ -156,7 +156,8 @@ def _end_with(send: Connection) -> None:
 def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
     patience = job.cap * LATE[0] + LATE[1]
     fingerprint = zlib.crc32(scores.data)
-    task = Task(scores, job.epsilon, job.tol, job.cap)
+    layer = job.source.layer() if job.source.kind == "features" else None
+    task = Task(scores, job.epsilon, job.tol, job.cap, layer)
     send.send(("loaded", {}, STARTING))
     start = time.perf_counter()
     solve = methods()[job.method].adapter(task)

@@ -22,6 +22,7 @@ MUST_HAVE = (
     "threads", "gpus", "versions", "read_seconds",
 )  # fmt: skip
 OVERVIEW = 5120, 160  # n, k: three regimes of everything in less than a minute on two cores
+QUICKEST = "SeLa textbook", "OTT momentum", "POT sinkhorn", "POT EMD near ties", "POT EMD warm", "POT network simplex"
 
 
 def own_methods(backends: Iterable[str], roundings: Iterable[str] = ROUNDINGS) -> list[str]:
@@ -30,12 +31,13 @@ def own_methods(backends: Iterable[str], roundings: Iterable[str] = ROUNDINGS) -
 
 
 def overview(cap: float, repeat: int) -> list[Job]:
-    """Every backend and every peer that is installed, in three regimes."""
-    names = [*own_methods(usable()), *(peer.name for peer in PEERS if machine.installed(peer.package))]
-    jobs = []
-    for regime in REGIMES:
-        jobs += solve(made(regime, *OVERVIEW), names, 1 / 25, 1e-4, cap, repeat, enough=cap / 2)
-    return jobs
+    """Every backend and every peer that is installed, in three regimes; the quickest on ties and on features."""
+    peers = [peer.name for peer in PEERS if machine.installed(peer.package)]
+    everybody = [*own_methods(usable()), *peers]
+    quickest = [*own_methods(usable()[:1]), *(name for name in peers if name in QUICKEST)]
+    problems = [(made(regime, *OVERVIEW), everybody) for regime in REGIMES]
+    problems += [(made("broad", *OVERVIEW, kind=kind), quickest) for kind in ("ties", "features")]
+    return [job for source, names in problems for job in solve(source, names, 1 / 25, 1e-4, cap, repeat, cap / 2)]
 
 
 def solve(

@@ -73,6 +73,11 @@ def test_the_overview(monkeypatch, tmp_path):
     for regime in ("first", "broad", "peaked"):
         own = [row for row in rows if row["scores"] == f"mixture {regime}"]
         assert methods <= {row["method"] for row in own}
+    for kind in ("every other row the same", "from features"):
+        found = {row["method"]: row for row in rows if row["scores"] == f"mixture broad, {kind}"}
+        assert {"SeLa textbook", "otlabel numba argmax", "otlabel numba balanced"} <= set(found)
+        assert found["otlabel numba balanced"]["status"] == "reached"
+        assert found["otlabel numba balanced"]["gap"] == pytest.approx(0, abs=1e-9)
         assert all(row["status"] == "reached" for row in own if row["method"].startswith("otlabel")), own
         assert all(row["exact"] for row in own if row["balances"])
         bounds = [row["bound"] for row in own if row.get("bound") is not None]

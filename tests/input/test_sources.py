@@ -7,6 +7,7 @@ import tempfile
 import h5py
 import numpy as np
 import pytest
+import threadpoolctl
 import zarr
 
 import otlabel
@@ -99,6 +100,42 @@ def test_linear_scores(backend, rng):
     np.testing.assert_array_equal(found.predict(source), truth.predict(source))
     assert found.gap == pytest.approx(0, abs=1e-9)
     np.testing.assert_array_equal(found.sizes, 50)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("k", [30, 700])
+def test_linear_scores_are_the_same_bits_whether_they_are_kept_or_not(rng, monkeypatch, dtype, k):
+    features, weight = rng.normal(size=(3001, 24)).astype(dtype), rng.normal(size=(k, 24)).astype(dtype)
+    results, threads = [], ("1", "3", "2")
+    for share, count in zip((0.5, 0.5, 0.0), threads, strict=True):
+        monkeypatch.setenv("OTLABEL_NUM_THREADS", count)
+        monkeypatch.setattr(sources, "_KEPT", share)
+        results.append(otlabel.assign(otlabel.LinearScores(features, weight), epsilon=1.0))
+    for result in results[1:]:
+        for name in ("labels", "potentials", "n_sweeps", "error", "gap", "engine"):
+            np.testing.assert_array_equal(getattr(result, name), getattr(results[0], name))
+    assert abs(results[0].gap) < 1e-12
+    source = otlabel.LinearScores(features, weight)
+    whole = source.kept().array
+    np.testing.assert_array_equal(source[0:3001], whole)
+    np.testing.assert_array_equal(source[100:150], whole[100:150])
+    for rows in (np.array([5, 3000, 5, 127, 128]), np.array([], dtype=int), slice(3001, 3001)):
+        np.testing.assert_array_equal(source[rows], whole[rows])
+    assert results[0].plan([7])[0] == pytest.approx(results[2].plan([7])[0], abs=0)
+    np.testing.assert_allclose(whole, features @ weight.T, atol=1e-4)
+
+
+def test_a_product_takes_one_blas_thread_and_gives_the_others_back(rng):
+    def count():
+        return {library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"}
+
+    before, inside = count(), set()
+    source = otlabel.LinearScores(rng.normal(size=(300, 8)), rng.normal(size=(5, 8)))
+    product = source._product
+    source._product = lambda *rows: inside.update(count()) or product(*rows)
+    otlabel.assign(source)
+    assert inside == {1}
+    assert count() == before
 
 
 def test_linear_scores_of_a_torch_layer(rng):

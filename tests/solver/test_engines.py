@@ -194,10 +194,11 @@ def test_a_plan_that_cannot_be_met_does_not_take_potentials_beyond_what_can_be_c
     scores = 10 * rng.normal(size=(40, 5))
     scores[:30, 0] = -np.inf  # 10 items may have label 0; it is asked for by 24
     b = np.array([0.6, 0.1, 0.1, 0.1, 0.1])
-    result = solve(way, scores, b=b, max_sweeps=300)
+    a = rng.dirichlet(np.full(40, 100.0))  # of items that weigh the same this is known before
+    result = solve(way, scores, b=b, a=a, max_sweeps=300)
     assert not result.converged
     assert np.abs(result.potentials).max() < 1e6
-    certify(result, scores, b)
+    certify(result, scores, b, a)
 
 
 @WAYS

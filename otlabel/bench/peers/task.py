@@ -17,6 +17,7 @@ class Task:
     epsilon: float
     tol: float
     cap: float  # seconds after which a solve should end, if it can, with what it has
+    layer: tuple[np.ndarray, np.ndarray] | None = None  # features (n, d) and weight (k, d), if scores are their product
 
 
 class Answer(NamedTuple):
