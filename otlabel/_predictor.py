@@ -179,7 +179,8 @@ class Predictor:
 
         starts = range(0, m, step)
         # Another thread would not know the caller's stream.
-        return np.concatenate(threaded(block, starts) if library is NUMPY else list(map(block, starts)))
+        with scores.reading():
+            return np.concatenate(threaded(block, starts) if library is NUMPY else list(map(block, starts)))
 
     def _given(self, labels: Any, heads: list[ScoreSource]) -> list[np.ndarray]:
         """Labels of the caller's (m,) int64 for each head."""

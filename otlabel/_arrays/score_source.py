@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .libraries import HOST, Place
@@ -44,6 +45,10 @@ class ScoreSource:
 
     def __getitem__(self, index: Any) -> Any:
         return self.rows(index)
+
+    def reading(self) -> AbstractContextManager[object]:
+        """Entered by the thread that starts others, while those read rows."""
+        return nullcontext()
 
     def seekable(self) -> ScoreSource:
         """The same scores, quick to give single rows: itself, if it is."""

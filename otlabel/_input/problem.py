@@ -195,7 +195,8 @@ def check_finite(heads: list[ScoreSource], epsilon: float) -> tuple[float, bool]
     blocks = [(head, first, scores) for head, scores in enumerate(heads) for first in starts]
     # Another thread would not know the caller's stream; and small heads are looked at before it has started.
     is_large = len(heads) * heads[0].shape[0] * heads[0].shape[1] > _CHECKED
-    found = threaded(check_block, blocks) if library is NUMPY and is_large else list(map(check_block, blocks))
+    with heads[0].reading():
+        found = threaded(check_block, blocks) if library is NUMPY and is_large else list(map(check_block, blocks))
     return max(most for most, _ in found), any(forbids for _, forbids in found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,16 @@ class LinearScores(ScoreSource):
     def quick(self) -> bool:  # type: ignore[override]
         return self.place == HOST
 
+    def reading(self) -> AbstractContextManager[object]:
+        return one_blas_thread() if self.place == HOST else super().reading()
+
     def rows(self, index: Any) -> Any:
         if self.place != HOST:
             return self.place.library.linear(self.features[index], self.weight, self.bias)
         rows = np.arange(self.shape[0])[index]
         blocks, of_block = np.unique(rows // _PRODUCT, return_inverse=True)
         products = np.empty((len(blocks) * _PRODUCT, self.shape[1]), dtype=self.bias.dtype)
-        with one_blas_thread():
+        with self.reading():
             for place, block in enumerate(blocks):
                 self._product(int(block), products[place * _PRODUCT : (place + 1) * _PRODUCT])
         where = rows % _PRODUCT + of_block * _PRODUCT
@@ -94,7 +98,7 @@ class LinearScores(ScoreSource):
         def part(block: int) -> None:
             self._product(block, scores[block * _PRODUCT : (block + 1) * _PRODUCT])
 
-        with one_blas_thread():
+        with self.reading():
             threaded(part, range(-(-self.shape[0] // _PRODUCT)))
         return InMemory(scores)
 

@@ -70,7 +70,8 @@ def interruptible(work: Callable[[], Result], stop: Callable[[], object]) -> Res
 def one_blas_thread() -> Iterator[None]:
     """Inside, BLAS works on the caller's thread alone: those of ``threaded`` are as many as there is work for.
 
-    It holds for all of the process, until the last of several threads that are inside has left.
+    It holds for all of the process, until the last of several threads that are inside has left. The first must be
+    one that starts the others: OpenBLAS takes no notice of what a thread asks for once another has asked (0.3.31).
     """
     global _inside, _limited
     with _blas:

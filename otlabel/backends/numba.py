@@ -204,7 +204,8 @@ class Kernels(_numpy.Kernels):
                     compiled.regrets(scores, self.scale, label, np.arange(len(block)), block, *row)
 
         spans = _parts(len(items), max(1, sum(map(len, items)) * k // len(items)), self.sizes.part, self.sizes.parts)
-        threaded(lambda span: part(*span), spans)
+        with self.source.reading():
+            threaded(lambda span: part(*span), spans)
         return least, which
 
     def list_part(self, start: int, stop: int, look: Callable[..., tuple[int, int]]) -> list[_Listed]:
@@ -252,7 +253,9 @@ class Kernels(_numpy.Kernels):
     def run(self, part: Callable[[int, int], Any], smallest: int | None = None) -> list[Any]:
         """part(start, stop) over all rows, in parallel; the results in order. ``smallest`` stands in for sizes.part."""
         sizes = self.sizes
-        return threaded(lambda span: part(*span), _parts(*self.source.shape, smallest or sizes.part, sizes.parts))
+        spans = _parts(*self.source.shape, smallest or sizes.part, sizes.parts)
+        with self.source.reading():
+            return threaded(lambda span: part(*span), spans)
 
     def blocks(self, start: int, stop: int, least: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of rows in a storage the loops know: all of them at once where the caller's array already is.
