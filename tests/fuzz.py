@@ -45,8 +45,10 @@ register(Backend(PARTS, InSmallParts, requires="numba"))
 
 def random_scores(rng: np.random.Generator) -> np.ndarray:
     n, k = int(rng.integers(1, 60)), int(rng.integers(1, 20))
+    if rng.random() < 0.03:
+        n, k = int(rng.integers(500, 1500)), int(rng.integers(2, 80))  # duplicates by the hundred
     scores = rng.normal(size=(n, k))
-    match rng.integers(6):
+    match rng.integers(9):
         case 1:
             scores = np.round(scores)  # ties
         case 2:
@@ -57,6 +59,12 @@ def random_scores(rng: np.random.Generator) -> np.ndarray:
             scores[:] = scores[0]  # all items alike
         case 5:
             scores = np.exp(2 * scores)
+        case 6:
+            scores = scores[0] + 10.0 ** rng.uniform(-14, -6) * scores  # nearly so
+        case 7:
+            scores[rng.random(n) < 0.6] = scores[0] * rng.integers(2)  # many rows alike, or blank
+        case 8:
+            scores = rng.integers(0, 3, size=(n, k)) * 1.0
     scores *= 10.0 ** rng.uniform(-6, 7)
     dtype = rng.choice([np.float64, np.float32, np.float16])
     return np.clip(scores, -6e4, 6e4).astype(dtype) if dtype == np.float16 else scores.astype(dtype)
@@ -72,7 +80,13 @@ def check(rng: np.random.Generator) -> bool:
     small = int(rng.choice([0, 1 << 18]))
     whole_matrix, few = (int(rng.choice([0, 1 << 22])) for _ in range(2))
     engine = ENGINES[str(rng.choice(list(ENGINES)))]
-    tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few_items=few, **engine)
+    paths = {
+        "ties": int(rng.integers(1, 9)),
+        "near_tie": float(10.0 ** rng.uniform(-3, 1)),
+        "surplus": float(rng.choice([0.01, 1.0])),
+        "largest_square": int(rng.choice([4, 4096])),
+    }
+    tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few_items=few, **paths, **engine)
     backend = str(rng.choice(["numba", PARTS, "numpy"]))
     init = rng.normal(size=k) * 10.0 ** rng.uniform(-1, 3) if rng.random() < 0.2 else None
     max_sweeps = 1000 if rng.random() < 0.8 else int(rng.integers(1, 61))
@@ -86,6 +100,8 @@ def check(rng: np.random.Generator) -> bool:
     wide = scores.astype(np.float64)
     best, found = oracle.best_balanced_score(scores, b), wide[np.arange(n), result.labels].sum()
     assert abs(best - found) <= 1e-9 * np.abs(wide).sum() + 1e-12, f"score {found}, best {best}"
+    size = 1 + np.abs(wide).max() / epsilon + np.abs(result.potentials[np.isfinite(result.potentials)]).max()
+    assert abs(result.gap) <= 1e-11 * size, f"gap {result.gap}"
     truth = oracle.error(scores, epsilon, result.potentials, np.full(n, 1 / n), b)
     finite = result.potentials[np.isfinite(result.potentials)]
     rounding = 1e-15 * n * (np.abs(wide).max() / epsilon + np.abs(finite).max())
