@@ -54,10 +54,15 @@ def _balance(
     n, k = len(counted), len(g)
     crowd = max(tuning.surplus * counted.sum(), k)
     own_argmax = None if counted.all() else kernels.labels(g)
-    kernels, g, sharpness = _sharpen(kernels, g, marginal, counted, crowd, tuning)
+    kernels, g, sharpness, surplus, tied = _sharpen(kernels, g, marginal, counted, crowd, tuning)
     limits = Capacities.at(g, marginal, int(counted.sum()))
     ties = tuning.ties
-    width = np.inf if n * k <= tuning.whole_matrix else min(_width(kernels, g, n, ties, tuning), tuning.near_tie)
+    if n * k <= tuning.whole_matrix:
+        width = np.inf
+    elif tied:  # potentials have far to go
+        width = tuning.near_ties_of_many * tuning.near_tie
+    else:
+        width = min(_width(kernels, g, n, ties, tuning), tuning.near_tie)
     labels = np.full(n, -1)
     for _ in range(tuning.rounds):
         short = kernels.shortlist(g, width)
@@ -67,10 +72,12 @@ def _balance(
         sizes = np.bincount(labels[counted], minlength=k)
         if np.array_equal(sizes, limits.target):
             break
-        surplus = np.maximum(sizes - limits.target, 0).sum()
-        left = move_along_near_ties(labels, counted, short, g, limits, width, slack, crowd, tuning.largest_square)
+        before = np.maximum(sizes - limits.target, 0).sum()
+        left = move_along_near_ties(
+            labels, counted, short, g, limits, width, slack, surplus > crowd, tuning.largest_square
+        )
         routed = left == 0 or width < np.inf
-        if left > surplus / 2 and width < np.inf:  # another list like this one is not enough
+        if left > before / 2 and width < np.inf:  # another list like this one is not enough
             if left <= tuning.few_items:
                 routed = move_over_whole_matrix(kernels, labels, counted, g, limits)
             else:
@@ -93,7 +100,7 @@ def _balance(
 
 def _sharpen(
     kernels: Kernels, g: np.ndarray, marginal: Marginal, counted: np.ndarray, crowd: float, tuning: Tuning
-) -> tuple[Kernels, np.ndarray, float]:
+) -> tuple[Kernels, np.ndarray, float, float, bool]:
     """Potentials that leave little to move, at a lower temperature if need be.
 
     The optimal labels do not depend on epsilon. Where scores say little, the argmax of a warm plan is far from balanced
@@ -103,15 +110,17 @@ def _sharpen(
         crowd: items in surplus that paths can well move.
 
     Returns:
-        kernels and g (k,) at epsilon/sharpness, and the sharpness.
+        kernels and g (k,) at epsilon/sharpness, the sharpness, the surplus that is left, and whether
+        nothing tells apart the rows that make it.
     """
     n, k, sharpness = int(counted.sum()), len(g), 1.0
     labels = kernels.labels(g)
     surplus = _surplus(labels, marginal, counted)
     if surplus <= crowd:
-        return kernels, g.copy(), sharpness
-    factor, idle = _sharpness_wanted(kernels, g, labels, counted, marginal, tuning), 0
-    for _ in range(tuning.most_colder if np.isfinite(factor) else 0):
+        return kernels, g.copy(), sharpness, surplus, False
+    first = factor = _sharpness_wanted(kernels, g, labels, counted, marginal, tuning)
+    idle = 0
+    for _ in range(tuning.most_colder if np.isfinite(first) else 0):
         colder = kernels.rescaled(factor)
         solution = solve(
             colder,
@@ -132,7 +141,7 @@ def _sharpen(
         if surplus <= crowd:
             break
         factor = tuning.colder
-    return kernels, g.copy(), sharpness
+    return kernels, g.copy(), sharpness, surplus, not np.isfinite(first)
 
 
 def _sharpness_wanted(

@@ -40,7 +40,7 @@ def move_along_near_ties(
     limits: Capacities,
     width: float,
     slack: float,
-    crowd: float,
+    alike: bool,
     largest_square: int,
 ) -> int:
     """Move items, in place, until every label has its target size, or no shortlist leads there.
@@ -53,7 +53,7 @@ def move_along_near_ties(
         limits: capacities; target and hub are changed.
         width: nats: what is not on the shortlist was at least as far from its row's best when the list was made.
         slack: nats: ways no longer than this cost nothing: the rounding error of regrets.
-        crowd: items: if more are above their labels' targets, many have the same scores.
+        alike: whether many items have the same scores, and are to be moved together.
         largest_square: labels up to which the cheapest ways between all of them are kept, 16 bytes a pair.
 
     Returns:
@@ -63,7 +63,7 @@ def move_along_near_ties(
     k = len(g)
     rows = min(k, max(_LEAST, largest_square**2 // k))
     graph = Graph.of(np.bincount(labels[counted], minlength=k), g, limits, rows)
-    bundles = Bundles.of(labels, counted, short, k, rows, alike=graph.surplus > crowd)
+    bundles = Bundles.of(labels, counted, short, k, rows, alike=alike)
     interruptible(lambda: _move_from_all(graph, bundles, labels, width, slack), bundles.stop)
     graph.give_back(g, limits)
     return graph.surplus

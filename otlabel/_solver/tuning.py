@@ -106,7 +106,7 @@ class Tuning:
     """... and evaluations of lists."""
     survey_cost: float = 3.0
     """A survey, but for its lists."""
-    entry_cost: float = 24.0
+    entry_cost: float = 30.0
     """A listed entry, of a survey or of a step, against one of a dense sweep."""
     step_cost: float = 1e6
     """Scores that dense sweeps look at while Python takes a step."""
@@ -160,6 +160,8 @@ class Tuning:
     """... which is no narrower than this ..."""
     near_tie: float = 2.0
     """... and no wider. Where it proves too narrow the next has ..."""
+    near_ties_of_many: float = 4.0
+    """So many times as wide is the first where many rows are the same: potentials are far from where they must be."""
     more_ties: int = 8
     """... so many times as many labels, or is four times as wide."""
     widest_tie: float = 1e4
