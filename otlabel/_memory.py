@@ -11,6 +11,7 @@ from .backends import Kernels
 
 _ENTRY = 12  # bytes of a listed entry: label and value
 _ROOM = 3.2  # the lists of two surveys, and what is taken from one; for a few sweeps four may be alive
+_TIED = 36  # bytes of an entry that is as good as the row's best: balanced rounding lists it, and keeps it in a heap
 _ITEM = 64  # bytes an item for labels, potentials and bookkeeping
 _VECTORS = 64  # of k, beside L-BFGS's: partial sums
 
@@ -26,7 +27,7 @@ def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol:
     """
     if not all(head.in_host_memory for head in kernels):
         return  # what a device lacks its library tells, and its lists are bounded
-    most = _needed(shape, shape[1], tuning)  # if all entries were listed
+    most = _needed(shape, shape[1], shape[1], tuning)  # if all entries were listed
     free = machine.free_memory()
     if most <= free:
         return
@@ -45,13 +46,14 @@ def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, tol: fl
     x = kernels.rows(tuning.sample_of(n)) + init
     depth = x.max(axis=1, keepdims=True) - x
     listed = float(min(k, tuning.listed))  # dense sweeps list nothing; but what rounds their plan does
+    tied = float((depth <= tuning.nearest_tie).sum(axis=1).mean())
     if not (has_dense(kernels) and prefers_dense(lambda: depth, n * k, tol, tuning)):
         listed = max(float((depth <= tuning.near(tol)).sum(axis=1).mean()), listed)
-    return _needed(shape, listed, tuning)
+    return _needed(shape, listed, tied, tuning)
 
 
-def _needed(shape: tuple[int, int], listed: float, tuning: Tuning) -> float:
-    """Bytes for the solve of one head, with so many entries of a row listed."""
+def _needed(shape: tuple[int, int], listed: float, tied: float, tuning: Tuning) -> float:
+    """Bytes for the solve of one head and its rounding, with so many entries of a row listed, and tied."""
     n, k = shape
     hessian = 4 * 8 * k**2 if k <= tuning.largest_square else 0
-    return n * (listed * _ENTRY * _ROOM + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.memory) + hessian
+    return n * (listed * _ENTRY * _ROOM + (tied - 1) * _TIED + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.memory) + hessian

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import otlabel
@@ -51,6 +52,16 @@ def test_too_little_memory_is_an_error_before_the_first_sweep(backend, rng, monk
     with pytest.raises(MemoryError, match=message):
         otlabel.assign(rng.normal(size=(300, 500)), backend=backend, callback=steps.append)
     assert not steps
+
+
+def test_ties_of_all_labels_are_counted(monkeypatch):
+    """A collapsed network: dense sweeps need nothing, but rounding lists every label of every row."""
+    scores = np.zeros((3000, 2000), dtype=np.float32)
+    monkeypatch.setattr(machine, "free_memory", lambda: 3000 * 2000 * 30)
+    with pytest.raises(MemoryError, match="3,000 items with 2,000 labels"):
+        otlabel.assign(scores)
+    monkeypatch.setattr(machine, "free_memory", lambda: 3000 * 2000 * 60)
+    assert otlabel.assign(scores).gap == pytest.approx(0, abs=1e-9)
 
 
 def test_no_rows_are_looked_at_where_all_entries_would_fit(rng, monkeypatch):
