@@ -69,9 +69,13 @@ def solve(
 
 
 def scores_of(network: Network, head: int, hidden: Tensor) -> Tensor | otlabel.LinearScores:
-    """Scores (rows, k) of one head, where its inputs (rows, width) are; computed anew each time if they do not fit."""
+    """Scores (rows, k) of one head, where its inputs (rows, width) are; computed anew each time if they do not fit.
+
+    In host memory otlabel keeps them if they fit, and what comes out is the same.
+    """
     weight, bias = (part.to(hidden.device, torch.float32) for part in network.linear(head))
-    if 4 * len(hidden) * network.k > MEMORY * free_memory(hidden.device):
+    on_host, size = hidden.device.type == "cpu", 4 * len(hidden) * network.k
+    if on_host or size > MEMORY * free_memory(hidden.device):
         return otlabel.LinearScores(hidden, weight, bias)
     return F.linear(hidden, weight, bias)
 
