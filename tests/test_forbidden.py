@@ -83,6 +83,16 @@ def test_shares_between_which_no_items_fit_give_way_to_sizes_that_do(backend, rn
     )
 
 
+def test_a_network_that_is_too_large_is_left_to_the_solver(rng, monkeypatch):
+    monkeypatch.setattr(feasible, "_EDGES", 8)
+    scores = rng.normal(size=(40, 4))
+    scores[:30, 0] = -np.inf
+    scores[rng.random((40, 4)) < 0.2] = -np.inf
+    scores[np.isinf(scores).all(axis=1), 3] = 0.0
+    with pytest.raises(ValueError, match="too many items are allowed too few labels"):
+        otlabel.assign(scores, b=[0.5, 0.2, 0.2, 0.1], max_sweeps=20)
+
+
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_what_is_plain_is_so(rng, share):
     """Where the quick test finds nothing wrong, the flow finds nothing either; and the other way round it may ask."""

@@ -30,9 +30,7 @@ class ScoreSource:
     place: Place = HOST  # where the rows are: ``backends.place_of`` one of them; the host's are NumPy's
     in_memory: bool = False  # whether ``array`` holds the whole matrix, so that a block of rows costs nothing
     array: Any  # (n, k), at ``place``; only where ``in_memory``
-    quick: bool = (
-        False  # whether rows cost little more than an array's: a solve may then read all of them dozens of times
-    )
+    quick: bool = False  # whether rows cost little more than an array's: all may be read dozens of times
     read_ahead: bool = False  # whether a block is worth reading while the one before is in use: what waits for a disk
 
     def rows(self, index: Any) -> Any:

@@ -16,13 +16,13 @@ from .._arrays.score_source import ScoreSource
 from .._input.problem import Reach, rows_of_block
 from .._solver.marginal import Marginal
 
-_EDGES = 1 << 27  # of the network; a larger one is left to the solver
+_EDGES = 1 << 25  # of the network at most; a larger one, of 1 GiB and more, is left to the solver
 _VARIABLES = 1 << 17  # of the linear program for shares; where there are more, the solver comes as near as it can
 _PARTS = 1 << 30  # of all items, that fractions of capacities are counted in
 
 
 def target_of(source: ScoreSource, b: np.ndarray, reach: Reach, counted: np.ndarray, where: str = "") -> np.ndarray:
-    """Shares (k,) that the plan can have: b, or, if only sizes next to n*b can be met, some of those.
+    """Shares (k,) that the plan can have: b, or, if only sizes next to n*b can be met, the nearest to b.
 
     Args:
         source: the scores (n, k).
@@ -37,9 +37,10 @@ def target_of(source: ScoreSource, b: np.ndarray, reach: Reach, counted: np.ndar
     n = int(counted.sum())
     if counted.all() and _is_loose(reach, n * b, n):
         return b
-    patterns, counts = _patterns(source, b > 0, counted)
-    if int((patterns.sum(axis=1)).sum()) > _EDGES:
+    found = _patterns(source, b > 0, counted)
+    if found is None:
         return b
+    patterns, counts = found
     lower, upper = Marginal.exactly(b).capacities(n)
     network, rule = _Network(patterns, counts), f"the sizes that b asks for cannot be met{where}"
     if (confined := network.overflow(upper)) is not None:
@@ -75,8 +76,8 @@ def _is_loose(reach: Reach, sizes: np.ndarray, n: int) -> bool:
     return bool((np.minimum(forbidden, allow_few) <= n - asked + 1e-6).all())
 
 
-def _patterns(source: ScoreSource, used: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(g, k) bool, the sets of labels that rows allow, and (g,) how many counted rows have each."""
+def _patterns(source: ScoreSource, used: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """(g, k) bool, the sets of labels that rows allow, and (g,) how many counted rows have each; None of too many."""
     step, library, (n, k) = rows_of_block([source]), source.place.library, source.shape
     packed = np.concatenate(
         [
@@ -85,6 +86,8 @@ def _patterns(source: ScoreSource, used: np.ndarray, counted: np.ndarray) -> tup
         ]
     )[counted]
     rows, counts = np.unique(packed.view(f"V{packed.shape[1]}"), return_counts=True)
+    if len(rows) * k > _EDGES:
+        return None
     bits = rows.view(np.uint8).reshape(len(rows), -1)
     return np.unpackbits(bits, axis=1, count=k).astype(bool), counts
 

@@ -116,8 +116,8 @@ def _move_along_paths(
     hub, place, moved = slot.size, 0, False
     while place < state[SETTLED] and clock[STOP] == 0:
         sink = nodes[ORDER, place]
-        again = held.size < hub  # some may have been forgotten, and are again while others are made known
-        for _ in range(3 if again else 0):
+        # Some ways may have been forgotten, and are again while others are made known.
+        for _ in range(3 if held.size < hub else 0):
             v = sink
             while nodes[PARENT, v] >= 0:
                 v = nodes[PARENT, v]
