@@ -48,11 +48,16 @@ class Scores:
 
     def __init__(self, kernels: Kernels, shape: tuple[int, int], active: np.ndarray, budget: Budget, tuning: Tuning):
         n, k = shape
-        self.active, self.budget, self.size, self.blur = active, budget, n * k, kernels.blur
+        self.active, self.budget, self.blur = active, budget, kernels.blur
+        self.rows, self.size = n, n * k
         self.compiled = tuning.compiled
         self._kernels = kernels
         self._sampled = tuning.sample_of(n)
         self.sample_cost = len(self._sampled) / n
+
+    def rows_apart(self, items: int) -> int:
+        """One row of so many makes a sample of about ``items`` rows a label."""
+        return max(1, int(self.rows / (len(self.active) * items)))
 
     def survey(self, g: np.ndarray, width: float, precise: bool) -> tuple[Sweep, bool, Lists]:
         """What a sweep finds at g (m,), whether float32 had a part in it that matters, and the lists."""
@@ -102,10 +107,10 @@ class DenseScores:
         """The potentials (m,) that a sweep at g works with."""
         return self._dense.rounded(g)
 
-    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """logsumexp, c (m,) and the sums of squares (m,), in float32."""
-        self._scores.budget.spend(1.0)
-        logsumexp, c, squares = self._dense.sweep(self._scores._all(g))
+    def sweep(self, g: np.ndarray, every: int = 1) -> tuple[float, np.ndarray, np.ndarray]:
+        """logsumexp, c (m,) and the sums of squares (m,), in float32; from one row of ``every`` so many."""
+        self._scores.budget.spend(1.0 / every)
+        logsumexp, c, squares = self._dense.sweep(self._scores._all(g), every)
         return logsumexp, c[self._scores.active], squares[self._scores.active]
 
     def count(self, g: np.ndarray, reach: float, every: int = 1) -> Counted:

@@ -11,7 +11,6 @@ from .counting import DenseScores
 from .directions import Directions
 from .marginal import Marginal
 from .point import Point
-from .quantiles import by_quantiles
 from .run import Run
 from .steps import climb
 from .tuning import Tuning
@@ -22,6 +21,7 @@ class DensePoint(Point):
     """A point of a dense sweep."""
 
     curvature: np.ndarray  # (m,) of F along each potential, divided by c: 1 where no row is sure of the label
+    of_sample: bool = False  # some rows were looked at, not all
 
     def diagonal(self, marginal: Marginal, tuning: Tuning) -> np.ndarray:
         """(m,) of the Hessian of -F, as it would be here if the columns had their shares."""
@@ -52,18 +52,24 @@ class DenseModel:
         return not self._run.scores.budget.allows(2)  # this one, and one that certifies
 
     def evaluate(self, g: np.ndarray) -> DensePoint:
+        point, _ = self.looked_at(g)
+        self._run.record.show(point, self._run.head)
+        return point
+
+    def looked_at(self, g: np.ndarray, every: int = 1) -> tuple[DensePoint, float]:
+        """The point at g as one row of ``every`` so many has it, and how much of its error chance makes, at most."""
         run, marginal, least = self._run, self._run.marginal, self._run.tuning.barely_listed
         g = self._dense.rounded(marginal.gauged(g))
-        logsumexp, c, squares = self._dense.sweep(g)
+        logsumexp, c, squares = self._dense.sweep(g, every)
+        chance = float(np.sqrt(2 / np.pi * squares * every / run.scores.rows).sum())  # as if rows were independent
         curvature = 1.0 - squares / np.maximum(c, least)
         c = c - self._missing
         # Of columns that are, and should be, emptier than float32 can tell, nothing is known: they stay.
         faint = np.maximum(c, marginal.target) <= least
         gradient = np.where(faint, 0.0, marginal.wanted(g, c) - c)
         log_c = np.log(np.where(faint, marginal.target, np.maximum(c, least)))
-        point = DensePoint(g, marginal.support(g) - logsumexp, c, log_c, gradient, curvature)
-        run.record.show(point, run.head)
-        return point
+        point = DensePoint(g, marginal.support(g) - logsumexp, c, log_c, gradient, curvature, every > 1)
+        return point, chance
 
     def hessian(self, point: Point) -> np.ndarray:
         raise NotImplementedError("newton_cost is infinite")
@@ -88,26 +94,34 @@ class PreciseModel:
         raise NotImplementedError("newton_cost is infinite")
 
 
-def start(run: Run, dense: DenseScores, init: np.ndarray) -> Point:
-    """The first look, and where quantile steps lead from it if the error is large."""
+def first_look(run: Run, dense: DenseScores, init: np.ndarray) -> Point:
+    """F and its gradient at init; as a sample has them, if that is enough to see that init is far away."""
     model, tuning = DenseModel(run, dense), run.tuning
     # In float64 where that may be all it takes, since somebody knows where to begin, or where it is all the caller has.
-    certain = bool(init.any()) or (dense.is_small and dense.is_wide)
-    here = run.certify(dense, init) if certain else model.evaluate(init)
-    if here.error <= tuning.unsettled or not run.scores.budget.allows(tuning.quantile_steps + 2):
-        return here
-    there = model.evaluate(by_quantiles(run, dense, here.g))
-    return there if there.objective > here.objective or there.error < here.error else here
+    if bool(init.any()) or (dense.is_small and dense.is_wide):
+        return run.certify(dense, init)
+    every = run.scores.rows_apart(tuning.looked_at)
+    if not dense.is_small and every >= tuning.sampled_least:
+        point, chance = model.looked_at(init, every)
+        if point.error - chance > tuning.unsettled:
+            return point
+    return model.evaluate(init)
 
 
-def by_dense_sweeps(run: Run, dense: DenseScores, here: Point, directions: Directions) -> np.ndarray:
+def by_dense_sweeps(run: Run, dense: DenseScores, first: Point, g: np.ndarray, directions: Directions) -> np.ndarray:
     """Climb in float32, certify, and go on in float64 where that was not enough; where it ended.
 
     Args:
-        here: from ``start``.
+        first: from ``first_look``.
+        g: (m,) where quantile steps led from there.
         directions: learns.
     """
     tuning = run.tuning
+    model, rough = DenseModel(run, dense), dataclasses.replace(tuning, noise=tuning.float32_noise)
+    here = first
+    if np.any(g != first.g):
+        there = model.evaluate(g)
+        here = there if there.improves_on(first) else first
     floor = tuning.float32_part * dense.error(here.g)
     goal = max(tuning.dense_goal * run.record.tol, floor)
     if dense.is_small:
@@ -116,8 +130,7 @@ def by_dense_sweeps(run: Run, dense: DenseScores, here: Point, directions: Direc
             return here.g
         g = dense.climb(here.g, run.marginal.target, goal, left, tuning) if here.error > goal and left > 0 else here.g
         return run.certify(dense, g).g
-    model, rough = DenseModel(run, dense), dataclasses.replace(tuning, noise=tuning.float32_noise)
-    at = here if isinstance(here, DensePoint) else model.evaluate(here.g)
+    at = here if isinstance(here, DensePoint) and not here.of_sample else model.evaluate(here.g)
     for _ in range(tuning.certificates):
         at = _ascend(model, at, run.marginal, directions, rough, goal)
         before, certified = run.record.error, run.certify(dense, at.g)

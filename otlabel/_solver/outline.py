@@ -12,13 +12,14 @@ from collections.abc import Callable
 import numpy as np
 
 from ..backends import Kernels
-from .dense import DensePoint, by_dense_sweeps, start
+from .dense import by_dense_sweeps, first_look
 from .directions import Directions, sinkhorn_step
 from .engines import prefers_dense
 from .list_model import ListModel
 from .marginal import Marginal
 from .outcome import Engine, Solution, Step
 from .point import Point, Surveyed
+from .quantiles import by_quantiles
 from .run import Run
 from .steps import Box, climb
 from .tuning import DEFAULT, Tuning
@@ -60,26 +61,35 @@ def solve(
 def _by_cheaper_engine(run: Run, g: np.ndarray) -> Engine:
     """Quantile steps first, then dense sweeps or lists; lists too where dense sweeps were not enough."""
     dense, directions = run.dense(), Directions(run.marginal, run.tuning)
-    if dense is not None:
-        here = start(run, dense, g)
-        if run.record.status is not None:
-            return Engine.DENSE
-        g = here.g
-        if prefers_dense(lambda: run.depth(g), run.scores.size, run.record.tol, run.tuning):
-            g = by_dense_sweeps(run, dense, here, directions)
-            if run.record.status is not None:
-                return Engine.DENSE
-        elif isinstance(here, DensePoint) and here.error <= run.tuning.settled:
-            directions.measured(here.diagonal(run.marginal, run.tuning))
+    if dense is None:
+        _by_lists(run, g, directions)
+        return Engine.LISTS
+    first = first_look(run, dense, g)
+    if run.record.status is not None:
+        return Engine.DENSE
+    is_far = first.error > run.tuning.unsettled and run.scores.budget.allows(run.tuning.quantile_steps + 2)
+    g = by_quantiles(run, dense, first.g) if is_far else first.g
+    if not prefers_dense(lambda: run.depth(g), run.scores.size, run.record.tol, run.tuning):
+        _by_lists(run, g, directions, first)
+        return Engine.LISTS
+    g = by_dense_sweeps(run, dense, first, g, directions)
+    if run.record.status is not None:
+        return Engine.DENSE
     _by_lists(run, g, directions)
     return Engine.LISTS
 
 
-def _by_lists(run: Run, g: np.ndarray, directions: Directions) -> None:
-    """A survey, steps on what it listed, a survey where that led, and so on. Lists are long: two sets are alive."""
+def _by_lists(run: Run, g: np.ndarray, directions: Directions, first: Point | None = None) -> None:
+    """A survey, steps on what it listed, a survey where that led, and so on. Lists are long: two sets are alive.
+
+    first: the first look, if g is where quantile steps led from there.
+    """
     tuning = run.tuning
     reach, sinkhorn_left = np.inf, tuning.most_sinkhorn
     here = run.survey(g, run.width(g, tuning.listed))
+    was_led = first is not None and np.any(here.g != first.g)
+    if was_led and run.record.status is None and not here.improves_on(first):
+        here = run.survey(first.g, run.width(first.g, tuning.listed))
     while run.record.status is None:
         step = sinkhorn_step(here, run.marginal)
         if sinkhorn_left and np.abs(step).max() > here.width:
@@ -91,7 +101,7 @@ def _by_lists(run: Run, g: np.ndarray, directions: Directions) -> None:
         g = g if np.any(g != here.g) else here.g + step
         width = run.width(g, tuning.listed)
         new = run.survey(g, width if at_edge else min(width, run.near))
-        if not (new.objective > here.objective or new.error < here.error):
+        if not new.improves_on(here):
             reach = tuning.retreat * float(np.abs(new.g - here.g).max())
             continue
         is_crowded = at_edge and width < tuning.crowded and new.error > tuning.enough * here.error

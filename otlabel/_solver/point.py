@@ -26,6 +26,10 @@ class Point:
         """The L1 norm of the gradient."""
         return float(np.abs(self.gradient).sum())
 
+    def improves_on(self, other: Point) -> bool:
+        """Whether F is higher, or the error lower."""
+        return self.objective > other.objective or self.error < other.error
+
 
 @dataclass(frozen=True)
 class Surveyed(Point):

@@ -17,7 +17,7 @@ def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
     tuning, marginal = run.tuning, run.marginal
     reach = float(np.clip(run.scores.depth(g), 1.0, tuning.widest))
     longest = 4 * reach  # few rows were asked
-    every = max(1, int(run.scores.size / (len(run.scores.active) ** 2 * tuning.sampled_items)))
+    every = run.scores.rows_apart(tuning.sampled_items)
     sampled = tuning.quantile_steps - tuning.whole_steps if every >= tuning.sampled_least else 0
     highest, before, step, halved = -np.inf, g, np.zeros(len(g)), False
     for count in range(tuning.quantile_steps):

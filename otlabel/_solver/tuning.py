@@ -73,14 +73,16 @@ class Tuning:
     """Sweeps that must be allowed for dense ones to be begun with."""
     unsettled: float = 0.3
     """Error of the start beyond which quantile steps come first. Count: 31 % more sweeps with 0.6."""
+    looked_at: int = 40
+    """Rows a label whose error says that it is beyond that, if chance does not make up the rest, ..."""
     quantile_steps: int = 5
-    """Most of them: real epoch 1 takes 70 sweeps with none, 37 and 30 after 2 and 4, which cost two sweeps each."""
+    """Most quantile steps. Real epoch 1 takes 70 sweeps with none, 37 and 30 after 2 and 4, which cost two each."""
     whole_steps: int = 2
     """The last of them look at all rows (count: 20 % more sweeps with 1), ..."""
     sampled_items: int = 10
     """... those before at so many items a label, ..."""
     sampled_least: int = 3
-    """... if that is one row of so many or fewer."""
+    """... if that is one row of so many or fewer. The first look has the same least."""
     settled: float = 0.15
     """Share of the rows in the wrong place (twice) after which no more come: the plan is not that sharp."""
     measured: float = 0.03

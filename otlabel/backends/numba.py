@@ -63,16 +63,18 @@ class Survey:
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
         n, k = kernels.source.shape
-        lse = np.empty(n)
+        lse, wide = np.empty(n), bits(g)
 
         def part(start: int, stop: int) -> tuple[list[_Listed], float, np.ndarray]:
             c = np.zeros(k)
 
             def look(scores: np.ndarray, rows: slice, first: int, *out: np.ndarray) -> tuple[int, int]:
-                return compiled.survey(scores, kernels.scale, g, first, width, kernels.a[rows], c, lse[rows], *out)
+                weights = kernels.a[rows]
+                return compiled.survey(scores, kernels.scale, g, wide, first, width, weights, c, lse[rows], *out)
 
             listed = kernels.list_part(start, stop, look)
-            return listed, float(kernels.a[start:stop] @ lse[start:stop]), c
+            # Not "@": BLAS starts threads of its own for it, which then get in the way of ours.
+            return listed, float((kernels.a[start:stop] * lse[start:stop]).sum()), c
 
         parts = kernels.run(part)
         self._a, self._shortest = kernels.a, kernels.sizes.listed_part

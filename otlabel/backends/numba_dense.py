@@ -55,7 +55,7 @@ class Dense:
     def rounded(self, g: np.ndarray) -> np.ndarray:
         return bits(g)[: len(g)].astype(np.float64) / LOG2E
 
-    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    def sweep(self, g: np.ndarray, every: int = 1) -> tuple[float, np.ndarray, np.ndarray]:
         wide = bits(g)
         self._forget_if_far(g)
 
@@ -63,9 +63,12 @@ class Dense:
             weights, shift = self._weights[rows], self._shift[rows]
             return compiled.sweep(scores, self._bits, wide, weights, shift, sums[0], sums[1], weighted)
 
-        logsumexp, sums = self._over_rows(block, (2, len(g)))
-        c, squares = np.where(np.isneginf(g), 0.0, sums / self._n)
-        return logsumexp / LOG2E / self._n, c, squares
+        logsumexp, sums = self._over_rows(block, (2, len(g)), every)
+        c, squares = np.where(np.isneginf(g), 0.0, sums)
+        seen = self._n if every == 1 else float(c.sum())  # of the weights
+        if seen == 0.0:
+            return self.sweep(g)  # all that were looked at weigh nothing
+        return logsumexp / LOG2E / seen, c / seen, squares / seen
 
     def count(self, g: np.ndarray, reach: float, every: int = 1) -> Counted:
         finest = max(_FINEST, reach / _RANGE)

@@ -14,7 +14,7 @@ import numpy as np
 
 from .numba_loops import ROWS, by_storage
 from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, largest, powers
-from .numba_simd import number
+from .numba_vectors import number
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
 UNKNOWN = np.float32(1e30)  # bits: a row's shift that nobody knows

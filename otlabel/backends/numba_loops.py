@@ -13,15 +13,17 @@ import numpy as np
 
 from .._system.jit import jit
 from .numba_exp import exp
-from .numba_simd import CHUNK, add_scaled, affine_max, exp_sum, number, take
+from .numba_places import add_at, exponents, hits_at, lowest_bit, places_above, powers_between
+from .numba_rows import LOG2E
+from .numba_vectors import LANES, number
 
-NEGLIGIBLE = np.float32(40.0)  # nats: a chunk this far below the row's best carries less than 1e-15 of it
+NEGLIGIBLE = np.float32(58.0)  # bits: a vector this far below the row's best carries less than 1e-16 of it
 FAINT = 1e-4  # share of a row that a Hessian can do without: Newton's steps gain four digits at most
 ROWS = 64  # rows taken together; their float32 column sums are added up before float64 takes them
 _FAST = {"nnan", "reassoc", "nsz", "contract"}  # sums may be reordered, which SIMD needs
 _jit = functools.partial(jit, fastmath=_FAST)
-_LOWEST, _FINITE = np.float32(-np.inf), np.float32(-3e38)
-_F64, _I64, _I32 = numba.float64[::1], numba.int64[::1], numba.int32[::1]
+_FINITE, _LN2 = np.float32(-3e38), 0.6931471805599453
+_F64, _F32, _I64, _I32 = numba.float64[::1], numba.float32[::1], numba.int64[::1], numba.int32[::1]
 _G = numba.types.Array(numba.float64, 1, "C", readonly=True)
 _compiling = threading.Lock()
 
@@ -58,42 +60,10 @@ def by_storage(result, *rest):
     return lambda function: _when_called(function, signature, lambda arguments: arguments[0].dtype)
 
 
-@numba.njit(fastmath=_FAST)
-def _exponents(row, scale, g, g32, x, peaks):
-    """x_j = S_j/epsilon + g_j of one row in float32, and the largest of each chunk; returns the largest of all.
-
-    x is as long as whole chunks; it becomes -inf beyond the row.
-    """
-    k = g.size
-    whole = k // CHUNK
-    top = _LOWEST
-    for q in range(whole):
-        peaks[q] = affine_max(row, scale, g32, x, q * CHUNK)
-    if whole < peaks.size:
-        peak = _LOWEST
-        for j in range(whole * CHUNK, k):
-            value = np.float32(number(row[j]) * scale + g[j])
-            x[j] = value
-            peak = max(peak, value)
-        peaks[whole] = peak
-        x[k:] = _LOWEST
-    for q in range(peaks.size):
-        top = max(top, peaks[q])
-    return top
-
-
-@numba.njit(fastmath=_FAST)
-def _take_above(x, peaks, bar, columns, count):
-    """Append the columns with x_j >= bar, ascending, and make their x_j -inf. A finite bar keeps -inf out."""
-    for q in range(peaks.size):
-        if peaks[q] >= bar:
-            count = take(x, q * CHUNK, bar, columns, count)
-    return count
-
-
 @by_storage(
     numba.types.UniTuple(numba.int64, 2),
     _G,
+    _F32,
     numba.int64,
     numba.float64,
     _F64,
@@ -103,16 +73,17 @@ def _take_above(x, peaks, bar, columns, count):
     _I32,
     _F64,
 )
-def survey(scores, scale, g, start, width, a, c, lse, counts, label, value):
+def survey(scores, scale, g, bits, start, width, a, c, lse, counts, label, value):
     """One sweep over a block of rows, docs/algorithm.md eq. (1), that also lists what matters in each.
 
     Entries within ``width`` nats of their row's best are listed and evaluated in float64; the rest, a small share of
-    the plan, in float32; chunks with nothing within NEGLIGIBLE nats not at all.
+    the plan, in float32; vectors with nothing within NEGLIGIBLE nats not at all.
 
     Args:
         scores: (m, k) float64, float32, or uint16 holding the bits of float16.
         scale: 1/epsilon.
         g: (k,); -inf takes a label out of use.
+        bits: the same ``padded``, times log2(e).
         start: the first row to do.
         a: (m,) row weights.
         c: (k,) the column sums of the rows are added to it.
@@ -125,27 +96,31 @@ def survey(scores, scale, g, start, width, a, c, lse, counts, label, value):
         many entries were listed.
     """
     k = g.size
-    chunks = (k + CHUNK - 1) // CHUNK
-    x, rest_c = np.empty(chunks * CHUNK, np.float32), np.zeros(chunks * CHUNK, np.float32)
-    peaks = np.empty(chunks, np.float32)
-    g32 = g.astype(np.float32)
-    near = np.empty(k)
+    x, rest_c = np.empty(bits.size + 3 * LANES, np.float32), np.zeros(bits.size, np.float32)
+    for column in range(bits.size, x.size):
+        x[column] = -np.inf
+    places, near = np.empty(x.size // LANES, np.int64), np.empty(k)
+    factor, depth = np.float32(scale * LOG2E), np.float32(width * LOG2E)
     used, i = np.int64(0), start  # a literal 0 is a type of its own, and the callee is compiled twice
     while i < scores.shape[0] and used + k <= label.size:
         row = scores[i]
-        top = _exponents(row, scale, g, g32, x, peaks)
-        bar, negligible = max(top - np.float32(width), _FINITE), top - NEGLIGIBLE
-        first, rest = used, np.float32(0.0)
-        used = _take_above(x, peaks, bar, label, used)
+        highest = exponents(row, factor, bits, x)
+        bar = max(highest - depth, _FINITE)
+        least = min(bar, max(highest - NEGLIGIBLE, _FINITE))
+        places_found = places_above(x, least, places)
+        first, top = used, np.float64(highest) * _LN2
+        for place in range(places_found):
+            hits = hits_at(x, places[place], bar)
+            while hits != 0:
+                j = places[place] + lowest_bit(hits)
+                hits &= hits - 1
+                label[used], value[used] = j, number(row[j]) * scale
+                near[used - first] = value[used] + g[j] - top
+                used += 1
         count = used - first
-        for e in range(count):
-            j = np.uint32(label[first + e])
-            value[first + e] = number(row[j]) * scale
-            near[e] = value[first + e] + g[j] - top
-        for q in range(chunks):
-            if peaks[q] >= negligible:
-                rest += exp_sum(x, q * CHUNK, top)
-        total = np.float64(rest)
+        total = 0.0
+        if least < bar:
+            total = np.float64(powers_between(x, places, places_found, highest, least, bar))
         for e in range(count):
             near[e] = exp(near[e])
             total += near[e]
@@ -154,16 +129,14 @@ def survey(scores, scale, g, start, width, a, c, lse, counts, label, value):
         weight = a[i] / total
         for e in range(count):
             c[np.uint32(label[first + e])] += weight * near[e]
-        for e in range(count):
             value[first + e] -= lse[i]
-        for q in range(chunks):
-            if peaks[q] >= negligible:
-                add_scaled(rest_c, np.float32(weight), x, q * CHUNK)
+        if least < bar:
+            add_at(rest_c, np.float32(weight), x, places, places_found)
         i += 1
         if i % ROWS == 0 or i == scores.shape[0] or used + k > label.size:
             for column in range(k):
                 c[column] += rest_c[column]
-            rest_c[:] = 0.0
+                rest_c[column] = np.float32(0.0)
     return i, used
 
 

@@ -11,12 +11,13 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .numba_simd import _STRICT, LANES
 from .numba_vectors import (
     F32,
     I32,
     I64,
+    LANES,
     SINGLE,
+    STRICT,
     UNROLLED,
     Row,
     data_of,
@@ -56,7 +57,7 @@ def powers(typing_context, row, scale, shift, g, p):
         def work(index, x, which):
             found = power(builder, x, precision)
             store(builder, found, p, index)
-            builder.store(builder.fadd(builder.load(sums[which]), found, flags=_STRICT), sums[which])
+            builder.store(builder.fadd(builder.load(sums[which]), found, flags=STRICT), sums[which])
 
         g = data_of(context, builder, signature.args[3], g)
         Row(context, builder, signature.args[0], row, scale, shift, g, precision).each(work)
@@ -111,10 +112,10 @@ def add_rows(typing_context, c, squares, p, inverse, w):
             total, square = load(builder, c, index), load(builder, squares, index)
             for r, (factor, weight) in enumerate(zip(*scalars, strict=True)):
                 q = load(builder, p, builder.add(index, builder.mul(columns, index_of(r))))
-                q = builder.fmul(q, factor, flags=_STRICT)
-                weighted = builder.fmul(q, weight, flags=_STRICT)
-                total = builder.fadd(total, weighted, flags=_STRICT)
-                square = builder.fadd(square, builder.fmul(weighted, q, flags=_STRICT), flags=_STRICT)
+                q = builder.fmul(q, factor, flags=STRICT)
+                weighted = builder.fmul(q, weight, flags=STRICT)
+                total = builder.fadd(total, weighted, flags=STRICT)
+                square = builder.fadd(square, builder.fmul(weighted, q, flags=STRICT), flags=STRICT)
             store(builder, total, c, index)
             store(builder, square, squares, index)
         return context.get_dummy_value()
@@ -137,7 +138,7 @@ def best_two(typing_context, row, scale, g, x, best):
         def work(index, value, which):
             store(builder, value, x, index)
             top = builder.load(first[which])
-            higher = builder.fcmp_ordered(">", value, top, flags=_STRICT)
+            higher = builder.fcmp_ordered(">", value, top, flags=STRICT)
             lower = maximum(builder, builder.select(higher, top, value), builder.load(second[which]))
             builder.store(lower, second[which])
             builder.store(builder.select(higher, value, top), first[which])
@@ -147,18 +148,18 @@ def best_two(typing_context, row, scale, g, x, best):
         zero = ir.Constant(F32, 0.0)
         Row(context, builder, signature.args[0], row, scale, zero, g, SINGLE).each(work, unrolled=2)
         tops, seconds, columns = ([builder.load(part) for part in parts] for parts in (first, second, where))
-        higher = builder.fcmp_ordered(">", *tops, flags=_STRICT)
+        higher = builder.fcmp_ordered(">", *tops, flags=STRICT)
         upper, lower = builder.select(higher, *tops), builder.select(higher, *reversed(tops))
         lower = maximum(builder, lower, maximum(builder, *seconds))
         largest = largest_of(builder, [upper])
-        is_largest = builder.fcmp_ordered("==", upper, splat(builder, largest), flags=_STRICT)
+        is_largest = builder.fcmp_ordered("==", upper, splat(builder, largest), flags=STRICT)
         runner_up = largest_of(builder, [builder.select(is_largest, lower, upper)])
         lanes = builder.ctpop(builder.bitcast(is_largest, ir.IntType(LANES)))
         tied = builder.icmp_unsigned(">", lanes, ir.Constant(ir.IntType(LANES), 1))
         builder.store(largest, builder.gep(best, [index_of(0)]))
         builder.store(builder.select(tied, largest, runner_up), builder.gep(best, [index_of(1)]))
         found = [
-            builder.select(builder.fcmp_ordered("==", top, splat(builder, largest), flags=_STRICT), column, last)
+            builder.select(builder.fcmp_ordered("==", top, splat(builder, largest), flags=STRICT), column, last)
             for top, column in zip(tops, columns, strict=True)
         ]
         earliest = builder.select(builder.icmp_signed("<", *found), *found)
@@ -189,7 +190,7 @@ def count_near(typing_context, x, tops, w, edges, counts):
             index = builder.mul(loop.index, index_of(LANES))
             values = [load(builder, x, builder.add(index, builder.mul(columns, index_of(r)))) for r in range(GROUP)]
             hits = [
-                builder.bitcast(builder.fcmp_ordered(">", value, least, flags=_STRICT), bits)
+                builder.bitcast(builder.fcmp_ordered(">", value, least, flags=STRICT), bits)
                 for value, least in zip(values, bars[-1], strict=True)
             ]
             some = builder.or_(builder.or_(hits[0], hits[1]), builder.or_(hits[2], hits[3]))
@@ -198,8 +199,8 @@ def count_near(typing_context, x, tops, w, edges, counts):
                     place = builder.add(index, builder.mul(columns, index_of(e)))
                     total = load(builder, counts, place)
                     for value, weight, least in zip(values, weights, bars[e], strict=True):
-                        near = builder.fcmp_ordered(">", value, least, flags=_STRICT)
-                        total = builder.fadd(total, builder.select(near, weight, SINGLE.constant(0.0)), flags=_STRICT)
+                        near = builder.fcmp_ordered(">", value, least, flags=STRICT)
+                        total = builder.fadd(total, builder.select(near, weight, SINGLE.constant(0.0)), flags=STRICT)
                     store(builder, total, counts, place)
         return context.get_dummy_value()
 

@@ -88,17 +88,16 @@ class Dense(Protocol):
     def rounded(self, g: np.ndarray) -> np.ndarray:
         """The potentials that a sweep at g really works with."""
 
-    def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    def sweep(self, g: np.ndarray, every: int = 1) -> tuple[float, np.ndarray, np.ndarray]:
         """logsumexp, c (k,) and sum_i a_i p_ij^2 (k,) at ``rounded(g)`` as float32 has them; p_i as in ``hessian``.
 
         The same bits for any number of threads.
+
+        every: one row of so many, or about, is looked at; their weights sum to 1.
         """
 
     def count(self, g: np.ndarray, reach: float, every: int = 1) -> Counted:
-        """What a quantile step (docs/algorithm.md eq. 3b) of up to ``reach`` nats wants to know; weights sum to 1.
-
-        every: one row of so many, or about, is looked at.
-        """
+        """What a quantile step (docs/algorithm.md eq. 3b) of up to ``reach`` nats wants to know; ``every`` as there."""
 
     def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
         """A sweep in float64 at g, quick where the last ``sweep`` was near it; and what it cost, in sweeps."""

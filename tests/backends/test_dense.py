@@ -283,6 +283,30 @@ def test_some_of_the_rows_are_counted_as_if_they_were_all(rng, monkeypatch, ever
     assert not (some.wins == every_one.wins).all()
 
 
+@pytest.mark.parametrize("every", [2, 7, 1000])
+def test_some_of_the_rows_are_swept_as_if_they_were_all(rng, monkeypatch, every):
+    monkeypatch.setattr(numba.Kernels, "sizes", SMALL_PARTS)
+    scores, a, g = rng.normal(size=(5000, 9)), rng.random(5000), rng.normal(size=9)
+    results = []
+    for count in (1, 3):
+        monkeypatch.setattr(threads, "count", lambda count=count: count)
+        results.append(bind(scores, 1.0, a / a.sum()).dense().sweep(g, every))
+    same(results)
+    (logsumexp, c, squares), every_one = results[0], bind(scores, 1.0, a / a.sum()).dense().sweep(g)
+    assert c.sum() == pytest.approx(1.0)
+    assert logsumexp == pytest.approx(every_one[0], abs=0.3)
+    np.testing.assert_allclose(c, every_one[1], atol=0.1)
+    np.testing.assert_allclose(squares, every_one[2], atol=0.1)
+    assert not (c == every_one[1]).all()
+
+
+def test_where_those_some_weigh_nothing_all_are_swept(rng):
+    scores, a = rng.normal(size=(400, 5)), np.full(400, 1 / 10)
+    a[:390] = 0.0
+    some, every_one = (bind(scores, 1.0, a).dense().sweep(np.zeros(5), every) for every in (5, 1))
+    same([some, every_one])
+
+
 def test_where_those_some_weigh_nothing_all_are_counted(rng):
     scores, a = rng.normal(size=(400, 5)), np.full(400, 1 / 10)
     a[:390] = 0.0

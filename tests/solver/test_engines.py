@@ -13,7 +13,7 @@ import pytest
 import otlabel
 from otlabel import _assign
 from otlabel._input.sources import InMemory
-from otlabel._solver import quantiles
+from otlabel._solver import outline, quantiles
 from otlabel._solver.counting import Budget
 from otlabel._solver.engines import prefers_dense
 from otlabel._solver.marginal import Marginal
@@ -103,7 +103,7 @@ def test_every_dense_look_is_counted(rng, monkeypatch, way):
         monkeypatch.setattr(kind, name, watched)
 
     n = 400
-    watch(Dense, "sweep", lambda found, g: 1)
+    watch(Dense, "sweep", lambda found, g, every: 1 / every)
     watch(Dense, "count", lambda found, g, reach, every: 1 / every)
     watch(Dense, "precise", lambda found, g: found[1])
     watch(Dense, "climb", lambda found, *arguments: found[1])
@@ -111,6 +111,41 @@ def test_every_dense_look_is_counted(rng, monkeypatch, way):
     result = solve(way, 4 * rng.normal(size=(n, 30)), b=rng.dirichlet(np.ones(30)))
     assert result.engine == "dense"
     assert result.n_sweeps == pytest.approx(sum(looked), rel=1e-12)
+
+
+@pytest.mark.parametrize(("spread", "samples"), [(8.0, True), (0.3, False)])
+def test_a_first_look_at_a_sample_says_what_is_far_away_only(rng, monkeypatch, spread, samples):
+    sweep, looked = Dense.sweep, []
+
+    def watched(self, g, every):
+        looked.append(every)
+        return sweep(self, g, every)
+
+    monkeypatch.setattr(Dense, "sweep", watched)
+    scores = (3 * rng.normal(size=(12_000, 20)) + spread * rng.normal(size=20)).astype("float32")
+    for way in (PYTHON, dataclasses.replace(LISTS, compiled=1)):
+        looked.clear()
+        result = solve(way, scores)
+        assert result.converged
+        certify(result, scores, uniform(20))
+        assert looked[0] == 12_000 // (20 * DEFAULT.looked_at)
+        assert (1 in looked[:2]) == (not samples or way is PYTHON)
+
+
+@pytest.mark.parametrize("way", [PYTHON, dataclasses.replace(LISTS, compiled=1)], ids=["python", "lists"])
+def test_where_quantile_steps_lead_astray_the_solve_begins_where_it_was_told(rng, monkeypatch, way):
+    asked = []
+
+    def astray(run, dense, g):
+        asked.append(g)
+        return g + 40 * np.linspace(-1, 1, len(g))
+
+    monkeypatch.setattr(outline, "by_quantiles", astray)
+    scores = (3 * rng.normal(size=(12_000, 20)) + 4 * rng.normal(size=20)).astype("float32")
+    result = solve(way, scores)
+    assert len(asked) == 1
+    assert result.converged
+    certify(result, scores, uniform(20))
 
 
 def test_the_last_look_that_is_allowed_is_the_last_even_if_it_proves_nothing():
@@ -245,10 +280,12 @@ class Dual:
 
     def __init__(self, x, step=None):
         self.x, self.a, self.asked, self.step = x, uniform(len(x)), [], step
-        self.size, self.active = x.size, np.ones(x.shape[1], dtype=bool)
 
     def value(self, g, marginal):
         return marginal.support(g) - self.a @ (self.x + g).max(axis=1)
+
+    def rows_apart(self, items):
+        return 1
 
     def depth(self, g):
         return float(np.ptp(self.x + g, axis=1).max())
