@@ -6,6 +6,8 @@ Vectors of k numbers that are made here are padded to whole vectors of ``LANES``
 
 from __future__ import annotations
 
+import functools
+
 import numba
 from llvmlite import ir
 from numba.core import cgutils
@@ -35,7 +37,7 @@ from .numba_vectors import (
 )
 
 GROUP = 4  # rows that share what is loaded and stored of the columns
-EDGES = 8  # distances from the best at which rows are counted
+EDGES = 8  # distances from the best at which rows are counted, an even number
 LOG2E = 1.4426950408889634
 
 
@@ -185,23 +187,32 @@ def count_near(typing_context, x, tops, w, edges, counts):
             return splat(builder, builder.fsub(top, edge))
 
         bars = [[bar(r, e) for r in range(GROUP)] for e in range(EDGES)]
-        bits = ir.IntType(LANES)
+        nothing, bits = SINGLE.constant(0.0), ir.IntType(LANES)
+
+        def hits_of(values, e):
+            return [builder.fcmp_ordered(">", *pair, flags=STRICT) for pair in zip(values, bars[e], strict=True)]
+
+        def add(hits, e, index):
+            place = builder.add(index, builder.mul(columns, index_of(e)))
+            total = load(builder, counts, place)
+            for hit, weight in zip(hits, weights, strict=True):
+                total = builder.fadd(total, builder.select(hit, weight, nothing), flags=STRICT)
+            store(builder, total, counts, place)
+
+        def count_within(values, e, index):
+            """For edge e and all below it: what is beyond one edge is beyond those, so most vectors are soon done."""
+            hits = hits_of(values, e)
+            some = functools.reduce(builder.or_, (builder.bitcast(hit, bits) for hit in hits))
+            with builder.if_then(builder.icmp_unsigned("!=", some, ir.Constant(bits, 0))):
+                add(hits, e, index)
+                add(hits_of(values, e - 1), e - 1, index)  # two at a time: half of the branches
+                if e > 1:
+                    count_within(values, e - 2, index)
+
         with cgutils.for_range(builder, builder.udiv(columns, index_of(LANES))) as loop:
             index = builder.mul(loop.index, index_of(LANES))
             values = [load(builder, x, builder.add(index, builder.mul(columns, index_of(r)))) for r in range(GROUP)]
-            hits = [
-                builder.bitcast(builder.fcmp_ordered(">", value, least, flags=STRICT), bits)
-                for value, least in zip(values, bars[-1], strict=True)
-            ]
-            some = builder.or_(builder.or_(hits[0], hits[1]), builder.or_(hits[2], hits[3]))
-            with builder.if_then(builder.icmp_unsigned("!=", some, ir.Constant(bits, 0))):
-                for e in range(EDGES):
-                    place = builder.add(index, builder.mul(columns, index_of(e)))
-                    total = load(builder, counts, place)
-                    for value, weight, least in zip(values, weights, bars[e], strict=True):
-                        near = builder.fcmp_ordered(">", value, least, flags=STRICT)
-                        total = builder.fadd(total, builder.select(near, weight, SINGLE.constant(0.0)), flags=STRICT)
-                    store(builder, total, counts, place)
+            count_within(values, EDGES - 1, index)
         return context.get_dummy_value()
 
     return numba.void(x, tops, w, edges, counts), code
