@@ -218,6 +218,7 @@ class SurveyOfAll:
 
     def _list(self, local: Survey) -> None:
         self._local = local
+        self.squares = None if local.squares is None else self._shards.comm.all_reduce(local.squares)
         self._known: dict[str, float] = {}
 
     @property

@@ -140,6 +140,12 @@ class Lists:
         self._survey, self._scores = survey, scores
 
     @property
+    def squares(self) -> np.ndarray | None:
+        """(m,) of what is listed, where it was; None where the backend does not know."""
+        squares = self._survey.squares
+        return None if squares is None else squares[self._scores.active]
+
+    @property
     def cost_to_list(self) -> float:
         """Sweeps that it still takes until there are lists."""
         return self._survey.listing

@@ -23,10 +23,6 @@ class DensePoint(Point):
     curvature: np.ndarray  # (m,) of F along each potential, divided by c: 1 where no row is sure of the label
     of_sample: bool = False  # some rows were looked at, not all
 
-    def diagonal(self, marginal: Marginal, tuning: Tuning) -> np.ndarray:
-        """(m,) of the Hessian of -F, as it would be here if the columns had their shares."""
-        return marginal.target * np.clip(self.curvature, tuning.flattest, 1.0)
-
 
 class DenseModel:
     """F and its gradient as float32 has them; with what float64 said at some point, right there.
@@ -154,5 +150,5 @@ def _ascend(
             assert isinstance(found, DensePoint)  # all its points are
             at = found
         if stage:
-            directions.measured(at.diagonal(marginal, tuning))
+            directions.measured(at.curvature)
     return at

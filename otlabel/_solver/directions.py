@@ -82,9 +82,9 @@ class Directions:
             self.pairs.clear()
         self.pairs.add(old, new)
 
-    def measured(self, diagonal: np.ndarray) -> None:
-        """The Hessian's diagonal (m,) is not b: L-BFGS works in the variable in which it would be 1."""
-        self.pairs.rescale(np.sqrt(diagonal))
+    def measured(self, curvature: np.ndarray) -> None:
+        """The Hessian's diagonal is not b but b*curvature (m,): L-BFGS works in the variable in which it would be 1."""
+        self.pairs.rescale(np.sqrt(self._marginal.target * np.clip(curvature, self._tuning.flattest, 1.0)))
 
     def failed(self, kind: Kind, evaluations: int) -> None:
         """No step along a direction climbs: what led to it is of no use, and Sinkhorn's comes next."""

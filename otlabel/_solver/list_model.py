@@ -42,6 +42,9 @@ class ListModel:
     def __init__(self, at: Surveyed, scores: Scores, marginal: Marginal, tuning: Tuning, spare: float = 0.0):
         self.at, self._scores, self._marginal, self._tuning, self._spare = at, scores, marginal, tuning, spare
         self._lists = at.lists
+        squares, least = self._lists.squares, tuning.barely_listed
+        # (m,) of F along each potential at g0, divided by c: 1 where no row is sure of the label
+        self.curvature = None if squares is None else 1.0 - squares / np.maximum(at.c, least)
         logsumexp, listed = self._lists.sweep(at.g)
         # c(g0) - c^L(g0), rounded as the gradient is: the model's own is then the true one to the last bit.
         self._unlisted = marginal.wanted(at.g, at.c) - listed - at.gradient
@@ -69,6 +72,8 @@ class ListModel:
         """Pairs of entries, and k^3, against the entries of an evaluation."""
         m, tuning, entries = len(self.at.g), self._tuning, self._lists.density * self._scores.size
         if m > tuning.largest_square or not self.affords(2):  # the Hessian and a step
+            return np.inf
+        if self.curvature is not None and self.curvature.min() < tuning.too_flat:
             return np.inf
         return self._lists.pairs / tuning.pairs_an_entry + m**3 / (tuning.cubes_an_entry * entries)
 

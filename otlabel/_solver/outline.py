@@ -124,6 +124,8 @@ def _climb_lists(run: Run, at: Surveyed, directions: Directions, radius: float) 
     if not at.lists.affords(2):  # what the model begins with, and a step
         return at.g, False
     model = ListModel(at, run.scores, run.marginal, tuning)
+    if model.curvature is not None and at.error <= tuning.settled:
+        directions.measured(model.curvature)
     goal = max(tuning.enough * run.record.tol, tuning.deepest_goal * at.error)
     box = Box.around(at.g, radius)
 
@@ -137,6 +139,8 @@ def _climb_lists(run: Run, at: Surveyed, directions: Directions, radius: float) 
         inner = model.narrowed(end, width)
         if inner is None:
             break
+        if inner.curvature is not None:
+            directions.measured(inner.curvature)
         found, at_inner_edge = ascend(inner, end, box.within(Box.around(end.g, width - tuning.margin)), goal)
         trial = model.evaluate(found.g)
         better = trial.error < 0.5 * end.error or (at_inner_edge and trial.objective > end.objective)

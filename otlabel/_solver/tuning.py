@@ -89,7 +89,7 @@ class Tuning:
     """Error at which L-BFGS takes up the curvature that columns really have, and again at a tenth of it. Mixtures of
     20,000 x 512 take 13, 14 and 26 sweeps instead of 27, 28 and 30, real epoch 1 36 instead of 39."""
     flattest: float = 0.01
-    """Least of a column's curvature that is believed, as a part of its share."""
+    """Least of a column's curvature that L-BFGS believes, as a part of its share."""
     dense_goal: float = 0.8
     """Of tol: the error that a dense climb goes down to. Float64 finds the same as float32 to a hundredth of that."""
     float32_part: float = 0.01
@@ -138,6 +138,8 @@ class Tuning:
     """Cosine between a step and the change of the gradient of which L-BFGS learns nothing: that is rounding."""
     damping: float = 1e-9
     """Of the Hessian's diagonal: labels that share hardly an item make it singular to rounding."""
+    too_flat: float = 1e-4
+    """Of its share: a column's least curvature for Newton's steps, since Hessians leave out entries that small."""
     noise: float = 1e-13
     """Relative rounding error of F, and of S/epsilon + g: smaller differences say nothing."""
     barely_listed: float = 1e-12

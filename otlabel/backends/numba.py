@@ -66,21 +66,21 @@ class Survey:
         lse, wide = np.empty(n), bits(g)
 
         def part(start: int, stop: int) -> tuple[list[_Listed], float, np.ndarray]:
-            c = np.zeros(k)
+            sums = np.zeros((2, k))
 
             def look(scores: np.ndarray, rows: slice, first: int, *out: np.ndarray) -> tuple[int, int]:
                 weights = kernels.a[rows]
-                return compiled.survey(scores, kernels.scale, g, wide, first, width, weights, c, lse[rows], *out)
+                return compiled.survey(scores, kernels.scale, g, wide, first, width, weights, *sums, lse[rows], *out)
 
             listed = kernels.list_part(start, stop, look)
             # Not "@": BLAS starts threads of its own for it, which then get in the way of ours.
-            return listed, float((kernels.a[start:stop] * lse[start:stop]).sum()), c
+            return listed, float((kernels.a[start:stop] * lse[start:stop]).sum()), sums
 
         parts = kernels.run(part)
         self._a, self._shortest = kernels.a, kernels.sizes.listed_part
         self._list([listed for lists, _, _ in parts for listed in lists], n * k)
         self._logsumexp = float(np.sum([logsumexp for _, logsumexp, _ in parts]))
-        c = np.sum([c for _, _, c in parts], axis=0)
+        c, self.squares = np.sum([sums for _, _, sums in parts], axis=0)
         c[np.isneginf(g)] = 0.0
         self.swept, columns = swept(self._logsumexp, c, g, lambda columns: kernels.log_columns(g, lse, columns))
         self.cost = 1.0 + columns / k
@@ -92,12 +92,15 @@ class Survey:
         self.pairs = sum(float((np.diff(listed.indptr) ** 2).sum()) for listed in parts) / entries
 
     def narrowed(self, g: np.ndarray, width: float) -> Survey:
-        def part(listed: _Listed) -> _Listed:
-            _, counts, label, value = compiled.within(*listed[1:], g, width)
-            return _Listed(listed.rows, np.concatenate([[0], np.cumsum(counts)]), label, value)
+        def part(listed: _Listed) -> tuple[_Listed, np.ndarray]:
+            squares = np.zeros(len(g))
+            counts, *entries = compiled.within(*listed[1:], g, self._a[listed.rows], width, squares)
+            return _Listed(listed.rows, np.concatenate([[0], np.cumsum(counts)]), *entries), squares
 
+        parts, squares = zip(*threaded(part, self._parts), strict=True)
         narrow = copy.copy(self)
-        narrow._list(threaded(part, self._parts), self._size)
+        narrow.squares = np.sum(squares, axis=0)
+        narrow._list(list(parts), self._size)
         return narrow
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:

@@ -69,11 +69,12 @@ def by_storage(result, *rest):
     _F64,
     _F64,
     _F64,
+    _F64,
     _I64,
     _I32,
     _F64,
 )
-def survey(scores, scale, g, bits, start, width, a, c, lse, counts, label, value):
+def survey(scores, scale, g, bits, start, width, a, c, squares, lse, counts, label, value):
     """One sweep over a block of rows, docs/algorithm.md eq. (1), that also lists what matters in each.
 
     Entries within ``width`` nats of their row's best are listed and evaluated in float64; the rest, a small share of
@@ -87,6 +88,7 @@ def survey(scores, scale, g, bits, start, width, a, c, lse, counts, label, value
         start: the first row to do.
         a: (m,) row weights.
         c: (k,) the column sums of the rows are added to it.
+        squares: (k,) so are the sums of a_i q_ij^2 over listed entries, q_i the row of the plan divided by a_i.
         lse: (m,) out: logsumexp_j(S_ij/epsilon + g_j).
         counts: (m,) out: entries listed of each row.
         label, value: out, at least k long: the entries, row by row, S/epsilon less the row's logsumexp.
@@ -128,7 +130,9 @@ def survey(scores, scale, g, bits, start, width, a, c, lse, counts, label, value
         counts[i] = count
         weight = a[i] / total
         for e in range(count):
-            c[np.uint32(label[first + e])] += weight * near[e]
+            j, share = np.uint32(label[first + e]), weight * near[e]
+            c[j] += share
+            squares[j] += share * (near[e] / total)
             value[first + e] -= lse[i]
         if least < bar:
             add_at(rest_c, np.float32(weight), x, places, places_found)
@@ -198,25 +202,34 @@ def hessian_listed(indptr, label, value, g, a, h):
                 h[labels[e], labels[f]] += weight * p[f]
 
 
-@when_called(numba.types.Tuple((_F64, _I64, _I32, _F64))(_I64, _I32, _F64, _G, numba.float64))
-def within(indptr, label, value, g, width):
-    """Of listed entries, those within ``width`` of their row's best, all in float64.
+@when_called(numba.types.Tuple((_I64, _I32, _F64))(_I64, _I32, _F64, _G, _F64, numba.float64, _F64))
+def within(indptr, label, value, g, a, width, squares):
+    """Of listed entries, those within ``width`` of their row's best; squares as in ``survey``, of what is left.
 
     Returns:
-        best (m,), counts (m,), and the entries kept: label, value.
+        counts (m,), and the entries kept: label, value.
     """
     m, kept = indptr.size - 1, 0
-    best, counts = np.full(m, -np.inf), np.zeros(m, np.int64)
+    counts, near = np.zeros(m, np.int64), np.empty(g.size)
     kept_label, kept_value = np.empty(label.size, np.int32), np.empty(label.size)
     for i in range(m):
+        best, first, total = -np.inf, kept, 0.0
         for e in range(indptr[i], indptr[i + 1]):
-            best[i] = max(best[i], value[e] + g[label[e]])
+            x = value[e] + g[np.uint32(label[e])]
+            near[e - indptr[i]] = x
+            best = max(best, x)
         for e in range(indptr[i], indptr[i + 1]):
-            if value[e] + g[label[e]] >= best[i] - width:
+            if near[e - indptr[i]] >= best - width:
                 kept_label[kept], kept_value[kept] = label[e], value[e]
+                near[kept - first] = near[e - indptr[i]] - best
                 kept += 1
-                counts[i] += 1
-    return best, counts, kept_label[:kept], kept_value[:kept]
+        counts[i] = kept - first
+        for e in range(counts[i]):
+            near[e] = exp(near[e])
+            total += near[e]
+        for e in range(counts[i]):
+            squares[np.uint32(kept_label[first + e])] += a[i] * (near[e] / total) ** 2
+    return counts, kept_label[:kept], kept_value[:kept]
 
 
 @by_storage(numba.void, numba.int64, _I64, _I64, _F64, _I64)

@@ -23,7 +23,7 @@ class Survey:
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
         k = len(g)
-        c, lse, listed = np.zeros(k), [], []
+        c, lse, listed, self.squares = np.zeros(k), [], [], np.zeros(k)
         for rows, scores, x in kernels.exponents(g):
             best = x.max(axis=1, keepdims=True)
             near = (x >= best - width) & np.isfinite(x)
@@ -31,6 +31,7 @@ class Survey:
             total = q.sum(axis=1)
             lse.append(best[:, 0] + np.log(total))
             c += (kernels.a[rows] / total) @ q
+            self.squares += (kernels.a[rows] / total**2) @ (q * near) ** 2
             row, label = np.nonzero(near)
             value = scores[near] - lse[-1][row]
             listed.append((near.sum(axis=1), label.astype(np.int32), value))
@@ -52,21 +53,28 @@ class Survey:
         near = x >= np.repeat(np.maximum.reduceat(x, first) - width, np.diff(self._indptr))
         narrow = copy.copy(self)
         narrow._list(np.add.reduceat(near, first, dtype=np.int64), self._label[near], self._value[near])
+        narrow.squares = narrow._summed(narrow._softmax(g)[1] ** 2)
         return narrow
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
-        near = np.exp(self._value + g[self._label])
-        total = np.add.reduceat(near, self._indptr[:-1])
-        weight = np.repeat(self._a / total, np.diff(self._indptr))
-        c = np.bincount(self._label, weights=near * weight, minlength=len(g))
-        return float(self._a @ (self._lse + np.log(total))), c
+        total, p = self._softmax(g)
+        return float(self._a @ (self._lse + np.log(total))), self._summed(p)
 
     def hessian(self, g: np.ndarray) -> np.ndarray:
+        p = self._softmax(g)[1] * np.repeat(np.sqrt(self._a), np.diff(self._indptr))
+        plan = csr_array((p, self._label, self._indptr), shape=(len(self._a), len(g)))
+        return (plan.T @ plan).toarray()
+
+    def _summed(self, entries: np.ndarray) -> np.ndarray:
+        """(k,): sum_i a_i x_ij of what is listed."""
+        weights = np.repeat(self._a, np.diff(self._indptr)) * entries
+        return np.bincount(self._label, weights=weights, minlength=len(self.swept.c))
+
+    def _softmax(self, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The sum of each row's powers, and what is listed divided by it."""
         near = np.exp(self._value + g[self._label])
-        row = np.repeat(np.arange(len(self._a)), np.diff(self._indptr))
-        near *= (np.sqrt(self._a) / np.add.reduceat(near, self._indptr[:-1]))[row]
-        p = csr_array((near, self._label, self._indptr), shape=(len(self._a), len(g)))
-        return (p.T @ p).toarray()
+        total = np.add.reduceat(near, self._indptr[:-1])
+        return total, near / np.repeat(total, np.diff(self._indptr))
 
 
 class Kernels:

@@ -87,6 +87,13 @@ def test_survey_agrees_with_oracle(backend, kernels_of, rng, shape, dtype, width
     )
     assert survey.density == pytest.approx(listed.mean(), abs=2 / listed.size)
     assert survey.cost >= 1
+    if survey.squares is not None:
+        # Float32 may take an entry at the edge for one that is listed, or not.
+        surely, perhaps = (listed_part(scores, epsilon, g, width + doubt) for doubt in (-float32, float32))
+        least, most = (((plan * part) ** 2 / a[:, None]).sum(axis=0).astype(float) for part in (surely, perhaps))
+        slack = 1e-9 + 4 * float32
+        assert (survey.squares >= (1 - slack) * least - 1e-15).all()
+        assert (survey.squares <= (1 + slack) * most + 1e-15).all()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
@@ -110,6 +117,23 @@ def test_sweep_of_listed_entries_agrees_with_oracle(kernels_of, rng, dtype):
     logsumexp, c = survey.sweep(new)
     np.testing.assert_allclose(c, oracle.plan(listed, 0.5, new, a).sum(axis=0).astype(float), rtol=1e-12, atol=1e-17)
     np.testing.assert_allclose(logsumexp, float(oracle.logsumexp(listed, 0.5, new, a)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_lists_taken_from_lists_agree_with_oracle(kernels_of, rng, dtype):
+    scores, a, g = random_case(rng, (400, 70), dtype)
+    new = g + rng.normal(size=70)
+    survey = kernels_of(scores, 0.5, a).survey(g, 6.0, True)
+    narrow = survey.narrowed(new, 2.0)
+    wide = np.where(listed_part(scores, 0.5, g, 6.0), scores.astype(np.float64), -np.inf)
+    listed = np.where(listed_part(wide, 0.5, new, 2.0), wide, -np.inf) if narrow is not survey else wide
+    assert narrow.density == pytest.approx(np.isfinite(listed).mean(), abs=2 / listed.size)
+    if narrow.squares is not None:
+        squares = (oracle.plan(listed, 0.5, new, a) ** 2 / a[:, None]).sum(axis=0)
+        np.testing.assert_allclose(narrow.squares, squares.astype(float), rtol=1e-12, atol=1e-17)
+    np.testing.assert_allclose(
+        narrow.sweep(g)[1], oracle.plan(listed, 0.5, g, a).sum(axis=0).astype(float), rtol=1e-12, atol=1e-17
+    )
 
 
 def test_scores_too_large_for_float32_are_swept_in_float64(kernels_of, rng):
