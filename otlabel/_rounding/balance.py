@@ -48,24 +48,28 @@ def _balance(
     kernels: Kernels, g: np.ndarray, marginal: Marginal, counted: np.ndarray, tuning: Tuning
 ) -> tuple[np.ndarray, float]:
     from .near_tie_paths import move_along_near_ties  # numba's import is paid by those who round
-    from .tight import choose
+    from .tight import best_of, choose
     from .whole_matrix_paths import move_over_whole_matrix
 
     n, k = len(counted), len(g)
     crowd = max(tuning.surplus * counted.sum(), k)
-    own_argmax = None if counted.all() else kernels.labels(g)
-    kernels, g, sharpness, surplus, tied = _sharpen(kernels, g, marginal, counted, crowd, tuning)
+    ties, short = tuning.ties, None
+    width = _first_width(kernels, g, n, False, tuning)
+    if width == np.inf:
+        argmax = kernels.labels(g)
+    else:  # one look tells the labels and their near ties, which may be all that is needed
+        short = kernels.shortlist(g, width)
+        argmax = best_of(short, g)
+    surplus, sharpness, tied, g = _surplus(argmax, marginal, counted), 1.0, False, g.copy()
+    if surplus > crowd:
+        short = None
+        kernels, g, sharpness, surplus, tied = _sharpen(kernels, g, marginal, counted, argmax, crowd, tuning)
+        width = _first_width(kernels, g, n, tied, tuning)
     limits = Capacities.at(g, marginal, int(counted.sum()))
-    ties = tuning.ties
-    if n * k <= tuning.whole_matrix:
-        width = np.inf
-    elif tied:  # potentials have far to go
-        width = tuning.near_ties_of_many * tuning.near_tie
-    else:
-        width = min(_width(kernels, g, n, ties, tuning), tuning.near_tie)
     labels = np.full(n, -1)
     for _ in range(tuning.rounds):
-        short = kernels.shortlist(g, width)
+        if short is None:
+            short = kernels.shortlist(g, width)
         # Rounding error is that of the numbers added up, g and scores, however small their sum.
         slack = tuning.noise * (1 + np.abs(short.value).max() + np.abs(g[np.isfinite(g)]).max())
         choose(short, g, labels, counted, limits.target, slack)
@@ -76,6 +80,7 @@ def _balance(
         left = move_along_near_ties(
             labels, counted, short, g, limits, width, slack, surplus > crowd, tuning.largest_square
         )
+        short = None
         routed = left == 0 or width < np.inf
         if left > before / 2 and width < np.inf:  # another list like this one is not enough
             if left <= tuning.few_items:
@@ -93,13 +98,18 @@ def _balance(
     else:
         raise RuntimeError("balanced rounding did not settle; please report these scores as a bug")
     gap = _gap(short, labels, counted, limits, g) / sharpness
-    if own_argmax is not None:
-        labels[~counted] = own_argmax[~counted]
+    labels[~counted] = argmax[~counted]
     return labels, gap
 
 
 def _sharpen(
-    kernels: Kernels, g: np.ndarray, marginal: Marginal, counted: np.ndarray, crowd: float, tuning: Tuning
+    kernels: Kernels,
+    g: np.ndarray,
+    marginal: Marginal,
+    counted: np.ndarray,
+    labels: np.ndarray,
+    crowd: float,
+    tuning: Tuning,
 ) -> tuple[Kernels, np.ndarray, float, float, bool]:
     """Potentials that leave little to move, at a lower temperature if need be.
 
@@ -107,17 +117,15 @@ def _sharpen(
     and sweeps at a temperature at which rows differ shift the surplus faster than shortest paths do.
 
     Args:
-        crowd: items in surplus that paths can well move.
+        labels: (n,) the best at g.
+        crowd: items in surplus that paths can well move: there are more.
 
     Returns:
         kernels and g (k,) at epsilon/sharpness, the sharpness, the surplus that is left, and whether
         nothing tells apart the rows that make it.
     """
     n, k, sharpness = int(counted.sum()), len(g), 1.0
-    labels = kernels.labels(g)
     surplus = _surplus(labels, marginal, counted)
-    if surplus <= crowd:
-        return kernels, g.copy(), sharpness, surplus, False
     first = factor = _sharpness_wanted(kernels, g, labels, counted, marginal, tuning)
     idle = 0
     for _ in range(tuning.most_colder if np.isfinite(first) else 0):
@@ -165,6 +173,15 @@ def _sharpness_wanted(
     if spread <= tuning.noise * (1 + np.abs(regrets).max()):
         return np.inf
     return tuning.colder ** max(1, round(math.log(1 / spread, tuning.colder)))
+
+
+def _first_width(kernels: Kernels, g: np.ndarray, n: int, tied: bool, tuning: Tuning) -> float:
+    """Nats, of the first list; infinite where that is the whole matrix. tied: nothing tells many rows apart."""
+    if n * len(g) <= tuning.whole_matrix:
+        return np.inf
+    if tied:  # potentials have far to go
+        return tuning.near_ties_of_many * tuning.near_tie
+    return min(_width(kernels, g, n, tuning.ties, tuning), tuning.near_tie)
 
 
 def _width(kernels: Kernels, g: np.ndarray, n: int, ties: int, tuning: Tuning) -> float:

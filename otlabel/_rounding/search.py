@@ -20,7 +20,9 @@ from .capacities import Capacities
 
 ENOUGH, NOWHERE, UNSURE = -1, -2, -3  # how a search ends: room found; no way on; none that is sure to be the shortest
 SIZE, TARGET, LOWER, UPPER = range(4)  # rows of Graph.sizes
-_DISTANCE, _AHEAD = range(2)  # of Graph.reach: of what was reached; the same, but inf where that is settled
+# Rows of Graph.reach: distances of what was reached; the same, but inf where that is settled; the least of each block.
+_DISTANCE, _AHEAD, _NEAREST = range(3)
+_BLOCK = 64  # nodes
 PARENT, ORDER = range(2)  # of Graph.nodes: -1 at a source; what is settled, the nearest first
 SETTLED, _PENDING, ROOM = range(3)  # of Graph.state: nodes; one whose edges are to be looked at, or -1; room found
 
@@ -35,7 +37,7 @@ class Graph(NamedTuple):
     ways: np.ndarray  # (rows, k) int32, which those are ...
     degree: np.ndarray  # (rows,) int64, ... and how many
     slot: np.ndarray  # (k,) int64, the label's row of these; -1: not known
-    reach: np.ndarray  # (2, k+1)
+    reach: np.ndarray  # (3, k+1)
     nodes: np.ndarray  # (2, k+1) int64
     state: np.ndarray  # (3,) int64
     trusted: np.ndarray  # (1,) no edge that is not known leads less far
@@ -52,7 +54,7 @@ class Graph(NamedTuple):
             np.empty((rows, k), dtype=np.int32),
             np.zeros(rows, dtype=np.int64),
             np.full(k, -1),
-            np.empty((2, k + 1)),
+            np.empty((3, k + 1)),
             np.empty((2, k + 1), dtype=np.int64),
             np.zeros(3, dtype=np.int64),
             np.zeros(1),
@@ -75,6 +77,8 @@ def begin(sizes, reach, nodes, state, trusted, sources):
     for v in range(nodes.shape[1]):
         is_source = v < sources.size and sources[v] and sizes[SIZE, v] > sizes[TARGET, v]
         reach[_DISTANCE, v] = reach[_AHEAD, v] = 0.0 if is_source else np.inf
+        block = v // _BLOCK
+        reach[_NEAREST, block] = min(reach[_AHEAD, v], reach[_NEAREST, block] if v % _BLOCK else np.inf)
         nodes[PARENT, v] = -1
     state[SETTLED], state[_PENDING], state[ROOM] = 0, -1, 0
     trusted[0] = np.inf
@@ -92,21 +96,25 @@ def search(sizes, g, lowered, least, ways, degree, slot, reach, nodes, state, tr
         how it ended, or a label whose row of ``least`` is needed: the search goes on when it is called again.
     """
     hub = slot.size
-    distance, ahead, parent = reach[_DISTANCE], reach[_AHEAD], nodes[PARENT]
+    distance, ahead, near, parent = reach[_DISTANCE], reach[_AHEAD], reach[_NEAREST], nodes[PARENT]
     while True:
         u = state[_PENDING]
         if u < 0:
-            nearest = np.inf
-            for v in range(hub + 1):
-                nearest = min(nearest, ahead[v])
+            nearest, block = np.inf, 0
+            for place in range(hub // _BLOCK + 1):
+                nearest = min(nearest, near[place])
             if nearest == np.inf:
                 return NOWHERE
             if nearest > trusted[0]:
                 return UNSURE
-            u = 0
+            while near[block] != nearest:
+                block += 1
+            u = block * _BLOCK
             while ahead[u] != nearest:
                 u += 1
-            ahead[u] = np.inf
+            ahead[u] = near[block] = np.inf
+            for v in range(block * _BLOCK, min((block + 1) * _BLOCK, hub + 1)):
+                near[block] = min(near[block], ahead[v])
             nodes[ORDER, state[SETTLED]] = u
             state[SETTLED] += 1
             if u < hub and sizes[SIZE, u] < sizes[TARGET, u]:
@@ -122,12 +130,14 @@ def search(sizes, g, lowered, least, ways, degree, slot, reach, nodes, state, tr
                 length = distance[u] + max(g[hub] - g[v], 0.0)
                 if sizes[TARGET, v] > sizes[LOWER, v] and length < distance[v]:
                     distance[v] = ahead[v] = length
+                    near[v // _BLOCK] = min(near[v // _BLOCK], length)
                     parent[v] = u
             continue
         trusted[0] = min(trusted[0], distance[u] + width - lowered[u])
         length = distance[u] + max(g[u] - g[hub], 0.0)
         if sizes[TARGET, u] < sizes[UPPER, u] and length < distance[hub]:
             distance[hub] = ahead[hub] = length
+            near[hub // _BLOCK] = min(near[hub // _BLOCK], length)
             parent[hub] = u
         row = slot[u]
         for place in range(degree[row]):
@@ -135,6 +145,7 @@ def search(sizes, g, lowered, least, ways, degree, slot, reach, nodes, state, tr
             length = distance[u] + max(least[row, v] + g[u] - g[v], 0.0)
             if length < distance[v]:
                 distance[v] = ahead[v] = length
+                near[v // _BLOCK] = min(near[v // _BLOCK], length)
                 parent[v] = u
 
 

@@ -24,6 +24,14 @@ def choose(
     _choose(*short, g, labels, counted, target.copy(), slack)
 
 
+def best_of(short: Shortlist, g: np.ndarray) -> np.ndarray:
+    """(n,) int64: each row's best label at g (k,), the first of several; 0 for a row that has none."""
+    n, k = len(short.best), len(g)
+    labels = np.full(n, -1)
+    choose(short, g, labels, np.zeros(n, dtype=bool), np.zeros(k, dtype=np.int64), 0.0)
+    return np.maximum(labels, 0)
+
+
 def scores_of(short: Shortlist, labels: np.ndarray) -> np.ndarray:
     """(n,) S_i,y(i)/epsilon of labels (n,) that are on the shortlist."""
     scores = np.empty(len(labels))

@@ -13,8 +13,9 @@ import numba
 import numpy as np
 
 from .numba_loops import ROWS, by_storage
+from .numba_places import hits_at, lowest_bit, places_above
 from .numba_rows import EDGES, GROUP, LOG2E, add_rows, best_two, count_near, largest, powers
-from .numba_vectors import number
+from .numba_vectors import LANES, number
 
 _FAST = {"nnan", "reassoc", "nsz", "contract"}
 UNKNOWN = np.float32(1e30)  # bits: a row's shift that nobody knows
@@ -181,16 +182,23 @@ def near(scores, scale, g, bits, start, doubt, width, best, counts, label, value
         the row after the last that was done, which is m unless another might not have found room in ``label``; and how
         many entries there are.
     """
-    x, two = np.empty(bits.size, np.float32), np.empty(2, np.float32)
+    x, two = np.empty(bits.size + 3 * LANES, np.float32), np.empty(2, np.float32)
+    for column in range(bits.size, x.size):
+        x[column] = -np.inf
+    places = np.empty(x.size // LANES, np.int64)
     factor = np.float32(scale * LOG2E)
-    used, i = 0, start
+    used, i = np.int64(0), start
     while i < scores.shape[0] and used + g.size <= label.size:
-        winner = best_two(scores[i], factor, bits, x, two)
-        first, lone = used, two[0] - two[1] > doubt
-        bar = max(two[0] - doubt, _FINITE)
+        places[0] = best_two(scores[i], factor, bits, x, two) // LANES * LANES
+        first, found, bar = used, np.int64(1), max(two[0] - doubt, _FINITE)
+        if not two[0] - two[1] > doubt:
+            found = places_above(x, bar, places)
         top = -np.inf
-        for j in range(winner if lone else 0, winner + 1 if lone else g.size):
-            if x[j] >= bar:
+        for place in range(found):
+            hits = hits_at(x, places[place], bar)
+            while hits != 0:
+                j = places[place] + lowest_bit(hits)
+                hits &= hits - 1
                 label[used], value[used] = j, number(scores[i, j]) * scale
                 top = max(top, value[used] + g[j])
                 used += 1
