@@ -106,9 +106,9 @@ class Tuning:
     """Surveys of a climb on lists, about, ..."""
     list_steps: int = 20
     """... and evaluations of lists."""
-    survey_cost: float = 3.0
+    survey_cost: float = 2.0
     """A survey, but for its lists."""
-    entry_cost: float = 30.0
+    entry_cost: float = 34.0
     """A listed entry, of a survey or of a step, against one of a dense sweep."""
     step_cost: float = 1e6
     """Scores that dense sweeps look at while Python takes a step."""
