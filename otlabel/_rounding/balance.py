@@ -134,7 +134,7 @@ def _sharpen(
             colder,
             (len(counted), k),
             marginal,
-            init=factor * g,
+            init=_potentials_at(kernels, g, len(counted), factor, tuning),
             tol=tuning.colder_goal * surplus / n,
             max_sweeps=tuning.colder_sweeps,
             method="lbfgs",
@@ -175,6 +175,22 @@ def _sharpness_wanted(
     return tuning.colder ** max(1, round(math.log(1 / spread, tuning.colder)))
 
 
+def _some_rows(kernels: Kernels, n: int, tuning: Tuning) -> np.ndarray:
+    """(r, k): S/epsilon of some of n rows, spread evenly."""
+    return kernels.rows(np.arange(0, n, -(-n // tuning.told_apart)))
+
+
+def _potentials_at(kernels: Kernels, g: np.ndarray, n: int, factor: float, tuning: Tuning) -> np.ndarray:
+    """(k,) to begin with at epsilon/factor: those of now, times factor.
+
+    So is what is wrong with them; where that is much, those with which labels are alike to some rows, on average.
+    """
+    if factor * tuning.coarsest_tol < 1:
+        return factor * g
+    mean = _some_rows(kernels, n, tuning).mean(axis=0)
+    return np.where(np.isfinite(g) & np.isfinite(mean), -factor * mean, factor * g)
+
+
 def _first_width(kernels: Kernels, g: np.ndarray, n: int, tied: bool, tuning: Tuning) -> float:
     """Nats, of the first list; infinite where that is the whole matrix. tied: nothing tells many rows apart."""
     if n * len(g) <= tuning.whole_matrix:
@@ -186,7 +202,7 @@ def _first_width(kernels: Kernels, g: np.ndarray, n: int, tied: bool, tuning: Tu
 
 def _width(kernels: Kernels, g: np.ndarray, n: int, ties: int, tuning: Tuning) -> float:
     """Nats below the best within which some rows have about so many labels."""
-    x = kernels.rows(np.arange(0, n, -(-n // tuning.told_apart))) + g
+    x = _some_rows(kernels, n, tuning) + g
     depth = x.max(axis=1, keepdims=True) - x
     return max(float(np.quantile(depth, min(1.0, ties / len(g)), method="lower")), tuning.nearest_tie)
 

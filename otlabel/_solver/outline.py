@@ -87,8 +87,8 @@ def _by_lists(run: Run, g: np.ndarray, directions: Directions, first: Point | No
     tuning = run.tuning
     reach, sinkhorn_left = np.inf, tuning.most_sinkhorn
     here = run.survey(g, run.width(g, tuning.listed))
-    was_led = first is not None and np.any(here.g != first.g)
-    if was_led and run.record.status is None and not here.improves_on(first):
+    was_led = first is not None and bool(np.any(here.g != first.g))
+    if first is not None and was_led and run.record.status is None and not here.improves_on(first):
         here = run.survey(first.g, run.width(first.g, tuning.listed))
     while run.record.status is None:
         step = sinkhorn_step(here, run.marginal)

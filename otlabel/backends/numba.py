@@ -23,7 +23,7 @@ from . import numba_dense_loops as dense
 from . import numba_loops as compiled
 from . import numpy as _numpy
 from . import protocol
-from .numba_dense import Dense, bits
+from .numba_dense import Centred, Dense, bits
 from .numba_rows import LOG2E
 from .precision import FINE, float32_error, swept
 from .protocol import Shortlist
@@ -43,6 +43,7 @@ class Sizes:
     parts: int = 64  # of them, at most: each holds a (k,) partial sum
     dense_part: int = 1 << 19  # the same of dense sweeps
     held: int = 1 << 20  # of scores that are computed or read, up to which dense sweeps keep them in memory
+    centred: int = 1 << 22  # of scores of which dense sweeps may have a copy in float64
     labelled_part: int = 1 << 18  # the same where rows are labelled only
     listed_part: int = 1 << 18  # of the smallest list worth a thread's start
 
@@ -148,13 +149,29 @@ class Kernels(_numpy.Kernels):
 
     def dense(self) -> protocol.Dense | None:
         source = self.source
-        if float32_error(self.largest, self.scale, np.zeros(1)) > FINE:
-            return None
+        if not self._is_fine():
+            return self._centred()
         if source.quick:
             return Dense(self)
         if math.prod(source.shape) > self.sizes.held:
             return None
         return Dense(self.holding(source[0 : source.shape[0]], self.a))
+
+    def _is_fine(self) -> bool:
+        """Whether float32 does for S/epsilon."""
+        return float32_error(self.largest, self.scale, np.zeros(1)) <= FINE
+
+    def _centred(self) -> protocol.Dense | None:
+        """Of the scores less one row's, where float32 does for that."""
+        n, k = self.source.shape
+        if n * k > self.sizes.centred:
+            return None
+        scores = np.array(self.source[0:n], dtype=np.float64)
+        shared = np.where(np.isfinite(scores[0]), scores[0], 0.0)
+        scores -= shared
+        own = self.holding(scores, self.a)
+        own.largest = float(max(scores.max(), -scores.min(where=scores > -np.inf, initial=0.0)))
+        return Centred(Dense(own), shared * self.scale) if own._is_fine() else None
 
     def holding(self, scores: np.ndarray, a: np.ndarray) -> Kernels:
         """Kernels of other scores (n, k), at the same temperature; a (n,) their weights."""

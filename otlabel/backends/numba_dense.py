@@ -142,6 +142,54 @@ class Dense:
         return float(np.sum([number for number, _ in parts])), np.sum([table for _, table in parts], axis=0)
 
 
+class Centred:
+    """``protocol.Dense`` of scores that float32 is too coarse for, but not for what they differ by from row to row.
+
+    Args:
+        dense: of the scores less some (k,) that all rows share.
+        shift: (k,) what was taken off, times 1/epsilon: potentials make up for it.
+    """
+
+    def __init__(self, dense: Dense, shift: np.ndarray):
+        self._dense, self._shift, self.is_wide = dense, shift, True
+
+    def error(self, g: np.ndarray) -> float:
+        return self._dense.error(self._own(g)[0])
+
+    def rounded(self, g: np.ndarray) -> np.ndarray:
+        own, constant = self._own(g)
+        return self._theirs(self._dense.rounded(own), constant)
+
+    def sweep(self, g: np.ndarray, every: int = 1) -> tuple[float, np.ndarray, np.ndarray]:
+        own, constant = self._own(g)
+        logsumexp, c, squares = self._dense.sweep(own, every)
+        return logsumexp + constant, c, squares
+
+    def count(self, g: np.ndarray, reach: float, every: int = 1) -> Counted:
+        own, constant = self._own(g)
+        counted = self._dense.count(own, reach, every)
+        return counted._replace(best=counted.best + constant)
+
+    def precise(self, g: np.ndarray) -> tuple[Sweep, float]:
+        own, constant = self._own(g)
+        sweep, cost = self._dense.precise(own)
+        return sweep._replace(logsumexp=sweep.logsumexp + constant), cost
+
+    def climb(self, g: np.ndarray, target: np.ndarray, goal: float, limit: int, tuning: Any) -> tuple[np.ndarray, int]:
+        own, constant = self._own(g)
+        end, sweeps = self._dense.climb(own, target, goal, limit, tuning)
+        return self._theirs(end, constant), sweeps
+
+    def _own(self, g: np.ndarray) -> tuple[np.ndarray, float]:
+        """Potentials for the scores that are left, and a constant that was taken off, so that they are small."""
+        own = g + self._shift
+        constant = float(own[np.isfinite(own)].mean())
+        return own - constant, constant
+
+    def _theirs(self, own: np.ndarray, constant: float) -> np.ndarray:
+        return own + constant - self._shift
+
+
 def _spread(start: int, stop: int, every: int) -> Iterator[tuple[int, int]]:
     """Some rows of a part, ``ROWS`` that lie together at a time."""
     for first in range(start, stop, ROWS * every):

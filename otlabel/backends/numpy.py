@@ -23,7 +23,8 @@ class Survey:
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
         k = len(g)
-        c, lse, listed, self.squares = np.zeros(k), [], [], np.zeros(k)
+        c, lse, listed = np.zeros(k), [], []
+        self.squares: np.ndarray | None = np.zeros(k)
         for rows, scores, x in kernels.exponents(g):
             best = x.max(axis=1, keepdims=True)
             near = (x >= best - width) & np.isfinite(x)

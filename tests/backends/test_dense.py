@@ -105,6 +105,38 @@ def test_sweep_is_float32_s(rng, dtype, k):
             assert (c[np.isneginf(g)] == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["normal", "forbidden"])
+@pytest.mark.parametrize("shape", [(131, 17), (400, 64)])
+def test_sweeps_of_scores_that_are_large_in_what_rows_share(rng, shape, kind):
+    n, k = shape
+    scores, shared, a = random_scores(rng, shape, "float64", kind), 1e9 * rng.normal(size=k), random_weights(rng, n)
+    scores[0] = rng.normal(size=k)  # whose scores stand for what rows share
+    unused = np.where(np.arange(k) % 5 == 4, -np.inf, 0.0) if kind == "normal" else np.zeros(k)
+    kernels = bind(scores + shared, 1.0, a)
+    dense = kernels.dense()
+    assert dense.is_wide
+    for g in (rng.normal(size=k) - shared + 7e8, unused - shared):
+        rounded = dense.rounded(g)
+        np.testing.assert_allclose(rounded + shared, g + shared, rtol=1e-6, atol=1e-6)
+        x = (scores + shared).astype(np.longdouble) + rounded
+        value, p = softmax(x, a)
+        for objective, c in (dense.sweep(g)[:2], dense.precise(rounded)[0][:2]):
+            assert objective == pytest.approx(float(value), abs=2e-6)
+            np.testing.assert_allclose(c, (a[a > 0] @ p).astype(float), rtol=2e-5, atol=2e-12)
+        counted = dense.count(g, 5.0)
+        best = x[a > 0].argmax(axis=1)
+        assert counted.best == pytest.approx(float(a[a > 0] @ x[a > 0].max(axis=1)), abs=2e-6)
+        np.testing.assert_allclose(counted.wins, np.bincount(best, weights=a[a > 0], minlength=k), atol=1e-6)
+
+
+def test_a_copy_without_what_rows_share_is_not_made_of_many_scores_or_where_it_would_not_help(rng, monkeypatch):
+    scores = rng.normal(size=(50, 8))
+    assert bind(scores + 1e9 * rng.normal(size=8), 1.0, np.full(50, 1 / 50)).dense() is not None
+    assert bind(1e9 * scores, 1.0, np.full(50, 1 / 50)).dense() is None
+    monkeypatch.setattr(numba.Kernels, "sizes", numba.Sizes(centred=399))
+    assert bind(scores + 1e9 * rng.normal(size=8), 1.0, np.full(50, 1 / 50)).dense() is None
+
+
 @pytest.mark.parametrize("k", LABELS)
 @pytest.mark.parametrize("dtype", STORAGES)
 def test_precise_is_float64_s(rng, dtype, k):

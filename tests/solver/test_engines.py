@@ -66,6 +66,15 @@ def test_every_way_reaches_any_tolerance_and_proves_it(rng, way, tol, dtype):
         assert result.engine == "lists"
 
 
+@pytest.mark.parametrize("way", [DEFAULT, DENSE, PYTHON], ids=["cheaper", "dense", "python"])
+def test_scores_that_are_large_in_what_rows_share_are_solved_by_dense_sweeps(rng, way):
+    scores = 3 * rng.normal(size=(600, 40)) + 1e6 * rng.normal(size=40)
+    result = solve(way, scores, init=-scores[0])
+    assert result.converged
+    assert result.engine == "dense"
+    certify(result, scores, uniform(40))
+
+
 def test_every_way_gives_the_same_labels(rng):
     for scores in (rng.normal(size=(300, 20)), np.round(3 * rng.normal(size=(90, 12))), rng.normal(size=(40, 60))):
         n, k = scores.shape

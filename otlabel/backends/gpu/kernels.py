@@ -38,7 +38,7 @@ class Survey:
             self._logsumexp, c, g, lambda columns: g[columns] + kernels.log_columns(columns, self._lse)
         )
         self.cost = 1.0 + columns / len(g)
-        self.squares = None
+        self.squares: np.ndarray | None = None
         self._fits: bool | None = None
         self._lists: tuple | None = None
 
