@@ -85,6 +85,8 @@ def check(rng: np.random.Generator) -> bool:
         "near_tie": float(10.0 ** rng.uniform(-3, 1)),
         "surplus": float(rng.choice([0.01, 1.0])),
         "largest_square": int(rng.choice([4, 4096])),
+        "looked_at": int(rng.choice([1, 40])),
+        "sampled_items": int(rng.choice([1, 10])),
     }
     tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few_items=few, **paths, **engine)
     backend = str(rng.choice(["numba", PARTS, "numpy"]))

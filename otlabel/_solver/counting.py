@@ -101,11 +101,11 @@ class DenseScores:
 
     def error(self, g: np.ndarray) -> float:
         """A bound on the error of its exponents, in nats."""
-        return self._dense.error(g)
+        return self._dense.error(self._scores._all(g))
 
     def rounded(self, g: np.ndarray) -> np.ndarray:
         """The potentials (m,) that a sweep at g works with."""
-        return self._dense.rounded(g)
+        return self._dense.rounded(self._scores._all(g))[self._scores.active]
 
     def sweep(self, g: np.ndarray, every: int = 1) -> tuple[float, np.ndarray, np.ndarray]:
         """logsumexp, c (m,) and the sums of squares (m,), in float32; from one row of ``every`` so many."""
