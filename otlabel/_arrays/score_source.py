@@ -31,6 +31,7 @@ class ScoreSource:
     in_memory: bool = False  # whether ``array`` holds the whole matrix, so that a block of rows costs nothing
     array: Any  # (n, k), at ``place``; only where ``in_memory``
     quick: bool = False  # whether rows cost little more than an array's: all may be read dozens of times
+    in_blocks: bool = False  # whether a row costs as much as many that lie together, ``seekable`` or not
     read_ahead: bool = False  # whether a block is worth reading while the one before is in use: what waits for a disk
 
     def rows(self, index: Any) -> Any:

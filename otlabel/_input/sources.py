@@ -70,9 +70,12 @@ class LinearScores(ScoreSource):
                 )
         self.weight, self.bias = self.place.library.layer(self.features, weight, bias)
 
+    may_be_kept = True  # for a solve, where they fit: the result is the same. Else sweeps over all of them are few
+    in_blocks = True
+
     @property
     def quick(self) -> bool:  # type: ignore[override]
-        return self.place == HOST
+        return self.place == HOST and self.may_be_kept
 
     def reading(self) -> AbstractContextManager[object]:
         return one_blas_thread() if self.place == HOST else super().reading()
@@ -100,7 +103,9 @@ class LinearScores(ScoreSource):
 
         with self.reading():
             threaded(part, range(-(-self.shape[0] // _PRODUCT)))
-        return InMemory(scores)
+        source = InMemory(scores)
+        source.in_blocks = True  # as where they are not kept: the same steps
+        return source
 
     def _product(self, block: int, out: np.ndarray) -> None:
         """The scores of a block of rows. What is summed in another block may be rounded otherwise."""
@@ -183,7 +188,7 @@ def as_source(value: Any) -> ScoreSource | None:
 
 def kept(source: ScoreSource) -> ScoreSource:
     """Scores that would be computed in every sweep, in memory if they take no more than a share of what is free."""
-    if not isinstance(source, LinearScores) or source.place != HOST:
+    if not isinstance(source, LinearScores) or source.place != HOST or not source.may_be_kept:
         return source
     fits = source.shape[0] * source.shape[1] * source.bias.itemsize <= _KEPT * free_memory()
     return source.kept() if fits else source

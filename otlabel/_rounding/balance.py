@@ -66,6 +66,8 @@ def _balance(
         kernels, g, sharpness, surplus, tied = _sharpen(kernels, g, marginal, counted, argmax, crowd, tuning)
         width = _first_width(kernels, g, n, tied, tuning)
     limits = Capacities.at(g, marginal, int(counted.sum()))
+    # Where single rows cost as much as many, another list for all is the cheaper one.
+    few = 0 if getattr(getattr(kernels, "source", None), "in_blocks", False) else tuning.few_items
     labels = np.full(n, -1)
     for _ in range(tuning.rounds):
         if short is None:
@@ -83,7 +85,7 @@ def _balance(
         short = None
         routed = left == 0 or width < np.inf
         if left > before / 2 and width < np.inf:  # another list like this one is not enough
-            if left <= tuning.few_items:
+            if left <= few:
                 routed = move_over_whole_matrix(kernels, labels, counted, g, limits)
             else:
                 ties *= tuning.more_ties

@@ -1,0 +1,10 @@
+"""Balanced clusters of embeddings, as a scikit-learn estimator."""
+
+try:
+    import sklearn  # noqa: F401
+except ImportError as missing:
+    raise ImportError("otlabel.cluster needs scikit-learn: pip install 'otlabel[cluster]'.") from missing
+
+from .estimator import BalancedKMeans
+
+__all__ = ["BalancedKMeans"]

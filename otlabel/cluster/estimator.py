@@ -1,0 +1,194 @@
+"""``BalancedKMeans``, for scikit-learn's pipelines."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from .._predictor import Predictor
+from .alternation import Clustered, Options, Points, Step, alternate, scores_of
+from .centres import inertia
+
+_METRICS = ("euclidean", "cosine")
+_INITS = ("k-means++", "random")
+
+
+class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """k-means whose clusters have the sizes that they should have, exactly.
+
+    Labels are an optimal transport of the points to the centres (``otlabel.assign``), so for the centres that are
+    returned no other labels of these sizes have a smaller inertia: ``gap_`` is the proof.
+
+    Args:
+        n_clusters: k.
+        shares: (k,) of the points that each cluster gets, which sum to 1; sizes are floor or ceil of n times that.
+            None: 1/k each.
+        metric: "euclidean", or "cosine": of points and centres of length 1.
+        init: "k-means++", "random", centres (k, d), or a function of points, k and a random state.
+        n_init: as many starts; the one with the least inertia is kept. Given centres are one start.
+        max_iter: assignments with exact sizes at most, of a start.
+        tol: the alternation ends when an assignment lowers the inertia by less than this part of it.
+        random_state: an int makes the result the same each time.
+        verbose: 1 prints a line for every assignment.
+        backend: as in ``otlabel.assign``.
+
+    Attributes:
+        labels_: (n,) int64.
+        cluster_centers_: (k, d), in the dtype of the points.
+        sizes_: (k,) int64, points a cluster.
+        inertia_: sum of squared distances of the points to the centres of their clusters, times their weights.
+        gap_: squared distance a point that the total is above a lower bound for any labels of these sizes: 0 but for
+            rounding. Weights of points have no part in it.
+        potentials_: (k,) prices: clusters of new points are the argmin of squared distance less the price.
+        n_iter_: assignments with exact sizes.
+        n_features_in_, feature_names_in_: as everywhere in scikit-learn.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        shares: Any = None,
+        metric: str = "euclidean",
+        init: Any = "k-means++",
+        n_init: int = 1,
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        random_state: Any = None,
+        verbose: int = 0,
+        backend: str = "auto",
+    ):
+        self.n_clusters = n_clusters
+        self.shares = shares
+        self.metric = metric
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.backend = backend
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Cluster the points.
+
+        Args:
+            X: (n, d) numbers; float32 and float64 are worked on as they are.
+            y: not used.
+            sample_weight: (n,) of the points in means and inertia; sizes count points, whatever they weigh.
+
+        Raises:
+            ValueError: fewer points than clusters, NaN or infinity, parameters out of their range.
+        """
+        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+        self._check(len(X))
+        weights = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64))
+        # Squared distances far from the origin are small differences of large numbers.
+        self._origin = X.mean(axis=0, dtype=np.float64) if self.metric == "euclidean" else np.zeros(X.shape[1])
+        options, random = self._options(), check_random_state(self.random_state)
+        points = Points(self._placed(X), weights, options)
+        best: Clustered | None = None
+        for _ in range(self.n_init if isinstance(self.init, str) or callable(self.init) else 1):
+            found = alternate(points, options, random)
+            best = found if best is None or found.inertia < best.inertia else best
+        assert best is not None  # n_init is 1 or more
+        self._centres, self.potentials_ = best.centres, best.prices
+        self.cluster_centers_ = (best.centres.astype(np.float64) + self._origin).astype(X.dtype)
+        self.labels_, self.inertia_, self.gap_, self.n_iter_ = best.labels, best.inertia, best.gap, best.steps
+        self.sizes_ = np.bincount(best.labels, minlength=self.n_clusters)
+        self._n_features_out = self.n_clusters
+        return self
+
+    def predict(self, X: Any, balanced: bool = False) -> np.ndarray:
+        """The clusters of other points.
+
+        Args:
+            X: (m, d).
+            balanced: whether these points too are to have the shares of ``fit``, exactly. Else each gets the nearest
+                centre by squared distance less ``potentials_``, whatever others get.
+
+        Returns:
+            (m,) int64.
+        """
+        points = self._points(X)
+        if balanced:
+            of_points = Points(points, np.ones(len(points)), self._options())
+            _, epsilon = of_points.temperatures(self._centres)
+            return of_points.labelled(self._centres, epsilon, None, exact=True).labels
+        k = len(self._centres)
+        return Predictor(self.potentials_, 1.0, np.full(k, 1 / k)).predict(scores_of(points, self._centres))
+
+    def transform(self, X: Any) -> np.ndarray:
+        """(m, k) distances of points (m, d) to the centres."""
+        return euclidean_distances(self._points(X), self._centres)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Minus the inertia of points (m, d) with the clusters that ``predict`` gives them."""
+        points, labels = self._points(X), self.predict(X)
+        weights = np.asarray(_check_sample_weight(sample_weight, points, dtype=np.float64))
+        return -inertia(points, labels, weights, self._centres)
+
+    def _points(self, X: Any) -> np.ndarray:
+        """Points (m, d) of a caller, as those of ``fit`` were placed."""
+        check_is_fitted(self)
+        return self._placed(validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False))
+
+    def _placed(self, X: np.ndarray) -> np.ndarray:
+        """Around the origin, or at length 1."""
+        points = np.empty_like(X)
+        if self.metric == "euclidean":
+            return np.subtract(X, self._origin, out=points, casting="same_kind")
+        lengths = np.linalg.norm(X, axis=1, keepdims=True)
+        points[:] = X
+        return np.divide(X, lengths, out=points, where=lengths > 0)
+
+    def _options(self) -> Options:
+        given = not isinstance(self.init, str) and not callable(self.init)
+        return Options(
+            k=self.n_clusters,
+            shares=None if self.shares is None else np.asarray(self.shares, dtype=np.float64),
+            on_sphere=self.metric == "cosine",
+            init=np.asarray(self.init, dtype=np.float64) - self._origin if given else self.init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            backend=self.backend,
+            callback=self._tell,
+        )
+
+    def _tell(self, step: Step) -> None:
+        if self.verbose:
+            sizes = f"sizes {step.sizes.min()} to {step.sizes.max()}"
+            print(f"{step.number}, {step.phase}: inertia {step.inertia:.6g}, {sizes}")
+
+    def _check(self, n: int) -> None:
+        """Parameters in their range."""
+        for name in ("n_clusters", "n_init", "max_iter"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}.")
+        if self.n_clusters > n:
+            raise ValueError(
+                f"n_clusters must be at most the number of points, got n_clusters={self.n_clusters} and n_samples={n}. "
+                "Ask for fewer clusters."
+            )
+        if self.metric not in _METRICS:
+            raise ValueError(f"metric must be one of {', '.join(_METRICS)}, got {self.metric!r}.")
+        if isinstance(self.init, str) and self.init not in _INITS:
+            raise ValueError(f"init must be one of {', '.join(_INITS)}, centres or a function, got {self.init!r}.")
+        if self.shares is not None:
+            shares = np.asarray(self.shares, dtype=np.float64)
+            if shares.shape != (self.n_clusters,):
+                raise ValueError(f"shares must be {self.n_clusters} numbers, one a cluster, got shape {shares.shape}.")
+            if not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
+                raise ValueError(
+                    f"shares must be positive and sum to 1, got a least of {shares.min():g} and a sum of "
+                    f"{shares.sum():g}. Pass shares / shares.sum(), without clusters that get nothing."
+                )
+        if not isinstance(self.tol, Real) or not self.tol >= 0:
+            raise ValueError(f"tol must be a number, 0 or more, got {self.tol!r}.")

@@ -1,0 +1,45 @@
+"""The alternation of labels and centres, piece by piece and on more points than it holds scores of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from otlabel._input.sources import InMemory
+from otlabel.backends import load
+from otlabel.cluster import BalancedKMeans, alternation, centres
+
+
+def test_means_of_labels_and_of_plans_are_numpy_s(rng, monkeypatch):
+    monkeypatch.setattr(centres, "_BLOCK", 7)
+    points, labels, weights = rng.normal(size=(50, 3)), rng.integers(0, 5, 50), rng.random(50)
+    labels[labels == 4] = 3
+    before = rng.normal(size=(5, 3))
+    found = centres.means(points, labels, weights, before)
+    for j in range(4):
+        np.testing.assert_allclose(found[j], np.average(points[labels == j], axis=0, weights=weights[labels == j]))
+    np.testing.assert_array_equal(found[4], before[4])  # nobody's
+    squares = ((points - before[labels]) ** 2).sum(axis=1)
+    assert centres.inertia(points, labels, weights, before) == pytest.approx(weights @ squares)
+
+    scores, g = rng.normal(size=(50, 5)), rng.normal(size=5)
+    kernels = load("numba").Kernels(InMemory(scores), 1.0, np.full(50, 1 / 50), float(np.abs(scores).max()))
+    p = np.exp(scores + g)
+    p *= (weights / p.sum(axis=1))[:, None]
+    soft = centres.soft_means(points, kernels, g, weights, before, np.inf)
+    np.testing.assert_allclose(soft, (p.T @ points) / p.sum(axis=0)[:, None])
+
+
+def test_many_points_begin_with_a_sample_and_are_not_held(rng, monkeypatch):
+    monkeypatch.setattr(alternation, "_SAMPLED", 200)
+    monkeypatch.setattr(alternation, "_SAMPLED_ITEMS", 20)
+    points = (rng.normal(size=(10, 4))[rng.integers(0, 10, 3000)] * 3 + rng.normal(size=(3000, 4))).astype("float32")
+    held = BalancedKMeans(10, random_state=0).fit(points)
+    monkeypatch.setattr(alternation, "_HELD", 0)
+    streamed = BalancedKMeans(10, random_state=0).fit(points)
+    assert set(held.sizes_) == {300}
+    assert set(streamed.sizes_) == {300}
+    assert streamed.inertia_ == pytest.approx(held.inertia_, rel=0.03)  # other steps lead to another optimum
+    monkeypatch.setattr(alternation, "_SAMPLED", 1 << 20)
+    whole = BalancedKMeans(10, random_state=0).fit(points)
+    assert held.inertia_ <= 1.1 * whole.inertia_

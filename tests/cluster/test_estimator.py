@@ -1,0 +1,180 @@
+"""``BalancedKMeans`` as scikit-learn's users meet it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from sklearn.base import clone
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from otlabel.cluster import BalancedKMeans
+
+# Exact sizes cannot split a point: one that weighs 2 is one point, and two that are the same are two.
+EXPECTED_TO_FAIL = {
+    "check_sample_weight_equivalence_on_dense_data": "sizes count points, whatever they weigh",
+    "check_sample_weight_equivalence_on_sparse_data": "sizes count points, whatever they weigh",
+}
+
+
+@parametrize_with_checks(
+    [BalancedKMeans(n_clusters=2, random_state=0)], expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL
+)
+def test_scikit_learn_s_checks(estimator, check):
+    check(estimator)
+
+
+def best_total(points, centres, sizes):
+    """The least sum of squared distances of any labels of these sizes, by SciPy."""
+    places = np.repeat(np.arange(len(centres)), sizes)
+    squares = ((points[:, None].astype(np.float64) - centres[places][None]) ** 2).sum(axis=2)
+    return squares[linear_sum_assignment(squares)].sum()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("n", "k", "d"), [(97, 5, 3), (60, 60, 2), (150, 7, 20), (31, 1, 4), (12, 11, 1)])
+def test_sizes_are_exact_and_labels_the_best_for_the_centres(rng, n, k, d, dtype):
+    points = (rng.normal(size=(n, d)) * rng.uniform(0.1, 100)).astype(dtype)
+    model = BalancedKMeans(k, random_state=int(rng.integers(1000))).fit(points)
+    assert set(model.sizes_) <= {n // k, -(-n // k)}
+    np.testing.assert_array_equal(model.sizes_, np.bincount(model.labels_, minlength=k))
+    assert model.cluster_centers_.dtype == dtype
+    found = ((points.astype(np.float64) - model.cluster_centers_[model.labels_]) ** 2).sum()
+    assert model.inertia_ == pytest.approx(found, rel=1e-4, abs=1e-9)
+    assert found <= best_total(points, model.cluster_centers_, model.sizes_) * (1 + 1e-5) + 1e-9
+    assert abs(model.gap_) <= 1e-6 * (model.inertia_ / n + np.square(points).mean())
+
+
+def test_shares_of_clusters(rng):
+    points, shares = rng.normal(size=(200, 4)), np.array([0.5, 0.3, 0.2])
+    model = BalancedKMeans(3, shares=shares, random_state=0).fit(points)
+    np.testing.assert_array_equal(model.sizes_, [100, 60, 40])
+    np.testing.assert_array_equal(np.bincount(model.predict(points[:100], balanced=True)), [50, 30, 20])
+
+
+def test_the_inertia_never_rises_between_exact_assignments(rng, capsys):
+    points, _ = make_blobs(600, 5, centers=30, cluster_std=3.0, random_state=int(rng.integers(1000)))
+    BalancedKMeans(12, random_state=0, tol=0.0, verbose=1).fit(points)
+    inertias = [float(value) for value in re.findall(r"exact: inertia (\S+),", capsys.readouterr().out)]
+    assert len(inertias) > 2
+    assert (np.diff(inertias) <= 1e-5 * inertias[0]).all()
+
+
+def test_points_far_from_the_origin(rng):
+    points, _ = make_blobs(400, 6, centers=8, random_state=3)
+    near, far = (BalancedKMeans(8, random_state=0).fit(points + offset) for offset in (0.0, 1e6))
+    np.testing.assert_array_equal(near.labels_, far.labels_)
+    assert far.inertia_ == pytest.approx(near.inertia_, rel=1e-6)
+    np.testing.assert_array_equal(far.predict(points + 1e6), near.predict(points))
+    np.testing.assert_allclose(far.transform(points + 1e6), near.transform(points), rtol=1e-5)
+    np.testing.assert_allclose(far.cluster_centers_ - 1e6, near.cluster_centers_, atol=1e-6)
+
+
+def test_cosine_takes_no_notice_of_lengths(rng):
+    points = rng.normal(size=(300, 5))
+    longer = points * rng.uniform(0.1, 50, size=(300, 1))
+    short, long = (BalancedKMeans(6, metric="cosine", random_state=1).fit(x) for x in (points, longer))
+    np.testing.assert_array_equal(short.labels_, long.labels_)
+    np.testing.assert_allclose(np.linalg.norm(short.cluster_centers_, axis=1), 1.0)
+    np.testing.assert_array_equal(short.predict(longer), short.predict(points))
+
+
+def test_points_that_are_all_the_same_and_points_of_length_0():
+    model = BalancedKMeans(4, random_state=0).fit(np.ones((50, 3)))
+    assert sorted(model.sizes_) == [12, 12, 13, 13]
+    assert model.inertia_ == pytest.approx(0.0, abs=1e-12)
+    assert set(BalancedKMeans(4, metric="cosine", random_state=0).fit(np.zeros((8, 2))).sizes_) == {2}
+
+
+def test_predict_is_the_nearest_centre_less_its_price(rng):
+    points = rng.normal(size=(500, 8)).astype(np.float32)
+    model = BalancedKMeans(10, random_state=0).fit(points)
+    fresh = rng.normal(size=(200, 8)).astype(np.float32)
+    priced = model.transform(fresh).astype(np.float64) ** 2 - model.potentials_
+    ranked = np.sort(priced, axis=1)
+    clear = ranked[:, 1] - ranked[:, 0] > 1e-4
+    np.testing.assert_array_equal(model.predict(fresh)[clear], priced.argmin(axis=1)[clear])
+    assert (model.predict(points) == model.labels_).mean() > 0.95
+    balanced = model.predict(fresh, balanced=True)
+    np.testing.assert_array_equal(np.bincount(balanced), np.full(10, 20))
+    assert model.score(fresh) == pytest.approx(
+        -(model.transform(fresh)[np.arange(200), model.predict(fresh)] ** 2).sum(), rel=1e-4
+    )
+
+
+def test_the_same_seed_the_same_result_and_more_starts_no_worse(rng):
+    points = rng.normal(size=(300, 3))
+    one, again = (BalancedKMeans(9, random_state=5).fit(points) for _ in range(2))
+    np.testing.assert_array_equal(one.labels_, again.labels_)
+    assert BalancedKMeans(9, random_state=5, n_init=4).fit(points).inertia_ <= one.inertia_
+
+
+def test_weights_move_centres(rng):
+    points, weights = rng.normal(size=(100, 2)), np.ones(100)
+    weights[:10] = 50.0
+    model = BalancedKMeans(4, random_state=0).fit(points, sample_weight=weights)
+    assert set(model.sizes_) == {25}
+    squares = ((points - model.cluster_centers_[model.labels_]) ** 2).sum(axis=1)
+    assert model.inertia_ == pytest.approx(weights @ squares)
+    zero = BalancedKMeans(4, random_state=0).fit(points, sample_weight=np.where(np.arange(100) < 3, 0.0, 1.0))
+    assert set(zero.sizes_) == {25}
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random", "array", "function"])
+def test_where_centres_begin(rng, init):
+    points = rng.normal(size=(120, 3))
+    given = {"array": points[:6], "function": lambda x, k, random: x[random.permutation(len(x))[:k]]}.get(init, init)
+    model = BalancedKMeans(6, init=given, random_state=0, n_init=2).fit(points)
+    assert set(model.sizes_) == {20}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_clusters": 31}, "n_clusters must be at most the number of points, got n_clusters=31 and n_samples=30"),
+        ({"n_clusters": 0}, "n_clusters must be a whole number, 1 or more, got 0"),
+        ({"n_clusters": 2.0}, "n_clusters must be a whole number"),
+        ({"n_init": 0}, "n_init must be"),
+        ({"max_iter": True}, "max_iter must be"),
+        ({"metric": "manhattan"}, "metric must be one of euclidean, cosine, got 'manhattan'"),
+        ({"init": "kmeans"}, "init must be one of k-means++, random, centres or a function, got 'kmeans'"),
+        ({"init": np.zeros((2, 2))}, "init must be centres of shape (3, 2)"),
+        ({"init": np.full((3, 2), np.nan)}, "init must be finite"),
+        ({"tol": -1}, "tol must be a number, 0 or more, got -1"),
+        ({"shares": [0.5, 0.2, 0.2]}, "shares must be positive and sum to 1, got a least of 0.2 and a sum of 0.9"),
+        ({"shares": [0.5, 0.5, 0.0]}, "shares must be positive"),
+        ({"shares": [0.5, 0.5]}, "shares must be 3 numbers, one a cluster, got shape (2,)"),
+    ],
+)
+def test_what_is_wrong_is_named(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        BalancedKMeans(**({"n_clusters": 3} | options)).fit(np.random.default_rng(0).normal(size=(30, 2)))
+
+
+def test_pickles_are_small_clones_are_new_and_pipelines_and_searches_work(rng):
+    digits = load_digits().data
+    model = BalancedKMeans(10, random_state=0).fit(digits)
+    stored = pickle.dumps(model)
+    assert len(stored) < 8 * (2 * 10 * 64 + 2 * len(digits)) + 4000  # centres twice, labels; no points
+    np.testing.assert_array_equal(pickle.loads(stored).predict(digits), model.predict(digits))
+    assert not hasattr(clone(model), "labels_")
+    pipeline = make_pipeline(StandardScaler(), BalancedKMeans(10, random_state=0)).fit(digits)
+    np.testing.assert_array_equal(np.unique(np.bincount(pipeline[-1].labels_)), [179, 180])
+    search = GridSearchCV(BalancedKMeans(random_state=0), {"n_clusters": [2, 5]}, cv=2).fit(digits[:300])
+    assert search.best_params_ == {"n_clusters": 5}
+
+
+@pytest.mark.parametrize("frames", ["pandas", "polars"])
+def test_frames_in_and_out(rng, frames):
+    library = pytest.importorskip(frames)
+    points = library.DataFrame({"x": rng.normal(size=40), "y": rng.normal(size=40)})
+    model = BalancedKMeans(4, random_state=0).set_output(transform=frames).fit(points)
+    assert list(model.feature_names_in_) == ["x", "y"]
+    assert list(model.transform(points).columns) == [f"balancedkmeans{number}" for number in range(4)]
