@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from .._assign import assign
 from .._input.sources import LinearScores
 from .._result import Assignment
-from .._solver.outcome import ConvergenceWarning
+from .._solver.outcome import ConvergenceWarning as SizesAreRough
 from .centres import first_centres, inertia, means, soft_means
 
 _SAMPLED_ITEMS = 100  # points a cluster in a sample
@@ -61,7 +62,7 @@ class Clustered(NamedTuple):
     inertia: float
     gap: float  # squared distance an item
     prices: np.ndarray  # (k,): labels are the argmin of squared distance - price
-    steps: int  # exact ones
+    steps: int  # assignments of all points
 
 
 def scores_of(points: np.ndarray, centres: np.ndarray) -> LinearScores:
@@ -89,7 +90,7 @@ class Points:
         scores = scores_of(self.points, centres)
         scores.may_be_kept = len(self.points) * options.k <= _HELD
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # sizes are exact whatever the potentials are
+            warnings.simplefilter("ignore", SizesAreRough)  # sizes are exact whatever the potentials are
             return assign(
                 scores,
                 epsilon=epsilon,
@@ -128,40 +129,83 @@ class Points:
         return np.divide(centres, lengths, out=centres.copy(), where=lengths > 0)
 
 
-def alternate(all_points: Points, options: Options, random: np.random.RandomState) -> Clustered:
+def alternate(points: Points, options: Options, random: np.random.RandomState) -> Clustered:
     """From first centres to labels that are exactly balanced, and optimal for their centres."""
-    some = all_points.some(random)
-    centres = first_centres(some.points, options.k, options.init, some.weights, random)
-    epsilon, coldest = some.temperatures(centres)
-    g, number, total = None, 0, math.inf
+    some = points.some(random)
+    run = _Run(first_centres(some.points, options.k, options.init, some.weights, random), points, options)
+    run.anneal(some)
+    if some is not points:
+        run.follow()
+    return run.settle()
 
-    def tell(phase: str, found: Assignment, total: float) -> None:
-        nonlocal number
-        number += 1
-        options.callback(Step(phase, number, total, found.sizes))
 
-    while epsilon > coldest:
-        found = some.labelled(centres, epsilon, g, exact=False)
-        tell("soft", found, math.nan)
-        centres = some.soft_means(found, centres)
-        epsilon *= _FALL
-        g = found.potentials / _FALL  # prices stay
-    if some is not all_points:
-        # What a sample has settled on is its own: the others move centres on, and soft steps take half of the time.
-        for _ in range(options.max_iter):
-            found = all_points.labelled(centres, epsilon, g, exact=False)
-            tell("soft", found, math.nan)
-            last, g, centres = centres, found.potentials, all_points.soft_means(found, centres)
-            total = all_points.inertia(found.labels, last) if total == math.inf else total
-            fall = float(found.sizes @ ((centres - last).astype(np.float64) ** 2).sum(axis=1))
-            if not fall > options.tol * total:
-                break
-    before = math.inf
-    for step in range(1, options.max_iter + 1):
-        found = all_points.labelled(centres, epsilon, g, exact=True)
-        total = all_points.inertia(found.labels, centres)
-        tell("exact", found, total)
-        if step == options.max_iter or not before - total > options.tol * total:
-            break
-        before, g, centres = total, found.potentials, all_points.means(found.labels, centres)
-    return Clustered(centres, found.labels, total, float(found.gap) * epsilon, epsilon * found.potentials, step)
+class _Run:
+    """Centres, potentials, and the temperature that they are at; what is done to them."""
+
+    def __init__(self, centres: np.ndarray, points: Points, options: Options):
+        self._centres, self._points, self._options = centres, points, options
+        self._epsilon = 0.0
+        self._g: np.ndarray | None = None
+        self._assignments = self._of_all = 0
+
+    def anneal(self, some: Points) -> None:
+        """Soft steps on some points, while the temperature falls."""
+        self._epsilon, coldest = some.temperatures(self._centres)
+        while self._epsilon > coldest:
+            found = self._labelled(some, exact=False)
+            self._centres = some.soft_means(found, self._centres)
+            self._epsilon *= _FALL
+            self._g = found.potentials / _FALL  # prices stay
+
+    def follow(self) -> None:
+        """Soft steps on all points until the centres hardly move: what a sample has settled on is its own.
+
+        They take half of the time of exact ones.
+        """
+        points, total = self._points, None
+        for _ in range(self._options.max_iter):
+            found, before = self._labelled(points, exact=False), self._centres
+            self._centres, self._g = points.soft_means(found, before), found.potentials
+            total = points.inertia(found.labels, before) if total is None else total
+            moved = ((self._centres - before).astype(np.float64) ** 2).sum(axis=1)
+            if not found.sizes @ moved > self._options.tol * total:
+                return
+
+    def settle(self) -> Clustered:
+        """Exact steps as long as the inertia falls; when interrupted, what there is."""
+        best: Clustered | None = None
+        try:
+            for _ in range(self._options.max_iter):
+                before = math.inf if best is None else best.inertia
+                best = self._exact_step()
+                if not before - best.inertia > self._options.tol * best.inertia:
+                    break
+                self._centres = self._points.means(best.labels, self._centres)
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            warnings.warn(
+                f"interrupted after {best.steps} assignments of all points: what the last led to is kept.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        assert best is not None  # max_iter is 1 or more
+        return best
+
+    def _exact_step(self) -> Clustered:
+        found = self._labelled(self._points, exact=True)
+        self._g = found.potentials
+        total, gap = self._points.inertia(found.labels, self._centres), float(found.gap) * self._epsilon
+        self._tell("exact", total, found)
+        return Clustered(self._centres, found.labels, total, gap, self._epsilon * self._g, self._of_all)
+
+    def _labelled(self, points: Points, *, exact: bool) -> Assignment:
+        found = points.labelled(self._centres, self._epsilon, self._g, exact=exact)
+        self._assignments += 1
+        self._of_all += points is self._points
+        if not exact:
+            self._tell("soft", math.nan, found)
+        return found
+
+    def _tell(self, phase: str, total: float, found: Assignment) -> None:
+        self._options.callback(Step(phase, self._assignments, total, found.sizes))

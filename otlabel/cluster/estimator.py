@@ -46,7 +46,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         gap_: squared distance a point that the total is above a lower bound for any labels of these sizes: 0 but for
             rounding. Weights of points have no part in it.
         potentials_: (k,) prices: clusters of new points are the argmin of squared distance less the price.
-        n_iter_: assignments with exact sizes.
+        n_iter_: assignments of all points, soft and exact.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
     """
 
@@ -86,7 +86,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         Raises:
             ValueError: fewer points than clusters, NaN or infinity, parameters out of their range.
         """
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+        X = self._read(X, reset=True)
         self._check(len(X))
         weights = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64))
         # Squared distances far from the origin are small differences of large numbers.
@@ -137,7 +137,21 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     def _points(self, X: Any) -> np.ndarray:
         """Points (m, d) of a caller, as those of ``fit`` were placed."""
         check_is_fitted(self)
-        return self._placed(validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False))
+        return self._placed(self._read(X, reset=False))
+
+    def _read(self, X: Any, reset: bool) -> np.ndarray:
+        """(n, d) float32 or float64 of what scikit-learn takes; an error names the first number that is none."""
+        kinds = [np.float32, np.float64] if getattr(X, "dtype", None) == np.float16 else [np.float64, np.float32]
+        names = getattr(X, "columns", None)
+        X = validate_data(self, X, dtype=kinds, order="C", reset=reset, ensure_all_finite=False)
+        if not np.isfinite(X.sum(dtype=np.float64)) and not np.isfinite(X).all():
+            row, column = (int(place) for place in np.argwhere(~np.isfinite(X))[0])
+            what = "NaN" if np.isnan(X[row, column]) else "infinity"
+            where = column if names is None else repr(names[column])
+            raise ValueError(
+                f"X must be finite, got {what} in row {row}, column {where}. Leave such rows out, or impute."
+            )
+        return X
 
     def _placed(self, X: np.ndarray) -> np.ndarray:
         """Around the origin, or at length 1."""

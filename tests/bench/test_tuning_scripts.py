@@ -1,10 +1,10 @@
-"""The scripts that measure what the numbers of Tuning are worth: that they run, and see a difference."""
+"""The scripts that measure: that they run, and see a difference."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import cost_ratios, tuning
+from benchmarks import clusters, cost_ratios, tuning
 from otlabel._solver.tuning import DEFAULT
 from otlabel.bench.problems import mixture
 
@@ -29,6 +29,15 @@ def test_every_number_of_the_solver_has_a_half_and_a_double():
         assert other == (value / 2 if how == "half" else value * 2) or (
             type(value) is int and abs(other - value / 2) < 1
         )
+
+
+def test_clusters_are_compared(capsys):
+    clusters.constrained(200, 4, 5, 2)
+    clusters.kmeans(300, 3, 6)
+    clusters.million(400, 3, 8)
+    shown = capsys.readouterr().out
+    assert "| clouds | " in shown
+    assert "sizes 50\n" in shown
 
 
 def test_ratios_are_numbers():

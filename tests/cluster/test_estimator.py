@@ -6,16 +6,19 @@ import pickle
 import re
 
 import numpy as np
+import pandas
 import pytest
+import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from otlabel.cluster import BalancedKMeans
+from otlabel.cluster import BalancedKMeans, alternation
 
 # Exact sizes cannot split a point: one that weighs 2 is one point, and two that are the same are two.
 EXPECTED_TO_FAIL = {
@@ -156,6 +159,60 @@ def test_where_centres_begin(rng, init):
 def test_what_is_wrong_is_named(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         BalancedKMeans(**({"n_clusters": 3} | options)).fit(np.random.default_rng(0).normal(size=(30, 2)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_none_are_named_by_row_and_column(rng, bad):
+    points = rng.normal(size=(20, 3))
+    model = BalancedKMeans(2, random_state=0).fit(points)
+    points[7, 1] = bad
+    what = "NaN" if np.isnan(bad) else "infinity"
+    with pytest.raises(ValueError, match=f"got {what} in row 7, column 1. Leave"):
+        BalancedKMeans(2).fit(points)
+    with pytest.raises(ValueError, match=f"got {what} in row 7, column 1. Leave"):
+        model.predict(points)
+    with pytest.raises(ValueError, match=f"got {what} in row 7, column 'age'. Leave"):
+        BalancedKMeans(2).fit(pandas.DataFrame(points, columns=["id", "age", "size"]))
+
+
+def test_points_in_any_form(rng, tmp_path):
+    points = rng.normal(size=(60, 4)).astype(np.float16)
+    np.save(tmp_path / "points.npy", points)
+    mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
+    forms = [points, mapped, points.astype(np.float32), np.asfortranarray(points), points[::-1][::-1]]
+    forms += [torch.from_numpy(points), points.astype(np.float64).tolist()]
+    models = [BalancedKMeans(6, random_state=0).fit(form) for form in forms]
+    assert models[0].cluster_centers_.dtype == np.float32
+    for model in models[1:-1]:
+        np.testing.assert_array_equal(model.labels_, models[0].labels_)
+    assert set(models[-1].sizes_) == {10}
+
+
+def test_ctrl_c_leaves_what_there_is(rng, monkeypatch):
+    points = rng.normal(size=(500, 4))
+    labelled, calls = alternation.Points.labelled, []
+
+    def interrupted(self, *arguments, exact):
+        calls.append(exact)
+        if sum(calls) == 3:
+            raise KeyboardInterrupt
+        return labelled(self, *arguments, exact=exact)
+
+    monkeypatch.setattr(alternation.Points, "labelled", interrupted)
+    with pytest.warns(ConvergenceWarning, match=r"interrupted after \d+ assignments of all points"):
+        model = BalancedKMeans(10, random_state=0, tol=0.0).fit(points)
+    assert set(model.sizes_) == {50}
+    assert model.n_iter_ == len(calls) - 1
+    assert model.inertia_ == pytest.approx(((points - model.cluster_centers_[model.labels_]) ** 2).sum())
+    monkeypatch.setattr(alternation.Points, "labelled", labelled)
+    calls.clear()
+
+    def at_once(self, *arguments, exact):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(alternation.Points, "labelled", at_once)
+    with pytest.raises(KeyboardInterrupt):
+        BalancedKMeans(10, random_state=0).fit(points)
 
 
 def test_pickles_are_small_clones_are_new_and_pipelines_and_searches_work(rng):

@@ -1,0 +1,99 @@
+"""Balanced clusters against k-means-constrained and scikit-learn's KMeans. python benchmarks/clusters.py [PART ...]
+
+Parts: "constrained" (10,000 x 32 into 100, ten seeds, two kinds of points), "kmeans" (200,000 x 128 into 1,000, as
+many iterations of KMeans), "million" (1,000,000 x 64 into 1,000). One process, both on the same points; means of ten,
+else one run. The numbers in docs/clusters.md come from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # nothing needs to be installed
+
+from otlabel.bench import machine
+from otlabel.cluster import BalancedKMeans
+
+PARTS = ("constrained", "kmeans", "million")
+
+
+def blobs(n: int, d: int, k: int, seed: int, spread: float) -> np.ndarray:
+    """Normal clouds around k centres; the largest holds ten times the points of the average."""
+    rng = np.random.default_rng(seed)
+    share = 1 / (np.arange(k) + k / 10)
+    own = rng.choice(k, size=n, p=share / share.sum())
+    points = spread * rng.standard_normal(size=(n, d), dtype=np.float32)
+    points += rng.standard_normal(size=(k, d), dtype=np.float32)[own]
+    return points
+
+
+def fitted(model, points: np.ndarray):
+    """Seconds, and the model."""
+    start = time.perf_counter()
+    model.fit(points)
+    return time.perf_counter() - start, model
+
+
+def constrained(n: int = 10_000, d: int = 32, k: int = 100, seeds: int = 10) -> None:
+    from k_means_constrained import KMeansConstrained
+
+    print(f"\n{n:,} x {d} into {k}, {seeds} seeds: means of inertia / k-means-constrained's, and of seconds")
+    print("| points | inertia | from | to | otlabel, s | k-means-constrained, s | times |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name in ("clouds", "one cloud"):
+        rows = []
+        for seed in range(seeds):
+            points = blobs(n, d, k if name == "clouds" else 1, seed, 0.5)
+            own, ours = fitted(BalancedKMeans(k, random_state=seed), points)
+            theirs, other = fitted(
+                KMeansConstrained(k, size_min=n // k, size_max=n // k, n_init=1, random_state=seed), points
+            )
+            rows.append((ours.inertia_ / other.inertia_, own, theirs))
+        inertia, own, theirs = zip(*rows, strict=True)
+        mean = statistics.mean
+        cells = f"{mean(inertia):.4f} | {min(inertia):.4f} | {max(inertia):.4f} | {mean(own):.2f} | {mean(theirs):.1f}"
+        print(f"| {name} | {cells} | {mean(theirs) / mean(own):.0f} |", flush=True)
+
+
+def kmeans(n: int = 200_000, d: int = 128, k: int = 1000) -> None:
+    from sklearn.cluster import KMeans
+
+    points = blobs(n, d, k, 0, 1.5)
+    own, ours = fitted(BalancedKMeans(k, random_state=0), points)
+    theirs, other = fitted(KMeans(k, n_init=1, max_iter=ours.n_iter_, tol=0, random_state=0), points)
+    sizes = np.bincount(other.labels_)
+    print(f"\n{n:,} x {d} into {k}: {own:.1f} s, {ours.n_iter_} assignments, sizes {ours.sizes_.max()}")
+    print(f"scikit-learn's KMeans, {other.n_iter_} iterations: {theirs:.1f} s, sizes {sizes.min()} to {sizes.max()}")
+    print(f"times as long: {own / theirs:.2f}; inertia: {ours.inertia_ / other.inertia_:.3f} of its", flush=True)
+
+
+def million(n: int = 1_000_000, d: int = 64, k: int = 1000) -> None:
+    points = blobs(n, d, k, 0, 1.5)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    own, ours = fitted(BalancedKMeans(k, random_state=0), points)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"\n{n:,} x {d} into {k}: {own:.0f} s, {ours.n_iter_} assignments, sizes {ours.sizes_.max()}")
+    print(
+        f"memory: {peak / 2**20:.2f} GiB at most, {before / 2**20:.2f} before, the points {points.nbytes / 2**30:.2f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS) + "; without any, all")
+    arguments = parser.parse_args()
+    print(f"{machine.cpu()}, {machine.threads()} cores")
+    BalancedKMeans(10, random_state=0).fit(blobs(2000, 8, 10, 0, 1.0))  # compiled, and not counted
+    for part in arguments.parts or PARTS:
+        {"constrained": constrained, "kmeans": kmeans, "million": million}[part]()
+
+
+if __name__ == "__main__":
+    main()
