@@ -6,5 +6,6 @@ except ImportError as missing:
     raise ImportError("otlabel.cluster needs scikit-learn: pip install 'otlabel[cluster]'.") from missing
 
 from .estimator import BalancedKMeans
+from .residual import ResidualKMeans
 
-__all__ = ["BalancedKMeans"]
+__all__ = ["BalancedKMeans", "ResidualKMeans"]

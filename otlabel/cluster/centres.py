@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,13 @@ def inertia(points: np.ndarray, labels: np.ndarray, weights: np.ndarray, centres
         apart = points[rows].astype(np.float64) - centres[labels[rows]]
         total += float(weights[rows] @ np.einsum("ij,ij->i", apart, apart))
     return total
+
+
+def scale_of(points: np.ndarray, origin: np.ndarray) -> float:
+    """A power of 2 near the largest coordinate from the origin (d,): dividing by it rounds nothing."""
+    blocks = (points[start : start + _BLOCK] for start in range(0, len(points), _BLOCK))
+    largest = max(float(np.abs(block - origin).max(initial=0.0)) for block in blocks)
+    return 2.0 ** round(math.log2(largest)) if largest > 0 else 1.0
 
 
 def _divided(sums: np.ndarray, mass: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -13,10 +13,32 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .._predictor import Predictor
 from .alternation import Clustered, Options, Points, Step, alternate, scores_of
-from .centres import inertia
+from .centres import inertia, scale_of
 
 _METRICS = ("euclidean", "cosine")
 _INITS = ("k-means++", "random")
+
+
+def points_of(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
+    """(n, d) float32 or float64 of what scikit-learn takes; an error names the first number that is none."""
+    kinds = [np.float32, np.float64] if getattr(X, "dtype", None) == np.float16 else [np.float64, np.float32]
+    names = getattr(X, "columns", None)
+    X = validate_data(estimator, X, dtype=kinds, order="C", reset=reset, ensure_all_finite=False)
+    if not np.isfinite(X.sum(dtype=np.float64)) and not np.isfinite(X).all():
+        row, column = (int(place) for place in np.argwhere(~np.isfinite(X))[0])
+        what = "NaN" if np.isnan(X[row, column]) else "infinity"
+        where = column if names is None else repr(names[column])
+        raise ValueError(f"X must be finite, got {what} in row {row}, column {where}. Leave such rows out, or impute.")
+    return X
+
+
+def _weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
+    """(n,) float64, of points X."""
+    weights = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64))
+    if weights.size and weights.min() < 0:
+        row = int(np.argmin(weights))
+        raise ValueError(f"sample_weight must not be negative, got {weights[row]:g} in row {row}. Use 0 for no weight.")
+    return weights
 
 
 class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -86,11 +108,13 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         Raises:
             ValueError: fewer points than clusters, NaN or infinity, parameters out of their range.
         """
-        X = self._read(X, reset=True)
+        X = points_of(self, X, reset=True)
         self._check(len(X))
-        weights = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64))
-        # Squared distances far from the origin are small differences of large numbers.
-        self._origin = X.mean(axis=0, dtype=np.float64) if self.metric == "euclidean" else np.zeros(X.shape[1])
+        weights = _weights(sample_weight, X)
+        # Squared distances far from the origin are small differences of large numbers; others a float may not hold.
+        is_flat = self.metric == "euclidean"
+        self._origin = X.mean(axis=0, dtype=np.float64) if is_flat else np.zeros(X.shape[1])
+        self._scale = scale_of(X, self._origin) if is_flat else 1.0
         options, random = self._options(), check_random_state(self.random_state)
         points = Points(self._placed(X), weights, options)
         best: Clustered | None = None
@@ -98,9 +122,12 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             found = alternate(points, options, random)
             best = found if best is None or found.inertia < best.inertia else best
         assert best is not None  # n_init is 1 or more
-        self._centres, self.potentials_ = best.centres, best.prices
-        self.cluster_centers_ = (best.centres.astype(np.float64) + self._origin).astype(X.dtype)
-        self.labels_, self.inertia_, self.gap_, self.n_iter_ = best.labels, best.inertia, best.gap, best.steps
+        self._centres, self._prices = best.centres, best.prices
+        self.cluster_centers_ = (best.centres.astype(np.float64) * self._scale + self._origin).astype(X.dtype)
+        self.inertia_, self.gap_, self.potentials_ = (
+            self._scale**2 * each for each in (best.inertia, best.gap, best.prices)
+        )
+        self.labels_, self.n_iter_ = best.labels, best.steps
         self.sizes_ = np.bincount(best.labels, minlength=self.n_clusters)
         self._n_features_out = self.n_clusters
         return self
@@ -122,42 +149,29 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             _, epsilon = of_points.temperatures(self._centres)
             return of_points.labelled(self._centres, epsilon, None, exact=True).labels
         k = len(self._centres)
-        return Predictor(self.potentials_, 1.0, np.full(k, 1 / k)).predict(scores_of(points, self._centres))
+        return Predictor(self._prices, 1.0, np.full(k, 1 / k)).predict(scores_of(points, self._centres))
 
     def transform(self, X: Any) -> np.ndarray:
         """(m, k) distances of points (m, d) to the centres."""
-        return euclidean_distances(self._points(X), self._centres)
+        return self._scale * euclidean_distances(self._points(X), self._centres)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia of points (m, d) with the clusters that ``predict`` gives them."""
         points, labels = self._points(X), self.predict(X)
-        weights = np.asarray(_check_sample_weight(sample_weight, points, dtype=np.float64))
-        return -inertia(points, labels, weights, self._centres)
+        return -(self._scale**2) * inertia(points, labels, _weights(sample_weight, points), self._centres)
 
     def _points(self, X: Any) -> np.ndarray:
         """Points (m, d) of a caller, as those of ``fit`` were placed."""
         check_is_fitted(self)
-        return self._placed(self._read(X, reset=False))
-
-    def _read(self, X: Any, reset: bool) -> np.ndarray:
-        """(n, d) float32 or float64 of what scikit-learn takes; an error names the first number that is none."""
-        kinds = [np.float32, np.float64] if getattr(X, "dtype", None) == np.float16 else [np.float64, np.float32]
-        names = getattr(X, "columns", None)
-        X = validate_data(self, X, dtype=kinds, order="C", reset=reset, ensure_all_finite=False)
-        if not np.isfinite(X.sum(dtype=np.float64)) and not np.isfinite(X).all():
-            row, column = (int(place) for place in np.argwhere(~np.isfinite(X))[0])
-            what = "NaN" if np.isnan(X[row, column]) else "infinity"
-            where = column if names is None else repr(names[column])
-            raise ValueError(
-                f"X must be finite, got {what} in row {row}, column {where}. Leave such rows out, or impute."
-            )
-        return X
+        return self._placed(points_of(self, X, reset=False))
 
     def _placed(self, X: np.ndarray) -> np.ndarray:
-        """Around the origin, or at length 1."""
+        """Around the origin, in a unit that suits them, or at length 1."""
         points = np.empty_like(X)
         if self.metric == "euclidean":
-            return np.subtract(X, self._origin, out=points, casting="same_kind")
+            np.subtract(X, self._origin, out=points, casting="same_kind")
+            points /= X.dtype.type(self._scale)
+            return points
         lengths = np.linalg.norm(X, axis=1, keepdims=True)
         points[:] = X
         return np.divide(X, lengths, out=points, where=lengths > 0)
@@ -168,7 +182,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             k=self.n_clusters,
             shares=None if self.shares is None else np.asarray(self.shares, dtype=np.float64),
             on_sphere=self.metric == "cosine",
-            init=np.asarray(self.init, dtype=np.float64) - self._origin if given else self.init,
+            init=(np.asarray(self.init, dtype=np.float64) - self._origin) / self._scale if given else self.init,
             max_iter=self.max_iter,
             tol=self.tol,
             backend=self.backend,
@@ -178,7 +192,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     def _tell(self, step: Step) -> None:
         if self.verbose:
             sizes = f"sizes {step.sizes.min()} to {step.sizes.max()}"
-            print(f"{step.number}, {step.phase}: inertia {step.inertia:.6g}, {sizes}")
+            print(f"{step.number}, {step.phase}: inertia {self._scale**2 * step.inertia:.6g}, {sizes}")
 
     def _check(self, n: int) -> None:
         """Parameters in their range."""

@@ -80,6 +80,18 @@ def test_points_far_from_the_origin(rng):
     np.testing.assert_allclose(far.cluster_centers_ - 1e6, near.cluster_centers_, atol=1e-6)
 
 
+@pytest.mark.parametrize(("dtype", "scale"), [("float32", 2.0**100), ("float32", 2.0**-100), ("float64", 2.0**500)])
+def test_any_unit_gives_the_same_clusters(rng, dtype, scale):
+    points = rng.normal(size=(200, 3)).astype(dtype)
+    one, other = (
+        BalancedKMeans(5, random_state=0).fit(points * dtype_scale) for dtype_scale in (1, points.dtype.type(scale))
+    )
+    np.testing.assert_array_equal(one.labels_, other.labels_)
+    np.testing.assert_array_equal(one.predict(points), other.predict(points * points.dtype.type(scale)))
+    np.testing.assert_allclose(one.cluster_centers_ * scale, other.cluster_centers_, rtol=1e-5)
+    assert other.inertia_ == pytest.approx(one.inertia_ * scale**2, rel=1e-6)
+
+
 def test_cosine_takes_no_notice_of_lengths(rng):
     points = rng.normal(size=(300, 5))
     longer = points * rng.uniform(0.1, 50, size=(300, 1))
@@ -126,6 +138,8 @@ def test_weights_move_centres(rng):
     assert set(model.sizes_) == {25}
     squares = ((points - model.cluster_centers_[model.labels_]) ** 2).sum(axis=1)
     assert model.inertia_ == pytest.approx(weights @ squares)
+    with pytest.raises(ValueError, match="sample_weight must not be negative, got -1 in row 3. Use"):
+        BalancedKMeans(4).fit(points, sample_weight=np.where(np.arange(100) == 3, -1.0, 1.0))
     zero = BalancedKMeans(4, random_state=0).fit(points, sample_weight=np.where(np.arange(100) < 3, 0.0, 1.0))
     assert set(zero.sizes_) == {25}
 
