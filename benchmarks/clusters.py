@@ -1,8 +1,8 @@
 """Balanced clusters against k-means-constrained and scikit-learn's KMeans. python benchmarks/clusters.py [PART ...]
 
 Parts: "constrained" (10,000 x 32 into 100, ten seeds, two kinds of points), "kmeans" (200,000 x 128 into 1,000, as
-many iterations of KMeans), "million" (1,000,000 x 64 into 1,000). One process, both on the same points; means of ten,
-else one run. The numbers in docs/clusters.md come from here.
+many iterations of KMeans), "million" (1,000,000 x 64 into 1,000), "residual" (the same in 3 levels of
+256). One process, both on the same points; means of ten, else one run. The numbers in docs/clusters.md come from here.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))  # nothing needs to be installed
 
 from otlabel.bench import machine
-from otlabel.cluster import BalancedKMeans
+from otlabel.cluster import BalancedKMeans, ResidualKMeans
 
-PARTS = ("constrained", "kmeans", "million")
+PARTS = ("constrained", "kmeans", "million", "residual")
 
 
 def blobs(n: int, d: int, k: int, seed: int, spread: float) -> np.ndarray:
@@ -85,6 +85,16 @@ def million(n: int = 1_000_000, d: int = 64, k: int = 1000) -> None:
     )
 
 
+def residual(n: int = 1_000_000, d: int = 64, k: int = 256) -> None:
+    points = blobs(n, d, 4 * k, 0, 1.0)
+    seconds, model = fitted(ResidualKMeans(3, k, random_state=0), points)
+    left = model.inertia_ / (((points - points.mean(axis=0)) ** 2).sum(dtype=np.float64))
+    print(f"\n{n:,} x {d} in 3 levels of {k}: {seconds:.0f} s, sizes {model.sizes_.min()} to {model.sizes_.max()}")
+    print(
+        f"left over: {', '.join(f'{part:.3f}' for part in left)}; {model.collisions_:,} points share a code", flush=True
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS) + "; without any, all")
@@ -92,7 +102,7 @@ def main() -> None:
     print(f"{machine.cpu()}, {machine.threads()} cores")
     BalancedKMeans(10, random_state=0).fit(blobs(2000, 8, 10, 0, 1.0))  # compiled, and not counted
     for part in arguments.parts or PARTS:
-        {"constrained": constrained, "kmeans": kmeans, "million": million}[part]()
+        {"constrained": constrained, "kmeans": kmeans, "million": million, "residual": residual}[part]()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def test_clusters_are_compared(capsys):
     clusters.constrained(200, 4, 5, 2)
     clusters.kmeans(300, 3, 6)
     clusters.million(400, 3, 8)
+    clusters.residual(400, 3, 8)
     shown = capsys.readouterr().out
     assert "| clouds | " in shown
     assert "sizes 50\n" in shown

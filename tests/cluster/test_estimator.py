@@ -138,7 +138,7 @@ def test_weights_move_centres(rng):
     assert set(model.sizes_) == {25}
     squares = ((points - model.cluster_centers_[model.labels_]) ** 2).sum(axis=1)
     assert model.inertia_ == pytest.approx(weights @ squares)
-    with pytest.raises(ValueError, match="sample_weight must not be negative, got -1 in row 3. Use"):
+    with pytest.raises(ValueError, match=r"sample_weight must not be negative, got -1 in row 3\. Use"):
         BalancedKMeans(4).fit(points, sample_weight=np.where(np.arange(100) == 3, -1.0, 1.0))
     zero = BalancedKMeans(4, random_state=0).fit(points, sample_weight=np.where(np.arange(100) < 3, 0.0, 1.0))
     assert set(zero.sizes_) == {25}

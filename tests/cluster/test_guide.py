@@ -13,12 +13,15 @@ GUIDE = Path(__file__).parents[2] / "docs" / "clusters.md"
 
 
 def test_the_guide_runs_and_what_it_says_is_so():
-    (block,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
     names: dict = {}
-    exec(compile(block, GUIDE.name, "exec"), names)
+    for block in blocks:
+        exec(compile(block, GUIDE.name, "exec"), names)
     model = names["model"]
     assert set(model.sizes_) == {100}
     assert abs(model.gap_) < 1e-9
+    assert set(names["coder"].sizes_.ravel()) == {187, 188}
     np.testing.assert_array_equal(np.bincount(model.predict(names["new"], balanced=True)), np.full(30, 2))
 
 
