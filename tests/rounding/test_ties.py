@@ -56,12 +56,15 @@ def test_ways_are_forgotten_and_made_known_again_where_labels_are_very_many(rng,
     n, k, made = 1200, 150, []
     known = near_tie_paths.Bundles.of
     monkeypatch.setattr(near_tie_paths.Bundles, "of", lambda *a, **o: made.append(known(*a, **o)) or made[-1])
-    scores = KINDS[kind](rng, n, k)
-    with tuned(Tuning(largest_square=4, surplus=1.0)):
-        result = otlabel.assign(scores, tol=1.0, backend="numba")
-    assert any(bundles.held.size == 64 and (bundles.held >= 0).all() for bundles in made)
-    best = oracle.best_balanced_score(scores, np.full(k, 1 / k))
-    assert scores[np.arange(n), result.labels].sum() == pytest.approx(best, abs=1e-9)
+    for _ in range(10):  # some of whole numbers are balanced before so many labels are looked at
+        scores = KINDS[kind](rng, n, k)
+        with tuned(Tuning(largest_square=4, surplus=1.0)):
+            result = otlabel.assign(scores, tol=1.0, backend="numba")
+        best = oracle.best_balanced_score(scores, np.full(k, 1 / k))
+        assert scores[np.arange(n), result.labels].sum() == pytest.approx(best, abs=1e-9)
+        if any(bundles.held.size == 64 and (bundles.held >= 0).all() for bundles in made):
+            return
+    pytest.fail("no problem had ways to forget")
 
 
 @pytest.mark.parametrize("alike", [False, True])
