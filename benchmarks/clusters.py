@@ -1,7 +1,7 @@
 """Balanced clusters against k-means-constrained and scikit-learn's KMeans. python benchmarks/clusters.py [PART ...]
 
 Parts: "constrained" (10,000 x 32 into 100, ten seeds, two kinds of points), "kmeans" (200,000 x 128 into 1,000, as
-many iterations of KMeans), "million" (1,000,000 x 64 into 1,000), "residual" (the same in 3 levels of
+many iterations of KMeans), "million" (1,000,000 x 64 into 1,000), "residual" (as many in 3 levels of
 256). One process, both on the same points; means of ten, else one run. The numbers in docs/clusters.md come from here.
 """
 
