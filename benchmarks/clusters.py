@@ -1,8 +1,9 @@
 """Balanced clusters against k-means-constrained and scikit-learn's KMeans. python benchmarks/clusters.py [PART ...]
 
-Parts: "constrained" (10,000 x 32 into 100, ten seeds, two kinds of points), "kmeans" (200,000 x 128 into 1,000, as
-many iterations of KMeans), "million" (1,000,000 x 64 into 1,000), "residual" (as many in 3 levels of
-256). One process, both on the same points; means of ten, else one run. The numbers in docs/clusters.md come from here.
+Parts: "constrained" (10,000 x 32 into 100, ten seeds, two kinds of points), "bounds" (the same, sizes from a half to
+twice the mean), "kmeans" (200,000 x 128 into 1,000, as many iterations of KMeans), "million" (1,000,000 x 64 into
+1,000), "residual" (as many in 3 levels of 256). One process, both on the same points; means of ten, else one run. The
+numbers in docs/clusters.md come from here.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # nothing needs to be ins
 
 from otlabel.bench import machine
 from otlabel.cluster import BalancedKMeans, ResidualKMeans
-
-PARTS = ("constrained", "kmeans", "million", "residual")
 
 
 def blobs(n: int, d: int, k: int, seed: int, spread: float) -> np.ndarray:
@@ -41,20 +40,20 @@ def fitted(model, points: np.ndarray):
     return time.perf_counter() - start, model
 
 
-def constrained(n: int = 10_000, d: int = 32, k: int = 100, seeds: int = 10) -> None:
+def constrained(least: float = 1.0, most: float = 1.0, n: int = 10_000, d: int = 32, k: int = 100, seeds: int = 10):
     from k_means_constrained import KMeansConstrained
 
-    print(f"\n{n:,} x {d} into {k}, {seeds} seeds: means of inertia / k-means-constrained's, and of seconds")
+    bounds = {"size_min": int(least * n / k), "size_max": int(most * n / k)}
+    print(f"\n{n:,} x {d} into {k}, sizes {' to '.join(map(str, bounds.values()))}, {seeds} seeds:")
+    print("means of inertia / k-means-constrained's, and of seconds")
     print("| points | inertia | from | to | otlabel, s | k-means-constrained, s | times |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name in ("clouds", "one cloud"):
         rows = []
         for seed in range(seeds):
             points = blobs(n, d, k if name == "clouds" else 1, seed, 0.5)
-            own, ours = fitted(BalancedKMeans(k, random_state=seed), points)
-            theirs, other = fitted(
-                KMeansConstrained(k, size_min=n // k, size_max=n // k, n_init=1, random_state=seed), points
-            )
+            own, ours = fitted(BalancedKMeans(k, **bounds, random_state=seed), points)
+            theirs, other = fitted(KMeansConstrained(k, **bounds, n_init=1, random_state=seed), points)
             rows.append((ours.inertia_ / other.inertia_, own, theirs))
         inertia, own, theirs = zip(*rows, strict=True)
         mean = statistics.mean
@@ -95,6 +94,15 @@ def residual(n: int = 1_000_000, d: int = 64, k: int = 256) -> None:
     )
 
 
+PARTS = {
+    "constrained": constrained,
+    "bounds": lambda: constrained(0.5, 2.0),
+    "kmeans": kmeans,
+    "million": million,
+    "residual": residual,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS) + "; without any, all")
@@ -102,7 +110,7 @@ def main() -> None:
     print(f"{machine.cpu()}, {machine.threads()} cores")
     BalancedKMeans(10, random_state=0).fit(blobs(2000, 8, 10, 0, 1.0))  # compiled, and not counted
     for part in arguments.parts or PARTS:
-        {"constrained": constrained, "kmeans": kmeans, "million": million, "residual": residual}[part]()
+        PARTS[part]()
 
 
 if __name__ == "__main__":

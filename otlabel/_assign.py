@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from typing import Any, Literal
@@ -14,9 +15,9 @@ from ._input import problem as _problem
 from ._parallel import shards as _shards
 from ._parallel.shards import Comm
 from ._result import Assignment
+from ._rounding.aim import aim_of
 from ._rounding.balance import round_plan
 from ._solver.engines import has_dense
-from ._solver.marginal import Marginal
 from ._solver.outcome import ConvergenceWarning, Solution, Step
 from ._solver.outline import solve
 from ._solver.tuning import tuning_in_use
@@ -30,6 +31,8 @@ def assign(
     epsilon: float = 1 / 25,
     a: Any = None,
     b: Any = None,
+    size_min: Any = None,
+    size_max: Any = None,
     rounding: Literal["balanced", "argmax"] = "balanced",
     tol: float = 1e-4,
     max_sweeps: int = 1000,
@@ -57,9 +60,13 @@ def assign(
             counted. Balanced rounding needs the positive weights to be equal.
         b: share of each label, shape (k,) or (h, k), non-negative, summing to 1. Default 1/k. A label of share 0 is
             not used.
-        rounding: "balanced": every size is floor or ceil of n*b_j and the total score is the best among all such
-            labellings. "argmax": SeLa's own rule, the largest entry of each row of the plan; sizes come close only.
-        tol: stop when ``sum_j |c_j - b_j| <= tol``, where c is the column sum of the plan.
+        size_min, size_max: least and most items of each label, in the place of ``b``: numbers, or of shape (k,) or
+            (h, k). One that is left out is 0 or n. Labels get what suits them best between the two.
+        rounding: "balanced": every size is floor or ceil of n*b_j, or between ``size_min`` and ``size_max``, and the
+            total score is the best among all such labellings. "argmax": SeLa's own rule, the largest entry of each row
+            of the plan; sizes come close only.
+        tol: stop when ``sum_j |c_j - b_j| <= tol``, where c is the column sum of the plan; with bounds b_j is the
+            bound that holds label j, or c_j itself where none does (docs/algorithm.md section 2).
         max_sweeps: stop before more scores are looked at than this many passes would, a head. Columns that underflow
             may take a part of one more.
         method: "lbfgs" on the semi-dual (docs/algorithm.md eq. 2), or "sinkhorn", the textbook iteration.
@@ -91,6 +98,8 @@ def assign(
             epsilon=epsilon,
             a=a,
             b=b,
+            size_min=size_min,
+            size_max=size_max,
             rounding=rounding,
             tol=tol,
             max_sweeps=max_sweeps,
@@ -118,23 +127,15 @@ def assign(
             team.together(lambda: callback(step) if callback is not None else None)
 
     k = problem.shape[2]
-
-    def target(head: int) -> np.ndarray:
-        source, b, reach = problem.scores[head], problem.b[head], problem.reach
-        if reach is None or not _problem.are_equal(problem.a):
-            return b
-        from ._rounding.feasible import target_of  # scipy.optimize's import is paid by those who forbid
-
-        return target_of(source, b, reach.of(head), team.counted, _problem.of_head(head, len(kernels)))
-
-    targets = [target(head) for head in range(len(kernels))]
+    aims = [aim_of(problem, head, team.counted) for head in range(len(kernels))]
+    problem = dataclasses.replace(problem, b=np.stack([aim.shares for aim in aims]))
 
     def solved(head: int) -> tuple[Solution, np.ndarray, np.ndarray, float]:
-        of_all, marginal = team.over_all_rows(kernels[head]), Marginal.exactly(problem.b[head])
+        of_all, (_, marginal, bounds) = team.over_all_rows(kernels[head]), aims[head]
         solution = solve(
             of_all,
             (team.n, k),
-            Marginal.exactly(targets[head]),
+            marginal,
             init=problem.init[head],
             tol=problem.tol,
             max_sweeps=problem.max_sweeps,
@@ -143,7 +144,7 @@ def assign(
             head=head,
             callback=report,
         )
-        labels, gap = round_plan(of_all, solution.g, marginal, team.counted, rounding, tuning)
+        labels, gap = round_plan(of_all, solution.g, marginal, bounds, team.counted, rounding, tuning)
         return solution, labels[team.rows], np.bincount(labels[team.counted], minlength=k), gap
 
     # Heads too small for several threads each are solved side by side, unless somebody wants to hear of them in order.

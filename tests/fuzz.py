@@ -70,6 +70,13 @@ def random_scores(rng: np.random.Generator) -> np.ndarray:
     return np.clip(scores, -6e4, 6e4).astype(dtype) if dtype == np.float16 else scores.astype(dtype)
 
 
+def wanted(c: np.ndarray, g: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """What columns c should be at g, if they may lie between two shares."""
+    if lower.sum() >= 1 - 1e-12 or upper.sum() <= 1 + 1e-12:  # no choice
+        return lower if lower.sum() >= 1 - 1e-12 else upper
+    return np.where(g > 0, lower, np.where(g < 0, upper, np.clip(c, lower, upper)))
+
+
 def check(rng: np.random.Generator) -> bool:
     """Solve one problem and compare; returns whether it converged."""
     scores = random_scores(rng)
@@ -91,20 +98,26 @@ def check(rng: np.random.Generator) -> bool:
     tuning = Tuning(small=small, listed=3, listed_again=2, whole_matrix=whole_matrix, few_items=few, **paths, **engine)
     backend = str(rng.choice(["numba", PARTS, "numpy"]))
     init = rng.normal(size=k) * 10.0 ** rng.uniform(-1, 3) if rng.random() < 0.2 else None
+    lower, upper = oracle.size_limits(n, b)
+    has_bounds = n * k <= 2000 and rng.random() < 0.3
+    if has_bounds:
+        lower, upper = np.maximum(lower - rng.integers(0, n + 1, k), 0), upper + rng.integers(0, n + 1, k)
+    sizes = {"size_min": lower, "size_max": upper} if has_bounds else {"b": b}
     max_sweeps = 1000 if rng.random() < 0.8 else int(rng.integers(1, 61))
     with tuned(tuning):
         result = otlabel.assign(
-            scores, epsilon=epsilon, b=b, tol=tol, backend=backend, init=init, max_sweeps=max_sweeps
+            scores, epsilon=epsilon, tol=tol, backend=backend, init=init, max_sweeps=max_sweeps, **sizes
         )
     assert result.n_sweeps < max_sweeps + 1, f"{result.n_sweeps} sweeps of {max_sweeps}"  # one more for underflow
-    lower, upper = oracle.size_limits(n, b)
     assert (lower <= result.sizes).all() and (result.sizes <= upper).all(), f"sizes {result.sizes}"  # noqa: PT018
     wide = scores.astype(np.float64)
-    best, found = oracle.best_balanced_score(scores, b), wide[np.arange(n), result.labels].sum()
+    best = oracle.best_score_between(wide, lower, upper) if has_bounds else oracle.best_balanced_score(scores, b)
+    found = wide[np.arange(n), result.labels].sum()
     assert abs(best - found) <= 1e-9 * np.abs(wide).sum() + 1e-12, f"score {found}, best {best}"
     size = 1 + np.abs(wide).max() / epsilon + np.abs(result.potentials[np.isfinite(result.potentials)]).max()
     assert abs(result.gap) <= 1e-11 * size, f"gap {result.gap}"
-    truth = oracle.error(scores, epsilon, result.potentials, np.full(n, 1 / n), b)
+    c = np.asarray(oracle.plan(scores, epsilon, result.potentials, np.full(n, 1 / n)).sum(axis=0), dtype=np.float64)
+    truth = float(np.abs(c - (wanted(c, result.potentials, lower / n, upper / n) if has_bounds else b)).sum())
     finite = result.potentials[np.isfinite(result.potentials)]
     rounding = 1e-15 * n * (np.abs(wide).max() / epsilon + np.abs(finite).max())
     assert abs(truth - result.error) <= max(0.01 * truth, 1e-9, rounding), f"error {result.error}, truth {truth}"

@@ -12,7 +12,7 @@ import otlabel
 from otlabel._input import problem
 from otlabel._input.sources import InMemory
 from otlabel._rounding import feasible
-from otlabel._solver.marginal import Marginal
+from otlabel._rounding.capacities import Bounds
 
 
 def forbid(rng, scores, share):
@@ -106,7 +106,7 @@ def test_what_is_plain_is_so(rng, share, evenness):
         if feasible._is_loose(reach, n * b, n):
             plain += 1
             network = feasible._Network(*feasible._patterns(source, b > 0, np.ones(n, dtype=bool)))
-            lower, upper = Marginal.exactly(b).capacities(n)
+            lower, upper = Bounds.of_shares(b, n)
             assert network.overflow(upper) is None
             assert network.shortage(lower) is None
     assert plain > 0
@@ -133,7 +133,7 @@ def test_any_problem_is_solved_or_said_to_have_no_solution(backend, data):
         refusal = str(error)
     if result is None:
         lonely = forbidden[:, b > 0].all(axis=1).any() or forbidden[:, b > 0].all(axis=0).any()
-        assert lonely or (not possible and "sizes that b asks for cannot be met" in refusal)
+        assert lonely or (not possible and "sizes asked for cannot be met" in refusal)
         return
     assert possible
     assert np.isfinite(result.potentials[b > 0]).all()

@@ -12,6 +12,7 @@ from .._arrays.libraries import HOST, NUMPY, Place
 from .._arrays.score_source import ScoreSource
 from .._system.threads import threaded
 from ..backends import library_of, place_of
+from .bounds import bounds_of
 from .sources import as_heads, as_source, kept
 
 ROUNDINGS = ("balanced", "argmax")
@@ -51,7 +52,8 @@ class Problem:
     reach: Reach | None  # where there are; not of shards
     epsilon: float
     a: np.ndarray  # (n,) float64, sums to 1
-    b: np.ndarray  # (h, k) float64, rows sum to 1
+    b: np.ndarray  # (h, k) float64, rows sum to 1; with bounds equal shares of the labels that may have items
+    bounds: tuple[np.ndarray, np.ndarray] | None  # (h, k) int64 each: least and most items a label, in the place of b
     init: np.ndarray  # (h, k) float64
     tol: float
     max_sweeps: int
@@ -66,6 +68,8 @@ def problem_of(
     epsilon: float,
     a: Any,
     b: Any,
+    size_min: Any,
+    size_max: Any,
     rounding: str,
     tol: float,
     max_sweeps: int,
@@ -95,11 +99,20 @@ def problem_of(
     heads = [kept(source) for source in sources]
     h, has_heads = len(heads), len(scores.shape) == 3
     largest, forbids = check_finite(heads, epsilon)
+    has_bounds = size_min is not None or size_max is not None
     weights = np.full(n, 1.0 / n) if a is None else _shares("a", a, (n,), "row weights")
     if a is not None and not is_shard:
         weights = check_total("a", weights, "row weights", "a / a.sum()")
-        if rounding == "balanced":
+        if rounding == "balanced" or has_bounds:
             check_equal_weights(weights)
+    bounds = None
+    if has_bounds:
+        if b is not None:
+            raise ValueError(
+                "b and size_min, size_max both say how many items labels get: pass shares (b) or bounds, not both."
+            )
+        bounds = bounds_of(size_min, size_max, h, width)
+        b = (bounds[1] > 0) / np.maximum((bounds[1] > 0).sum(axis=1, keepdims=True), 1)
     shares = np.full((h, width), 1.0 / width) if b is None else _per_head("b", b, h, width)
     if b is not None:
         remedy = "b / b.sum(-1, keepdims=True)"
@@ -121,6 +134,7 @@ def problem_of(
         epsilon,
         weights,
         shares,
+        bounds,
         start,
         tol,
         int(max_sweeps),
@@ -325,6 +339,6 @@ def check_equal_weights(a: np.ndarray) -> None:
     if not are_equal(a):
         positive = a[a > 0]
         raise ValueError(
-            "rounding='balanced' counts items, so the positive weights in a must be equal, got weights from "
-            f"{positive.min():.3g} to {positive.max():.3g}. Use rounding='argmax' for weighted items."
+            "rounding='balanced' and bounds count items, so the positive weights in a must be equal, got weights from "
+            f"{positive.min():.3g} to {positive.max():.3g}. Use rounding='argmax', with shares, for weighted items."
         )

@@ -106,7 +106,7 @@ class Shards:
         a = self.gather(problem.a) if has_weights else np.full(self.n, 1.0 / self.n)
         if has_weights:
             a = check_total("a", a, "row weights of all processes", "a / a.sum(), the sum taken over all of them")
-            if rounding == "balanced":
+            if rounding == "balanced" or problem.bounds is not None:
                 check_equal_weights(a)
         largest = float(self.stack(np.array([problem.largest])).max())
         forbids = bool(self.stack(np.array([float(problem.forbids)])).any())
@@ -132,6 +132,7 @@ class Shards:
             "rounding": zlib.crc32(rounding.encode()),
             "method": zlib.crc32(problem.method.encode()),
             "b": zlib.crc32(np.ascontiguousarray(problem.b).tobytes()),
+            "size_min or size_max": 0 if problem.bounds is None else zlib.crc32(np.stack(problem.bounds).tobytes()),
             "init": zlib.crc32(np.ascontiguousarray(problem.init).tobytes()),
         }
         values = self.stack(np.array([float(value) for value in same.values()]))

@@ -16,13 +16,14 @@ from .._solver.outcome import Status
 from .._solver.outline import solve
 from .._solver.tuning import DEFAULT, Tuning
 from ..backends import Kernels, Shortlist
-from .capacities import Capacities
+from .capacities import Bounds, Capacities
 
 
 def round_plan(
     kernels: Kernels,
     g: np.ndarray,
     marginal: Marginal,
+    bounds: Bounds,
     counted: np.ndarray,
     rounding: str,
     tuning: Tuning = DEFAULT,
@@ -33,6 +34,7 @@ def round_plan(
         kernels: of the scores, n x k.
         g: (k,) potentials, -inf for labels not in use.
         marginal: of the labels.
+        bounds: on their items.
         counted: (n,) bool, the rows that fill capacity; the others get their argmax.
         rounding: "balanced" or "argmax".
 
@@ -41,11 +43,11 @@ def round_plan(
     """
     if rounding == "argmax":
         return kernels.labels(g), float("nan")
-    return _balance(kernels, g, marginal, counted, tuning)
+    return _balance(kernels, g, marginal, bounds, counted, tuning)
 
 
 def _balance(
-    kernels: Kernels, g: np.ndarray, marginal: Marginal, counted: np.ndarray, tuning: Tuning
+    kernels: Kernels, g: np.ndarray, marginal: Marginal, bounds: Bounds, counted: np.ndarray, tuning: Tuning
 ) -> tuple[np.ndarray, float]:
     from .near_tie_paths import move_along_near_ties  # numba's import is paid by those who round
     from .tight import best_of, choose
@@ -65,7 +67,7 @@ def _balance(
         short = None
         kernels, g, sharpness, surplus, tied = _sharpen(kernels, g, marginal, counted, argmax, crowd, tuning)
         width = _first_width(kernels, g, n, tied, tuning)
-    limits = Capacities.at(g, marginal, int(counted.sum()))
+    limits = Capacities.at(g, bounds, np.bincount(argmax[counted], minlength=k))
     # Where single rows cost as much as many, another list for all is the cheaper one.
     few = 0 if getattr(getattr(kernels, "source", None), "in_blocks", False) else tuning.few_items
     labels = np.full(n, -1)
@@ -94,8 +96,8 @@ def _balance(
                 width = wider if width < tuning.widest_tie else np.inf
         if not routed:
             raise ValueError(
-                "the sizes that b asks for cannot be met: too many items are allowed too few labels by the -inf in "
-                "logits. Allow more, change b, or use rounding='argmax'."
+                "the sizes asked for cannot be met: too many items are allowed too few labels by the -inf in logits. "
+                "Allow more, ask for other sizes, or use rounding='argmax'."
             )
     else:
         raise RuntimeError("balanced rounding did not settle; please report these scores as a bug")
@@ -150,7 +152,7 @@ def _sharpen(
         kernels, g, sharpness, surplus = colder, solution.g, factor * sharpness, left
         if surplus <= crowd:
             break
-        factor = tuning.colder
+        factor = 2.0**tuning.halvings
     return kernels, g.copy(), sharpness, surplus, not np.isfinite(first)
 
 
@@ -169,12 +171,12 @@ def _sharpness_wanted(
     others = np.isfinite(scores).all(axis=0) & np.isfinite(g)
     others[u] = False
     if not others.any() or not np.isfinite(scores[:, u]).all():
-        return tuning.colder
+        return 2.0**tuning.halvings
     regrets = scores[:, [u]] - scores[:, others]
     spread = float(np.median(np.subtract(*np.percentile(regrets, [75, 25], axis=0))))
     if spread <= tuning.noise * (1 + np.abs(regrets).max()):
         return np.inf
-    return tuning.colder ** max(1, round(math.log(1 / spread, tuning.colder)))
+    return 2.0 ** (tuning.halvings * max(1, round(math.log2(1 / spread) / tuning.halvings)))
 
 
 def _some_rows(kernels: Kernels, n: int, tuning: Tuning) -> np.ndarray:
@@ -210,9 +212,10 @@ def _width(kernels: Kernels, g: np.ndarray, n: int, ties: int, tuning: Tuning) -
 
 
 def _surplus(labels: np.ndarray, marginal: Marginal, counted: np.ndarray) -> float:
-    """Items above the shares of their labels."""
-    sizes = np.bincount(labels[counted], minlength=len(marginal.upper))
-    return float(np.maximum(sizes - counted.sum() * marginal.upper, 0).sum())
+    """Items above the shares of their labels, or below them, whichever is more."""
+    sizes, n = np.bincount(labels[counted], minlength=len(marginal.upper)), counted.sum()
+    above, below = np.maximum(sizes - n * marginal.upper, 0).sum(), np.maximum(n * marginal.lower - sizes, 0).sum()
+    return float(max(above, below))
 
 
 def _gap(short: Shortlist, labels: np.ndarray, counted: np.ndarray, limits: Capacities, g: np.ndarray) -> float:

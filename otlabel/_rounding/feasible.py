@@ -15,51 +15,57 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from .._arrays.score_source import ScoreSource
 from .._input.problem import Reach, rows_of_block
 from .._solver.marginal import Marginal
+from .capacities import Bounds
 
 _EDGES = 1 << 25  # of the network at most; a larger one, of 1 GiB and more, is left to the solver
 _VARIABLES = 1 << 17  # of the linear program for shares; where there are more, the solver comes as near as it can
 _PARTS = 1 << 30  # of all items, that fractions of capacities are counted in
 
 
-def target_of(source: ScoreSource, b: np.ndarray, reach: Reach, counted: np.ndarray, where: str = "") -> np.ndarray:
-    """Shares (k,) that the plan can have: b, or, if only sizes next to n*b can be met, the nearest to b.
+def within_reach(
+    source: ScoreSource, marginal: Marginal, bounds: Bounds, reach: Reach, counted: np.ndarray, where: str = ""
+) -> Marginal:
+    """What the plan can have: the marginal, or, if its shares cannot be met and sizes can, the nearest to them.
 
     Args:
         source: the scores (n, k).
-        b: (k,) shares.
+        marginal: that is wanted.
+        bounds: on the items of each label.
         reach: of the source.
         counted: (n,) bool, the rows that fill capacity, each as much.
         where: names the head, in errors.
 
     Raises:
-        ValueError: no labelling has the sizes that b asks for.
+        ValueError: no labelling has sizes within the bounds.
     """
-    n = int(counted.sum())
+    b, n = marginal.target, int(counted.sum())
     if counted.all() and _is_loose(reach, n * b, n):
-        return b
+        return marginal
     found = _patterns(source, b > 0, counted)
     if found is None:
-        return b
+        return marginal
     patterns, counts = found
-    lower, upper = Marginal.exactly(b).capacities(n)
-    network, rule = _Network(patterns, counts), f"the sizes that b asks for cannot be met{where}"
+    lower, upper = bounds
+    network, rule = _Network(patterns, counts), f"the sizes asked for cannot be met{where}"
     if (confined := network.overflow(upper)) is not None:
         items, labels = confined
         raise ValueError(
             f"{rule}: -inf leaves {items:,} items no label but {_names(labels)}, which are to have "
-            f"{int(upper[labels].sum()):,} at most. Allow them more labels, change b, or leave items out."
+            f"{int(upper[labels].sum()):,} at most. Allow them more labels, ask for other sizes, or leave items out."
         )
     if (scarce := network.shortage(lower)) is not None:
         items, labels = scarce
         raise ValueError(
             f"{rule}: labels {_names(labels)} are to have {int(lower[labels].sum()):,} items at least, but only "
-            f"{items:,} may have any of them. Allow them to more items, or change b."
+            f"{items:,} may have any of them. Allow them to more items, or ask for other sizes."
         )
+    if not marginal.is_exact or len(network.label) > _VARIABLES:
+        return marginal
     unit = max(1, _PARTS // n)
     fine = _Network(patterns, counts * unit)
     if fine.overflow(np.ceil(b * n * unit).astype(np.int64)) is None:
-        return b
-    return network.nearest(n * b, lower, upper) / n if len(network.label) <= _VARIABLES else b
+        return marginal
+    return Marginal.exactly(network.nearest(n * b, lower, upper) / n)
 
 
 def _is_loose(reach: Reach, sizes: np.ndarray, n: int) -> bool:

@@ -120,7 +120,7 @@ def by_dense_sweeps(run: Run, dense: DenseScores, first: Point, g: np.ndarray, d
         here = there if there.improves_on(first) else first
     floor = tuning.float32_part * dense.error(here.g)
     goal = max(tuning.dense_goal * run.record.tol, floor)
-    if dense.is_small:
+    if dense.is_small and run.marginal.is_exact:  # what is compiled knows no kinks
         left = int(run.scores.budget.left - 1)  # but for the certificate
         if left < 0:
             return here.g

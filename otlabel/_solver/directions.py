@@ -26,7 +26,11 @@ class Kind(enum.Enum):
 
 def sinkhorn_step(point: Point, marginal: Marginal) -> np.ndarray:
     """docs/algorithm.md eq. (3): the textbook update of g (m,); never decreases F."""
-    return np.log(marginal.target) - point.log_c
+    if marginal.is_exact:
+        return np.log(marginal.target) - point.log_c
+    with np.errstate(divide="ignore"):  # a column may be allowed nothing
+        up, down = np.log(marginal.lower) - point.log_c, np.log(marginal.upper) - point.log_c
+    return marginal.change(point.g, up, down)
 
 
 class Directions:
@@ -44,11 +48,12 @@ class Directions:
         self._failed = False
         self._warming = True
 
-    def next(self, model: Model, point: Point, held: np.ndarray) -> tuple[Kind, np.ndarray]:
+    def next(self, model: Model, point: Point, held: np.ndarray, kept: np.ndarray) -> tuple[Kind, np.ndarray]:
         """The direction (m,) to go from ``point``.
 
         Args:
-            held: (m,) bool, labels at the edge of the box that would leave it; they stay, but in Sinkhorn's steps.
+            held: (m,) bool, labels at the edge of the box that would leave it.
+            kept: (m,) bool, labels that stay, these and those at a kink; but in Sinkhorn's steps.
         """
         sinkhorn = sinkhorn_step(point, self._marginal)
         if self._is_far(sinkhorn) or self._failed or sinkhorn.max() > self._tuning.widest:
@@ -56,13 +61,13 @@ class Directions:
             self._failed = False
             return Kind.SINKHORN, sinkhorn
         if point.error <= self._tuning.close and self._saved >= model.newton_cost and not held.any():
-            newton = newton_direction(model, point, self._marginal, self._tuning)
+            newton = newton_direction(model, point, kept, self._marginal, self._tuning)
             if newton is not None:
                 return Kind.NEWTON, newton
             self._saved = 0.0
         if self.pairs.count:
-            direction = self.pairs.direction(np.where(held, 0.0, point.gradient))
-            return Kind.LBFGS, np.where(held, 0.0, direction)
+            direction = self.pairs.direction(np.where(kept, 0.0, point.gradient))
+            return Kind.LBFGS, np.where(kept, 0.0, direction)
         return Kind.SINKHORN, sinkhorn
 
     def _is_far(self, sinkhorn: np.ndarray) -> bool:
@@ -80,7 +85,9 @@ class Directions:
             return
         if kind is Kind.SINKHORN:
             self.pairs.clear()
-        self.pairs.add(old, new)
+        # At a kink the gradient jumps: it is the columns that say how F is curved.
+        change = old.gradient - new.gradient if self._marginal.is_exact else new.c - old.c
+        self.pairs.add(new.g - old.g, change)
 
     def measured(self, curvature: np.ndarray) -> None:
         """The Hessian's diagonal is not b but b*curvature (m,): L-BFGS works in the variable in which it would be 1."""
@@ -120,9 +127,9 @@ class Pairs:
         self._yy[known, known] = self._y[known] @ self._y[known].T
         self._root = root
 
-    def add(self, old: Point, new: Point) -> None:
-        """Learn from a step, unless rounding error is all there is to learn."""
-        s, y = (new.g - old.g) * self._root, (old.gradient - new.gradient) / self._root
+    def add(self, step: np.ndarray, change: np.ndarray) -> None:
+        """Learn from a step (m,) and how much the gradient fell, unless rounding error is all there is to learn."""
+        s, y = step * self._root, change / self._root
         sy = s @ y
         if not sy > self._least * np.sqrt((s @ s) * (y @ y)):
             return
@@ -153,15 +160,23 @@ class Pairs:
         return (gamma * v + w @ s - gamma * (u @ y)) / self._root
 
 
-def newton_direction(model: Model, point: Point, marginal: Marginal, tuning: Tuning) -> np.ndarray | None:
-    """Newton's direction (m,), damped; None where the Hessian is not positive definite."""
+def newton_direction(
+    model: Model, point: Point, kept: np.ndarray, marginal: Marginal, tuning: Tuning
+) -> np.ndarray | None:
+    """Newton's direction (m,), damped, of labels that are not ``kept``; None where the Hessian is not definite."""
     from scipy.linalg import cho_factor, cho_solve
 
-    b, h = marginal.target, model.hessian(point)
-    # Along constant g, which changes nothing, F is flat: this makes it curved there, and only there.
-    h += np.outer(b, b)
+    b, h, goes = marginal.target, model.hessian(point), ~kept
+    if goes.all():
+        # Along constant g F is flat, or bends at kinks only: this makes it curved there, and only there.
+        h += np.outer(b, b)
+    else:
+        b, h = b[goes], h[np.ix_(goes, goes)]
     h[np.diag_indices(len(b))] += tuning.damping * b
+    direction = np.zeros(len(goes))
     try:
-        return cho_solve(cho_factor(h, lower=True, overwrite_a=True, check_finite=False), point.gradient)
+        factor = cho_factor(h, lower=True, overwrite_a=True, check_finite=False)
+        direction[goes] = cho_solve(factor, point.gradient[goes])
     except np.linalg.LinAlgError:
         return None
+    return direction

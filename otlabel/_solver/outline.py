@@ -55,7 +55,7 @@ def solve(
     else:
         engine = Engine.SINKHORN
         _by_sinkhorn(run, init[active])
-    return run.record.solution(active, run.marginal.target, engine)
+    return run.record.solution(active, run.marginal, engine)
 
 
 def _by_cheaper_engine(run: Run, g: np.ndarray) -> Engine:

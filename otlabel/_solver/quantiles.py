@@ -31,7 +31,9 @@ def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
             halved, g = True, marginal.gauged(before + 0.5 * step)
             continue
         highest, before, halved = dual, g, False
-        step = quantile_step(found, marginal.lower, marginal.upper)
+        step = quantile_step(found, marginal.lower)
+        if not marginal.is_exact:
+            step = marginal.change(g, step, quantile_step(found, marginal.upper))
         g = marginal.gauged(g + step)
         reach = float(np.clip(2 * np.abs(step).max(), 1.0, longest))
         misplaced = np.abs(marginal.wanted(before, found.wins) - found.wins).sum()
@@ -40,16 +42,12 @@ def by_quantiles(run: Run, dense: DenseScores, g: np.ndarray) -> np.ndarray:
     return g
 
 
-def quantile_step(found: Counted, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """What each potential has to change by, the others as they are.
-
-    Args:
-        lower, upper: (m,) least and most weight that each label should have.
+def quantile_step(found: Counted, target: np.ndarray) -> np.ndarray:
+    """What each potential has to change by, the others as they are, for its label to have its ``target`` weight (m,).
 
     Returns:
         (m,) steps in nats, no longer than the last edge; between two edges the weight is taken as linear.
     """
-    target = np.clip(found.wins, lower, upper)
     up = target > found.wins
     after = np.where(up, found.near, found.wins - found.leads)  # (e, m) weights that the labels have after each edge
     passed = np.where(up, after < target, after > target).sum(axis=0)  # edges that are too short

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .counting import Budget
+from .marginal import Marginal
 from .outcome import Engine, Solution, Status, Step
 from .point import Point
 from .tuning import Tuning
@@ -70,12 +71,12 @@ class Record:
             return Status.PLATEAU
         return None
 
-    def solution(self, active: np.ndarray, target: np.ndarray, engine: Engine) -> Solution:
-        """The best point as the end of the solve, for all labels; target (m,) of those in use, engine what was used."""
+    def solution(self, active: np.ndarray, marginal: Marginal, engine: Engine) -> Solution:
+        """The best point as the end of the solve, for all labels; marginal of those in use, engine what was used."""
         best, status = self._best, self.status
         assert best is not None  # a solve begins with a survey
         assert status is not None  # and ends with a status
         g = np.full(len(active), -np.inf)
         g[active] = best.g
-        relative = float(np.max(np.abs(np.expm1(best.log_c - np.log(target)))))
+        relative = marginal.relative_error(best.log_c)
         return Solution(g, best.error, relative, self._budget.spent, np.array(self._history), status, engine)

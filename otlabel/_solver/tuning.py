@@ -177,8 +177,8 @@ class Tuning:
     normal numbers took 5.0 s, with 0.005 0.8."""
     told_apart: int = 200
     """Rows that say how far it takes to be lower for rows to differ."""
-    colder: float = 4.0
-    """epsilon is divided by this, or a power of it, for them, ..."""
+    halvings: int = 2
+    """epsilon is halved so many times, or a multiple of it, for them, ..."""
     most_colder: int = 10
     """... so many times at most."""
     colder_goal: float = 0.125

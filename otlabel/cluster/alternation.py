@@ -46,6 +46,7 @@ class Options:
 
     k: int
     shares: np.ndarray | None
+    bounds: tuple[np.ndarray, np.ndarray] | None  # (k,) least and most points a cluster, in the place of shares
     on_sphere: bool
     init: Any
     max_iter: int
@@ -73,8 +74,12 @@ def scores_of(points: np.ndarray, centres: np.ndarray) -> LinearScores:
 class Points:
     """Points (n, d), their weights, and what is asked of their labels."""
 
-    def __init__(self, points: np.ndarray, weights: np.ndarray, options: Options):
+    def __init__(self, points: np.ndarray, weights: np.ndarray, options: Options, part: float = 1.0):
         self.points, self.weights, self._options = points, weights, options
+        self._sizes: dict[str, Any] = {"b": options.shares}
+        if options.bounds is not None:  # of a part of the points that part, and a whole number
+            least, most = options.bounds
+            self._sizes = {"size_min": np.floor(part * least), "size_max": np.ceil(part * most)}
 
     def some(self, random: np.random.RandomState) -> Points:
         """A sample of them where they are many, else these."""
@@ -82,7 +87,7 @@ class Points:
         if n < 2 * most:
             return self
         rows = np.sort(random.choice(n, most, replace=False))
-        return Points(self.points[rows], self.weights[rows], self._options)
+        return Points(self.points[rows], self.weights[rows], self._options, most / n)
 
     def labelled(self, centres: np.ndarray, epsilon: float, g: np.ndarray | None, *, exact: bool) -> Assignment:
         """The labels of these centres at a temperature in squared distances, from potentials g (k,) at it."""
@@ -94,11 +99,11 @@ class Points:
             return assign(
                 scores,
                 epsilon=epsilon,
-                b=options.shares,
                 rounding="balanced" if exact else "argmax",
                 tol=_CLOSE if exact else _LOOSE,
                 init=g,
                 backend=options.backend,
+                **self._sizes,
             )
 
     def inertia(self, labels: np.ndarray, centres: np.ndarray) -> float:

@@ -11,6 +11,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .._input.bounds import bounds_of, feasible
 from .._predictor import Predictor
 from .alternation import Clustered, Options, Points, Step, alternate, scores_of
 from .centres import inertia, scale_of
@@ -51,6 +52,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         n_clusters: k.
         shares: (k,) of the points that each cluster gets, which sum to 1; sizes are floor or ceil of n times that.
             None: 1/k each.
+        size_min, size_max: least and most points of each cluster, in the place of shares: numbers, or of shape (k,).
+            One that is left out is 0 or n. Clusters get what suits them best between the two.
         metric: "euclidean", or "cosine": of points and centres of length 1.
         init: "k-means++", "random", centres (k, d), or a function of points, k and a random state.
         n_init: as many starts; the one with the least inertia is kept. Given centres are one start.
@@ -77,6 +80,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         n_clusters: int = 8,
         *,
         shares: Any = None,
+        size_min: Any = None,
+        size_max: Any = None,
         metric: str = "euclidean",
         init: Any = "k-means++",
         n_init: int = 1,
@@ -88,6 +93,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     ):
         self.n_clusters = n_clusters
         self.shares = shares
+        self.size_min = size_min
+        self.size_max = size_max
         self.metric = metric
         self.init = init
         self.n_init = n_init
@@ -137,8 +144,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
         Args:
             X: (m, d).
-            balanced: whether these points too are to have the shares of ``fit``, exactly. Else each gets the nearest
-                centre by squared distance less ``potentials_``, whatever others get.
+            balanced: whether these points too are to have the shares or bounds of ``fit``, exactly. Else each gets the
+                nearest centre by squared distance less ``potentials_``, whatever others get.
 
         Returns:
             (m,) int64.
@@ -181,6 +188,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         return Options(
             k=self.n_clusters,
             shares=None if self.shares is None else np.asarray(self.shares, dtype=np.float64),
+            bounds=self._bounds(),
             on_sphere=self.metric == "cosine",
             init=(np.asarray(self.init, dtype=np.float64) - self._origin) / self._scale if given else self.init,
             max_iter=self.max_iter,
@@ -188,6 +196,12 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             backend=self.backend,
             callback=self._tell,
         )
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if self.size_min is None and self.size_max is None:
+            return None
+        least, most = bounds_of(self.size_min, self.size_max, 1, self.n_clusters)
+        return least[0], most[0]
 
     def _tell(self, step: Step) -> None:
         if self.verbose:
@@ -209,6 +223,13 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             raise ValueError(f"metric must be one of {', '.join(_METRICS)}, got {self.metric!r}.")
         if isinstance(self.init, str) and self.init not in _INITS:
             raise ValueError(f"init must be one of {', '.join(_INITS)}, centres or a function, got {self.init!r}.")
+        if (bounds := self._bounds()) is not None:
+            if self.shares is not None:
+                raise ValueError(
+                    "shares and size_min, size_max both say how many points clusters get: pass shares or bounds, not "
+                    "both."
+                )
+            feasible(*bounds, n)
         if self.shares is not None:
             shares = np.asarray(self.shares, dtype=np.float64)
             if shares.shape != (self.n_clusters,):

@@ -62,6 +62,39 @@ def test_shares_of_clusters(rng):
     np.testing.assert_array_equal(np.bincount(model.predict(points[:100], balanced=True)), [50, 30, 20])
 
 
+def test_sizes_between_bounds_cost_less_than_equal_ones(rng):
+    """And those of plain k-means where the bounds hold nobody; new points keep to them too."""
+    points, _ = make_blobs(600, 3, centers=6, cluster_std=0.5, random_state=int(rng.integers(1000)))
+    start = points[rng.choice(600, 6, replace=False)]
+    inertias = []
+    for bounds in ({}, dict(size_min=60, size_max=180), dict(size_max=600)):
+        model = BalancedKMeans(6, init=start, random_state=0, **bounds).fit(points)
+        least, most = bounds.get("size_min", 0), bounds.get("size_max", 100)
+        assert model.sizes_.min() >= least
+        assert model.sizes_.max() <= most
+        assert abs(model.gap_) < 1e-9 * np.square(points).mean()
+        nearest = model.transform(points).argmin(axis=1)
+        assert (most < 600) or np.array_equal(model.labels_, nearest)
+        inertias.append(((points - model.cluster_centers_[nearest]) ** 2).sum() if most == 600 else model.inertia_)
+    balanced = BalancedKMeans(6, size_min=60, size_max=180, random_state=0).fit(points)
+    sizes = np.bincount(balanced.predict(points[:500], balanced=True), minlength=6)
+    assert sizes.min() >= 60
+    assert sizes.max() <= 180
+    with pytest.raises(ValueError, match="size_min must not sum to more than the 300 items"):
+        balanced.predict(points[:300], balanced=True)
+
+
+def test_bounds_of_many_points_hold_for_samples_in_proportion(rng, monkeypatch):
+    monkeypatch.setattr(alternation, "_SAMPLED", 300)
+    monkeypatch.setattr(alternation, "_SAMPLED_ITEMS", 20)
+    points = np.concatenate([rng.normal(size=(3000, 2)), 0.1 * rng.normal(size=(1000, 2)) + 5])
+    least, most = np.array([100, 200, 0, 700, 300]), np.array([150, 900, 4000, 701, 3000])
+    model = BalancedKMeans(5, size_min=least, size_max=most, random_state=0).fit(points)
+    assert (model.sizes_ >= least).all()
+    assert (model.sizes_ <= most).all()
+    assert abs(model.gap_) < 1e-9
+
+
 def test_the_inertia_never_rises_between_exact_assignments(rng, capsys):
     points, _ = make_blobs(600, 5, centers=30, cluster_std=3.0, random_state=int(rng.integers(1000)))
     BalancedKMeans(12, random_state=0, tol=0.0, verbose=1).fit(points)
@@ -167,6 +200,8 @@ def test_where_centres_begin(rng, init):
         ({"tol": -1}, "tol must be a number, 0 or more, got -1"),
         ({"shares": [0.5, 0.2, 0.2]}, "shares must be positive and sum to 1, got a least of 0.2 and a sum of 0.9"),
         ({"shares": [0.5, 0.5, 0.0]}, "shares must be positive"),
+        ({"shares": [0.5, 0.3, 0.2], "size_min": 1}, "pass shares or bounds, not both"),
+        ({"size_min": [1, 2]}, "size_min must be one number for all labels or have shape (3,)"),
         ({"shares": [0.5, 0.5]}, "shares must be 3 numbers, one a cluster, got shape (2,)"),
     ],
 )

@@ -31,7 +31,7 @@ MESSAGES = {
     "column of -inf": (dict(logits=bad(slice(None), 1, -np.inf)), "but label 1 is forbidden to all"),
     "too few items for a label": (
         dict(logits=bad([0, 1, 2], 0, -np.inf), b=[0.5, 0.25, 0.25]),
-        "the sizes that b asks for cannot be met",
+        "the sizes asked for cannot be met",
     ),
     "NaN float16": (dict(logits=bad(1, 1, np.nan, np.float16)), "got nan in row 1, column 1"),
     "NaN in a head": (dict(logits=np.stack([GOOD, bad(2, 1, np.nan)])), "got nan in row 2 of head 1, column 1"),
@@ -83,7 +83,7 @@ MESSAGES = {
         dict(logits=GOOD, a=[1, 1, 1, 1]),
         "a (row weights) must sum to 1 within 1e-6, got 4. Pass a / a.sum()",
     ),
-    "a unequal": (dict(logits=GOOD, a=[0.4, 0.2, 0.2, 0.2]), "Use rounding='argmax' for weighted items"),
+    "a unequal": (dict(logits=GOOD, a=[0.4, 0.2, 0.2, 0.2]), "Use rounding='argmax', with shares, for weighted items"),
     "b shape": (
         dict(logits=GOOD, b=[0.5, 0.5]),
         "b must have shape (3,), or (1, 3) for one row per head, got (2,)",

@@ -80,3 +80,13 @@ def test_rows_in_several_places_are_labelled_as_in_one(rng, columns_underflow):
         np.testing.assert_allclose(result.potentials, truth.potentials, atol=1e-7)
         assert result.error <= 1e-9
         assert result.sizes.tolist() == truth.sizes.tolist()
+
+
+def test_shards_keep_to_the_bounds_together(rng):
+    scores = rng.normal(size=(301, 7)) + rng.normal(size=7)
+    bounds = dict(size_min=30, size_max=60, epsilon=0.3)
+    truth, cuts = otlabel.assign(scores, **bounds), [slice(0, 100), slice(100, 301)]
+    found = Meeting(2).run(lambda comm: otlabel.assign(scores[cuts[comm.rank]], comm=comm, **bounds))
+    np.testing.assert_array_equal(np.concatenate([result.labels for result in found]), truth.labels)
+    with pytest.raises(ValueError, match="but size_min or size_max of process 1 is another"):
+        Meeting(2).run(lambda comm: otlabel.assign(scores, size_min=20 + comm.rank, comm=comm))

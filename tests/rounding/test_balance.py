@@ -14,7 +14,7 @@ import otlabel
 from otlabel import backends
 from otlabel._input.sources import InMemory
 from otlabel._rounding import balance, whole_matrix_paths
-from otlabel._rounding.capacities import Capacities
+from otlabel._rounding.capacities import Bounds, Capacities
 from otlabel._solver.marginal import Marginal
 from otlabel._solver.tuning import Tuning, tuned
 
@@ -82,7 +82,7 @@ def test_the_search_of_the_whole_matrix_reaches_the_same_optimum(backend, rng, m
 def test_the_search_of_the_whole_matrix_says_when_there_is_no_way(backend, rng):
     scores = rng.normal(size=(40, 4))
     scores[:30, 2:] = -np.inf  # 30 items for two labels of 10 places
-    with tuned(Tuning(whole_matrix=0)), pytest.raises(ValueError, match="sizes that b asks for cannot be met"):
+    with tuned(Tuning(whole_matrix=0)), pytest.raises(ValueError, match="sizes asked for cannot be met"):
         otlabel.assign(scores, tol=2.0, backend=backend)
 
 
@@ -92,9 +92,9 @@ def test_gap_of_worse_labels_is_what_they_lose(rng):
     result = otlabel.assign(scores, epsilon=1.0)
     kernels = backends.load("numpy").Kernels(InMemory(scores), 1.0, np.full(60, 1 / 60), 10.0)
     g = result.potentials.copy()
-    marginal = Marginal.exactly(np.full(5, 0.2))
-    limits = Capacities.at(g, marginal, 60)
-    labels, gap = balance.round_plan(kernels, g, marginal, np.ones(60, bool), "balanced")
+    marginal, bounds = Marginal.exactly(np.full(5, 0.2)), Bounds.of_shares(np.full(5, 0.2), 60)
+    limits = Capacities.at(g, bounds, np.full(5, 12))
+    labels, gap = balance.round_plan(kernels, g, marginal, bounds, np.ones(60, bool), "balanced")
     short = kernels.shortlist(g, np.inf)
     bound = balance._gap(short, labels, np.ones(60, bool), limits, g)
     worse = labels.copy()
@@ -106,10 +106,23 @@ def test_gap_of_worse_labels_is_what_they_lose(rng):
     assert bound >= gap - 1e-12
 
 
-def test_shares_that_are_whole_numbers_up_to_rounding_count_as_whole():
-    limits = Capacities.at(np.zeros(10), Marginal.exactly(np.full(10, 0.1)), 30)
-    np.testing.assert_array_equal(limits.lower, 3)
-    np.testing.assert_array_equal(limits.upper, 3)
+def test_bounds_are_floor_and_ceiling_and_shares_that_are_whole_up_to_rounding_count_as_whole():
+    for items in Bounds.of_shares(np.full(10, 0.1), 30):
+        np.testing.assert_array_equal(items, 3)
+    least, most = Bounds.of_shares(np.array([0.1, 0.25, 0.65]), 30)
+    np.testing.assert_array_equal(least, [3, 7, 19])
+    np.testing.assert_array_equal(most, [3, 8, 20])
+
+
+def test_spare_places_go_to_the_smallest_potentials_and_of_those_alike_where_items_are():
+    bounds = Bounds(np.array([1, 0, 2, 0]), np.array([9, 4, 2, 3]))
+    limits = Capacities.at(np.array([0.5, -1.0, 3.0, 0.0]), bounds, np.array([5, 4, 1, 0]))
+    np.testing.assert_array_equal(limits.target, [1, 4, 2, 3])
+    limits = Capacities.at(np.array([0.0, -1.0, 3.0, 0.0]), bounds, np.array([4, 4, 2, 0]))
+    np.testing.assert_array_equal(limits.target, [4, 4, 2, 0])
+    assert limits.hub == 0
+    limits = Capacities.at(np.zeros(4), bounds, np.array([0, 0, 9, 1]))
+    np.testing.assert_array_equal(limits.target, [7, 0, 2, 1])
 
 
 def test_argmax_is_the_plan_s_argmax(backend, rng):

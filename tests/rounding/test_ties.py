@@ -14,9 +14,8 @@ from otlabel._input.sources import InMemory
 from otlabel._rounding import bundles as heaps
 from otlabel._rounding import near_tie_paths, search
 from otlabel._rounding.bundles import Bundles, make_known, move
-from otlabel._rounding.capacities import Capacities
+from otlabel._rounding.capacities import Bounds, Capacities
 from otlabel._rounding.search import SIZE, Graph
-from otlabel._solver.marginal import Marginal
 from otlabel._solver.tuning import Tuning, tuned
 
 KINDS = {
@@ -77,7 +76,9 @@ def test_heaps_know_the_cheapest_item_of_every_way(rng, alike):
     scores = scores[rng.integers(0, 12, n)]
     kernels = backends.load("numpy").Kernels(InMemory(scores), 1.0, np.full(n, 1 / n), 3.0)
     short, labels, counted = kernels.shortlist(np.zeros(k), np.inf), np.zeros(n, dtype=np.int64), rng.random(n) < 0.9
-    limits = Capacities.at(np.zeros(k), Marginal.exactly(np.full(k, 1 / k)), int(counted.sum()))
+    limits = Capacities.at(
+        np.zeros(k), Bounds.of_shares(np.full(k, 1 / k), int(counted.sum())), np.bincount(labels[counted], minlength=k)
+    )
     graph = Graph.of(np.bincount(labels[counted], minlength=k), np.zeros(k), limits, k)
     bundles = Bundles.of(labels, counted, short, k, k, alike=alike)
     indptr, label, value, facts, first, below, key, links, tops, held, clock = bundles

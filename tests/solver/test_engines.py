@@ -310,7 +310,7 @@ def climb_by_quantiles(dual, marginal, tuning=DEFAULT):
     """With the steps that the dual was given."""
     run = SimpleNamespace(tuning=tuning, marginal=marginal, scores=dual)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantiles, "quantile_step", lambda found, lower, upper: found.near)
+        patch.setattr(quantiles, "quantile_step", lambda found, target: found.near)
         return by_quantiles(run, dual, np.zeros(len(marginal.target)))
 
 
@@ -334,7 +334,7 @@ def test_what_is_right_for_each_label_by_itself_may_be_wrong_for_all_together():
     x, b = np.tile([8.0, 0.0, 0.0, 0.0], (50, 1)), np.array([0.7, 0.1, 0.1, 0.1])  # the first has all, and too much
     dense = load("numba").Kernels(InMemory(x), 1.0, uniform(50), 8.0).dense()
     marginal, dual = Marginal.exactly(b), Dual(x)
-    dual.step = lambda g: quantile_step(dense.count(g, 10.0), b, b)
+    dual.step = lambda g: quantile_step(dense.count(g, 10.0), b)
     end = climb_by_quantiles(dual, marginal)
     values = [dual.value(g, marginal) for g in dual.asked]
     assert values[1] < values[0] < values[2]

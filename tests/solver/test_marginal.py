@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from otlabel._solver.marginal import Marginal
 
@@ -25,20 +26,50 @@ def test_an_interval_supports_from_below_and_lets_free_labels_be(rng):
     np.testing.assert_array_equal(marginal.wanted(np.ones(4), c), lower)
     np.testing.assert_array_equal(marginal.wanted(-np.ones(4), c), upper)
     np.testing.assert_array_equal(marginal.wanted(np.zeros(4), c), [0.1, 0.2, 0.45, 0.3])
-    np.testing.assert_array_equal(marginal.gauged(g), g)  # there is none
     step = 1e-6 * rng.normal(size=4)
     slope = (marginal.wanted(g, c) @ step) / np.linalg.norm(step)
     assert abs((marginal.support(g + step) - marginal.support(g)) / np.linalg.norm(step) - slope) < 1e-9
 
 
-def test_capacities_are_floor_and_ceiling_up_to_rounding():
-    least, most = Marginal.exactly(np.array([0.1, 0.25, 0.65])).capacities(30)
-    np.testing.assert_array_equal(least, [3, 7, 19])
-    np.testing.assert_array_equal(most, [3, 8, 20])
-    lower, upper = np.array([0.05, 0.2]), np.array([0.31, 0.9])
-    least, most = Marginal(np.array([0.2, 0.8]), lower, upper).capacities(10)
-    np.testing.assert_array_equal(least, [0, 2])
-    np.testing.assert_array_equal(most, [4, 9])
+def test_an_interval_is_gauged_where_f_is_largest_along_constant_g(rng):
+    """Between any shift and none; and a shift of what is gauged is none."""
+    for _ in range(200):
+        k = int(rng.integers(1, 9))
+        lower, upper = rng.dirichlet(np.ones(k)) * rng.choice([0.0, 0.5, 0.9]), rng.dirichlet(np.ones(k)) + 0.3
+        marginal, g = Marginal.between(lower, upper), np.round(rng.normal(size=k), 1)
+        shifts = np.concatenate([np.linspace(-5, 5, 201), -g])
+        gauged = marginal.gauged(g)
+        along = [marginal.support(g + t) - t for t in shifts]
+        assert marginal.support(gauged) - (gauged - g)[0] >= max(along) - 1e-12
+        assert np.ptp(gauged - g) < 1e-12
+        np.testing.assert_array_equal(marginal.gauged(gauged), gauged)
+
+
+def test_bounds_that_leave_no_choice_are_met_exactly(rng):
+    b = rng.dirichlet(np.ones(5))
+    for lower, upper in ((b, b + 0.1), (0.5 * b, b), (b, b)):
+        marginal = Marginal.between(lower, upper)
+        assert marginal.is_exact
+        np.testing.assert_allclose(marginal.target, b, rtol=1e-15)
+    marginal = Marginal.between(0.5 * b, 2 * b)
+    assert not marginal.is_exact
+    assert marginal.target.sum() == pytest.approx(1, abs=1e-15)
+    assert (marginal.target >= marginal.lower).all()
+    assert (marginal.target <= marginal.upper).all()
+
+
+def test_an_orthant_ends_where_f_bends():
+    marginal = Marginal.between(np.array([0.1, 0.1, 0.1, 0.1, 0.3]), np.array([0.4, 0.4, 0.4, 0.4, 0.3]))
+    lower, upper = marginal.orthant(np.array([1.0, -1.0, 0.0, 0.0, 2.0]), np.array([-0.1, 0.1, 0.2, 0.0, 0.3]))
+    np.testing.assert_array_equal(lower, [0, -np.inf, 0, 0, -np.inf])
+    np.testing.assert_array_equal(upper, [np.inf, 0, np.inf, 0, np.inf])
+
+
+def test_the_relative_error_is_that_beside_the_nearest_bound():
+    marginal = Marginal.between(np.array([0.0, 0.2]), np.array([0.5, 0.9]))
+    assert marginal.relative_error(np.log([0.75, 0.25])) == pytest.approx(0.5)
+    assert marginal.relative_error(np.log([0.4, 0.6])) == 0
+    assert marginal.relative_error(np.log([0.9, 0.1])) == pytest.approx(0.8)
 
 
 def test_labels_out_of_use_are_left_out():

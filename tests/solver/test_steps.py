@@ -95,14 +95,14 @@ def test_far_away_and_where_columns_are_empty_steps_are_sinkhorn_s(rng):
     directions = Directions(model.marginal, DEFAULT)
     held = np.zeros(8, dtype=bool)
     far = model.evaluate(np.array([-20.0, 0, 0, 0, 0, 0, 0, 20]))
-    assert directions.next(model, far, held)[0] is Kind.SINKHORN
+    assert directions.next(model, far, held, held)[0] is Kind.SINKHORN
     near, _ = model.climb(1e-3)
     directions = Directions(model.marginal, DEFAULT)
-    assert directions.next(model, near, held)[0] is Kind.SINKHORN  # nothing has been learned yet
+    assert directions.next(model, near, held, held)[0] is Kind.SINKHORN  # nothing has been learned yet
     directions.learn(Kind.SINKHORN, model.evaluate(np.zeros(8)), near, 1)
-    assert directions.next(model, near, held)[0] is Kind.LBFGS
+    assert directions.next(model, near, held, held)[0] is Kind.LBFGS
     directions.failed(Kind.LBFGS, 3)
-    assert directions.next(model, near, held)[0] is Kind.SINKHORN
+    assert directions.next(model, near, held, held)[0] is Kind.SINKHORN
     empty = dataclasses.replace(near, log_c=near.log_c - np.eye(8)[0] * 2 * DEFAULT.widest)
     directions.learn(Kind.SINKHORN, model.evaluate(np.zeros(8)), near, 1)
-    assert directions.next(model, empty, held)[0] is Kind.SINKHORN
+    assert directions.next(model, empty, held, held)[0] is Kind.SINKHORN
