@@ -14,13 +14,17 @@ GUIDE = Path(__file__).parents[2] / "docs" / "clusters.md"
 
 def test_the_guide_runs_and_what_it_says_is_so():
     blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict = {}
     for block in blocks:
         exec(compile(block, GUIDE.name, "exec"), names)
     model = names["model"]
     assert set(model.sizes_) == {100}
     assert abs(model.gap_) < 1e-9
+    assert names["loose"].sizes_.min() >= 50
+    assert names["loose"].sizes_.max() <= 200
+    assert ((names["loose"].potentials_ < 0) <= (names["loose"].sizes_ == 200)).all()
+    assert ((names["loose"].potentials_ > 0) <= (names["loose"].sizes_ == 50)).all()
     assert set(names["coder"].sizes_.ravel()) == {187, 188}
     np.testing.assert_array_equal(np.bincount(model.predict(names["new"], balanced=True)), np.full(30, 2))
 
