@@ -15,7 +15,7 @@ from ._input import problem as _problem
 from ._parallel import shards as _shards
 from ._parallel.shards import Comm
 from ._result import Assignment
-from ._rounding.aim import aim_of
+from ._rounding.aim import aim_of, within_reach
 from ._rounding.balance import round_plan
 from ._solver.engines import has_dense
 from ._solver.outcome import ConvergenceWarning, Solution, Step
@@ -33,6 +33,8 @@ def assign(
     b: Any = None,
     size_min: Any = None,
     size_max: Any = None,
+    known: Any = None,
+    coverage: float | None = None,
     rounding: Literal["balanced", "argmax"] = "balanced",
     tol: float = 1e-4,
     max_sweeps: int = 1000,
@@ -57,11 +59,17 @@ def assign(
         k: a check, not a choice: if given it must equal ``logits.shape[-1]``.
         epsilon: temperature of the plan in units of the scores; SeLa's lambda is 1/epsilon.
         a: row weights, shape (n,), non-negative, summing to 1. Default 1/n. A row of weight 0 is labelled but not
-            counted. Balanced rounding needs the positive weights to be equal.
+            counted, with -1 if it is all -inf. Balanced rounding needs the positive weights to be equal.
         b: share of each label, shape (k,) or (h, k), non-negative, summing to 1. Default 1/k. A label of share 0 is
             not used.
         size_min, size_max: least and most items of each label, in the place of ``b``: numbers, or of shape (k,) or
             (h, k). One that is left out is 0 or n. Labels get what suits them best between the two.
+        known: labels that are known, shape (n,), -1 where one is not: those items keep theirs and fill its share, the
+            others are labelled in what is left. Not with heads.
+        coverage: of the items, those that get a label: 0.8 leaves a fifth of them, the least sure, with -1. Each label
+            gets its share of the rest. A row is the surer the less its best score, g included, is below its soft
+            maximum ``epsilon * logsumexp(scores / epsilon)``, so these labels depend on ``epsilon``. Of the unknown
+            items, where ``known`` is given.
         rounding: "balanced": every size is floor or ceil of n*b_j, or between ``size_min`` and ``size_max``, and the
             total score is the best among all such labellings. "argmax": SeLa's own rule, the largest entry of each row
             of the plan; sizes come close only.
@@ -100,6 +108,8 @@ def assign(
             b=b,
             size_min=size_min,
             size_max=size_max,
+            known=known,
+            coverage=coverage,
             rounding=rounding,
             tol=tol,
             max_sweeps=max_sweeps,
@@ -110,7 +120,7 @@ def assign(
 
     def kernels_of(sources: list[ScoreSource]) -> list[backends.Kernels]:
         make_kernels = backends.load(name).Kernels
-        return [make_kernels(scores, 1.0 / problem.epsilon, problem.a, problem.largest) for scores in sources]
+        return [make_kernels(scores, 1.0 / problem.epsilon, problem.free, problem.largest) for scores in sources]
 
     def bound() -> list[backends.Kernels]:
         heads = kernels_of(problem.scores)
@@ -119,6 +129,9 @@ def assign(
 
     team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
+    aims = [aim_of(problem, head, int(team.counted.sum())) for head in range(problem.shape[0])]
+    problem = team.reached(dataclasses.replace(problem, b=np.stack([aim.shares for aim in aims])))
+    aims = [within_reach(problem, head, aim, team.counted) for head, aim in enumerate(aims)]
     name = team.together(lambda: backends.choose(backend, problem.scores[0]))
     kernels = team.together(bound)
 
@@ -127,8 +140,6 @@ def assign(
             team.together(lambda: callback(step) if callback is not None else None)
 
     k = problem.shape[2]
-    aims = [aim_of(problem, head, team.counted) for head in range(len(kernels))]
-    problem = dataclasses.replace(problem, b=np.stack([aim.shares for aim in aims]))
 
     def solved(head: int) -> tuple[Solution, np.ndarray, np.ndarray, float]:
         of_all, (_, marginal, bounds) = team.over_all_rows(kernels[head]), aims[head]

@@ -13,7 +13,8 @@ import numpy as np
 from . import backends
 from ._arrays.libraries import NUMPY
 from ._arrays.score_source import ScoreSource
-from ._input.problem import as_heads, as_scores, check_finite, reach_of
+from ._input.problem import as_heads, as_scores, check_finite
+from ._input.reach import reach_of
 from ._system.files import atomic
 from ._system.threads import threaded
 
@@ -159,7 +160,8 @@ class Predictor:
         heads = as_heads(scores)
         largest, forbids = check_finite(heads, self.epsilon)
         if forbids:
-            reach_of(heads, np.isfinite(self._by_head))  # some label for every item; not every label needs one
+            all_rows = np.ones(shape[-2], dtype=bool)
+            reach_of(heads, np.isfinite(self._by_head), all_rows)  # a label for every item; not every label needs one
         return heads, largest
 
     def _labels(self, scores: ScoreSource, g: np.ndarray, largest: float) -> np.ndarray:

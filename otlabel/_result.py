@@ -29,10 +29,10 @@ class Assignment:
     Pickled or deep-copied, it leaves the scores behind: all but ``plan`` works on.
     """
 
-    labels: Any  # (n,) int64, in the caller's array library
+    labels: Any  # (n,) int64, in the caller's array library; -1 for items that coverage left without one
     predictor: Predictor  # what was learned: labels any items
     sizes: np.ndarray  # (k,) int64: items per label, rows of weight 0 not counted
-    error: Any  # per head: sum_j |c_j - b_j| at `potentials`
+    error: Any  # per head: sum_j |c_j - b_j| at `potentials`; with known labels, what the others add to it
     max_relative_error: Any  # per head: max_j |c_j / b_j - 1| over the labels in use
     gap: Any  # per head: nats an item between the score of `labels` and an upper bound; nan for rounding="argmax"
     n_sweeps: Any  # per head: scores the solver looked at, divided by n*k; the certificate's included
@@ -42,6 +42,7 @@ class Assignment:
     engine: Any  # per head, what the solve went by: "dense" sweeps, "lists" or "sinkhorn" (docs/algorithm.md section 3)
     row_weights: np.ndarray = field(repr=False)  # (n,) float64: a; (1,) where all rows weigh the same
     _kernels: list[Kernels] = field(repr=False)  # of each head, with the scores; none where those are not at hand
+    _known: np.ndarray | None = field(repr=False)  # (n,) int64: labels that were known, -1 for others
 
     @property
     def converged(self) -> bool:
@@ -50,7 +51,10 @@ class Assignment:
 
     @property
     def potentials(self) -> np.ndarray:
-        """(k,) float64: g, mean 0 over the labels in use, -inf where b_j = 0."""
+        """(k,) float64: g, -inf for labels out of use.
+
+        Of mean 0 over the labels in use; with bounds 0 where none holds a label, with coverage 0 is that of no label.
+        """
         return self.predictor.potentials
 
     @property
@@ -65,8 +69,8 @@ class Assignment:
             rows: indices of r items, or one index.
 
         Returns:
-            (r, k) float64, or (h, r, k); row i sums to a_i. Computed from the caller's scores, which are not copied:
-            change them in place and the plan changes.
+            (r, k) float64, or (h, r, k); row i sums to a_i, with coverage to no more than that. Computed from the
+            caller's scores, which are not copied: change them in place and the plan changes.
 
         Raises:
             ValueError: more than one axis of indices, or no scores: they are neither saved nor pickled.
@@ -89,10 +93,15 @@ class Assignment:
         # Says which index is out of range, before a device is asked.
         weights = np.broadcast_to(self.row_weights, self.labels.shape[-1:])[rows]
         potentials = np.atleast_2d(self.potentials)
-        plans = [
-            NUMPY.softmax(kernels.rows(rows), 1.0, g) * weights[:, None]
-            for kernels, g in zip(self._kernels, potentials, strict=True)
-        ]
+        plans = []
+        for kernels, g in zip(self._kernels, potentials, strict=True):
+            scores = kernels.rows(rows)
+            with_none = np.pad(g, (0, scores.shape[1] - len(g)))  # with coverage there is a column more
+            plans.append(NUMPY.softmax(scores, 1.0, with_none)[:, : len(g)])
+            if self._known is not None:
+                sure = np.flatnonzero(self._known[rows] >= 0)
+                plans[-1][sure] = np.eye(len(g))[self._known[rows[sure]]]
+            plans[-1] *= weights[:, None]
         return np.stack(plans) if self.potentials.ndim == 2 else plans[0]
 
     def predict(self, logits: Any) -> Any:
@@ -152,6 +161,7 @@ class Assignment:
             backend=backend,
             row_weights=weights,
             _kernels=[],
+            _known=None,
         )
 
     @classmethod
@@ -170,11 +180,21 @@ class Assignment:
         def join(values: list[Any]) -> Any:
             return np.stack(values) if problem.has_heads else values[0]
 
+        k, known, free = len(problem.held.items), problem.known, 1 - problem.held.weights.sum()
+        potentials, shares = [s.g for s in solutions], list(problem.b)
+        for found, rows in zip(labels, problem.lost, strict=True):
+            found[rows] = -1
+        if problem.coverage is not None:
+            labels = [np.where(found == k, -1, found) for found in labels]
+            potentials = [(g - g[k])[:k] for g in potentials]
+            shares = [b[:k] / b[:k].sum() for b in shares]
+        if known is not None:
+            labels = [np.where(known >= 0, known, found) for found in labels]
         return cls(
             labels=problem.place.give_back(join(labels)),
-            predictor=Predictor(join([s.g for s in solutions]), problem.epsilon, join(list(problem.b))),
-            sizes=join(sizes),
-            error=join([s.error for s in solutions]),
+            predictor=Predictor(join(potentials), problem.epsilon, join(shares)),
+            sizes=join([found[:k] + problem.held.items for found in sizes]),
+            error=join([free * s.error for s in solutions]),
             max_relative_error=join([s.max_relative_error for s in solutions]),
             gap=join(gaps),
             n_sweeps=join([s.n_sweeps for s in solutions]),
@@ -184,6 +204,7 @@ class Assignment:
             engine=join([s.engine.name.lower() for s in solutions]),
             row_weights=problem.a if np.ptp(problem.a) else problem.a[:1].copy(),
             _kernels=kernels,
+            _known=known,
         )
 
     def __copy__(self) -> Self:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import otlabel
-from otlabel._input import problem
+from otlabel._input.reach import reach_of
 from otlabel._input.sources import InMemory
 from otlabel._rounding import feasible
 from otlabel._rounding.capacities import Bounds
@@ -102,7 +102,7 @@ def test_what_is_plain_is_so(rng, share, evenness):
         scores = np.where(rng.random((n, k)) < share, -np.inf, 0.0)
         scores[np.arange(n), rng.integers(0, k, n)] = 0.0
         b = rng.dirichlet(np.full(k, evenness))
-        reach, source = problem.reach_of([InMemory(scores)], b[None]).of(0), InMemory(scores)
+        reach, source = reach_of([InMemory(scores)], b[None], np.ones(n, dtype=bool)).of(0), InMemory(scores)
         if feasible._is_loose(reach, n * b, n):
             plain += 1
             network = feasible._Network(*feasible._patterns(source, b > 0, np.ones(n, dtype=bool)))

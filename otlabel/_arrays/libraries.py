@@ -72,6 +72,18 @@ class Library:
         """
         raise NotImplementedError
 
+    def with_soft_maximum(self, block: Any, scale: float) -> Any:
+        """(m, k+1): the block, and each row's logsumexp(block*scale)/scale; float32, of a float64 block float64."""
+        raise NotImplementedError
+
+    def concatenate(self, blocks: list[Any]) -> Any:
+        """Blocks of one width below each other."""
+        raise NotImplementedError
+
+    def blanked(self, block: Any, rows: np.ndarray) -> Any:
+        """The block with 0 in some rows; a copy."""
+        raise NotImplementedError
+
     def pick(self, block: Any, columns: np.ndarray) -> np.ndarray:
         """(m,) float64 in host memory: of each row of a float64 block (m, k) the entry in its column (m,) int64."""
         raise NotImplementedError
@@ -131,6 +143,23 @@ class NumPy(Library):
         x = block.astype(np.float64) * scale + g
         q = np.exp(x - x.max(axis=1, keepdims=True))
         return q / q.sum(axis=1, keepdims=True)
+
+    def with_soft_maximum(self, block: np.ndarray, scale: float) -> np.ndarray:
+        extended = np.empty((len(block), block.shape[1] + 1), dtype=np.result_type(block.dtype, np.float32))
+        x = block.astype(np.float64)
+        best = x.max(axis=1)
+        with np.errstate(invalid="ignore"):  # rows of -inf
+            spread = np.log(np.exp((x - best[:, None]) * scale).sum(axis=1)) / scale
+        extended[:, :-1], extended[:, -1] = block, np.where(np.isneginf(best), best, best + spread)
+        return extended
+
+    def concatenate(self, blocks: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(blocks)
+
+    def blanked(self, block: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        block = block.copy()
+        block[rows] = 0
+        return block
 
     def pick(self, block: np.ndarray, columns: np.ndarray) -> np.ndarray:
         return block[np.arange(len(block)), columns]

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .._arrays.libraries import HOST, NUMPY, Place
+from .._arrays.libraries import NUMPY, Place
 from .._arrays.score_source import ScoreSource
 from .._system.threads import threaded
 from ..backends import library_of, place_of
 from .bounds import bounds_of
+from .coverage import WithNone
+from .known import Held, check_allowed, known_of
+from .reach import Reach, WithBlanks, of_head, rows_of_block
 from .sources import as_heads, as_source, kept
 
 ROUNDINGS = ("balanced", "argmax")
 METHODS = ("lbfgs", "sinkhorn")
-_CHECKED = 1 << 20  # entries looked at in one step of the check for non-finite scores
-_READ = 1 << 22  # the same where they are read, computed or looked at on a device
+_CHECKED = 1 << 20  # entries up to which the check for non-finite scores goes by one thread
 _LARGEST = 1e300  # |scores| / epsilon must stay below: sums of a few of them must not overflow float64
-
-
-@dataclass(frozen=True)
-class Reach:
-    """What scores of -inf leave, of h heads; labels that are not in use do not count."""
-
-    columns: np.ndarray  # (h, k) int64, rows that may have each label
-    degrees: np.ndarray  # (h, k+1) int64, rows that may have 0, 1, ... labels
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(h, k) bool, whether some row may have the label."""
-        return self.columns > 0
-
-    def of(self, head: int) -> Reach:
-        """The same of one head, without the axis h."""
-        return Reach(self.columns[head], self.degrees[head])
 
 
 @dataclass(frozen=True)
@@ -45,13 +30,17 @@ class Problem:
 
     scores: list[ScoreSource]  # of each head: (n, k) of any real dtype; what is computed may be in memory
     sources: list[ScoreSource]  # the same, as the caller gave them
-    shape: tuple[int, int, int]  # h, n, k
+    shape: tuple[int, int, int]  # h, n, k; one label more where coverage is given
     has_heads: bool  # whether the caller's scores had the axis h
     largest: float  # of |scores| but -inf
     forbids: bool  # whether there are scores of -inf
-    reach: Reach | None  # where there are; not of shards
+    reach: Reach | None  # where there are, once shares are settled; not of shards
     epsilon: float
     a: np.ndarray  # (n,) float64, sums to 1
+    known: np.ndarray | None  # (n,) int64: labels that items keep, -1 for none
+    held: Held  # by those; of all processes once they are merged
+    lost: list[np.ndarray]  # of each head: rows that do not count, and that have no label
+    coverage: float | None  # of the items, those that get a label
     b: np.ndarray  # (h, k) float64, rows sum to 1; with bounds equal shares of the labels that may have items
     bounds: tuple[np.ndarray, np.ndarray] | None  # (h, k) int64 each: least and most items a label, in the place of b
     init: np.ndarray  # (h, k) float64
@@ -59,6 +48,23 @@ class Problem:
     max_sweeps: int
     method: str
     place: Place  # where labels go
+
+    def without(self, lost: list[np.ndarray]) -> Problem:
+        """The same where some rows of each head, which do not count, have no label."""
+        if not any(len(rows) for rows in lost):
+            return self
+        blank = [
+            [WithBlanks(source, rows) if len(rows) else source for source, rows in zip(sources, lost, strict=True)]
+            for sources in (self.scores, self.sources)
+        ]
+        return dataclasses.replace(self, scores=blank[0], sources=blank[1], lost=lost)
+
+    @property
+    def free(self) -> np.ndarray:
+        """(n,) float64: a, without the items whose labels are known, as parts of what is left of it."""
+        if self.known is None:
+            return self.a
+        return np.where(self.known < 0, self.a, 0.0) / (1 - self.held.weights.sum())
 
 
 def problem_of(
@@ -70,6 +76,8 @@ def problem_of(
     b: Any,
     size_min: Any,
     size_max: Any,
+    known: Any,
+    coverage: float | None,
     rounding: str,
     tol: float,
     max_sweeps: int,
@@ -99,6 +107,11 @@ def problem_of(
     heads = [kept(source) for source in sources]
     h, has_heads = len(heads), len(scores.shape) == 3
     largest, forbids = check_finite(heads, epsilon)
+    labels = None
+    if known is not None:
+        labels = _known(known, heads, width, has_heads, forbids)
+    if coverage is not None:
+        coverage = _coverage(coverage)
     has_bounds = size_min is not None or size_max is not None
     weights = np.full(n, 1.0 / n) if a is None else _shares("a", a, (n,), "row weights")
     if a is not None and not is_shard:
@@ -118,11 +131,13 @@ def problem_of(
         remedy = "b / b.sum(-1, keepdims=True)"
         checked = (_shares("b", row, (width,), "label shares") for row in shares)
         shares = np.stack([check_total("b", row, "label shares", remedy) for row in checked])
-    reach = reach_of(heads, shares) if forbids and not is_shard else None
-    if reach is not None:
-        check_reached(reach.labels, shares)
     start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
-    shape = (h, n, width)
+    if coverage is not None:
+        heads = [WithNone(source, epsilon).kept() for source in heads]
+        sources = [WithNone(source, epsilon) for source in sources]
+        start = np.pad(start, ((0, 0), (0, 1)))
+        largest += epsilon * float(np.log(width))
+    shape = (h, n, width + (coverage is not None))
     return Problem(
         heads,
         sources,
@@ -130,9 +145,13 @@ def problem_of(
         has_heads,
         largest,
         forbids,
-        reach,
+        None,
         epsilon,
         weights,
+        labels,
+        Held.by(labels, weights, width),
+        [np.zeros(0, dtype=np.int64) for _ in heads],
+        coverage,
         shares,
         bounds,
         start,
@@ -141,6 +160,25 @@ def problem_of(
         method,
         place_of(logits),
     )
+
+
+def _known(value: Any, heads: list[ScoreSource], k: int, has_heads: bool, forbids: bool) -> np.ndarray:
+    if has_heads:
+        raise ValueError(
+            "known takes scores (n, k): with heads it would be another label in each. Assign one head after the other."
+        )
+    known = known_of(value, heads[0].shape[0], k)
+    if forbids:
+        check_allowed(known, heads[0], rows_of_block(heads))
+    return known
+
+
+def _coverage(value: Any) -> float | None:
+    """The share of the items that get labels; None if that is all of them."""
+    number = _positive("coverage", value, "0.8 labels the surest 80 % of the items")
+    if number > 1:
+        raise ValueError(f"coverage must be at most 1, all items, got {value!r}.")
+    return number if number < 1 else None
 
 
 def as_scores(logits: Any) -> Any:
@@ -224,53 +262,6 @@ def _say_bad(value: Any, row: str, column: int, epsilon: float) -> str:
         f"logits must be finite, or -inf where a label is forbidden, got {value} in {row}, column {column}. "
         "Remove or repair such rows first."
     )
-
-
-def reach_of(heads: list[ScoreSource], shares: np.ndarray) -> Reach:
-    """Which labels in use have a finite score, and how often. Raise ValueError if some row has none. shares (h, k)."""
-    h, k = shares.shape
-    reach = Reach(np.zeros((h, k), dtype=np.int64), np.zeros((h, k + 1), dtype=np.int64))
-    for head, first, block in _row_blocks(heads):
-        labels, rows = heads[head].place.library.reached(block, np.flatnonzero(shares[head]))
-        reach.columns[head][shares[head] > 0] += labels
-        reach.degrees[head] += np.bincount(rows, minlength=k + 1)
-        if not rows.all():
-            row = first + int(np.argmin(rows))
-            raise ValueError(
-                f"every item needs a finite score for a label in use, but row {row}{of_head(head, len(heads))} "
-                "has none. Allow it a label, or leave it out."
-            )
-    return reach
-
-
-def check_reached(reached: np.ndarray, shares: np.ndarray) -> None:
-    """Raise ValueError if a label in use has no score but -inf. reached, shares (h, k)."""
-    lost = np.argwhere(~reached & (shares > 0))
-    if len(lost):
-        head, label = (int(index) for index in lost[0])
-        raise ValueError(
-            f"every label in use needs an item that may have it, but label {label}{of_head(head, len(shares))} is "
-            f"forbidden to all. Allow it to some, or set b[{label}] to 0."
-        )
-
-
-def of_head(head: int, heads: int) -> str:
-    """Which one, in a message; nothing where there is one only."""
-    return f" of head {head}" if heads > 1 else ""
-
-
-def _row_blocks(heads: list[ScoreSource]) -> Iterator[tuple[int, int, Any]]:
-    """(head, first row, block of rows) over all rows."""
-    step = rows_of_block(heads)
-    for head, scores in enumerate(heads):
-        for start in range(0, scores.shape[0], step):
-            yield head, start, scores[start : start + step]
-
-
-def rows_of_block(heads: list[ScoreSource]) -> int:
-    """Rows that are looked at in one step."""
-    at_hand = heads[0].in_memory and heads[0].place == HOST
-    return max(1, (_CHECKED if at_hand else _READ) // heads[0].shape[1])
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

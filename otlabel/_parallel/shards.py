@@ -15,7 +15,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from .._input.problem import Problem, check_equal_weights, check_reached, check_total, reach_of
+from .._input.known import Held
+from .._input.problem import Problem, check_equal_weights, check_total
+from .._input.reach import check_reached, reach_of
 from .._solver.engines import has_dense
 from ..backends.precision import swept
 from ..backends.protocol import Dense, Kernels, Shortlist, Survey
@@ -46,11 +48,25 @@ class SingleProcess:
         return work()
 
     def merge(self, problem: Problem, has_weights: bool, rounding: str) -> Problem:
-        self.n, self.counted = problem.shape[1], problem.a > 0
+        self.n, self.counted = problem.shape[1], _counted(problem)
         return problem
+
+    def reached(self, problem: Problem) -> Problem:
+        if not problem.forbids:
+            return problem
+        reach = reach_of(problem.scores, problem.b, self.counted)
+        check_reached(reach.labels, problem.b)
+        return dataclasses.replace(problem.without(reach.lost), reach=reach)
 
     def over_all_rows(self, kernels: Kernels) -> Kernels:
         return kernels
+
+
+def _counted(problem: Problem) -> np.ndarray:
+    """(n,) bool, the rows that count and have no known label; ValueError if there is none in any process."""
+    if problem.known is not None and not problem.held.weights.sum() < 1 - 1e-12:
+        raise ValueError("known must leave items to be labelled, but no item that counts is unknown (-1).")
+    return problem.free > 0
 
 
 class Shards:
@@ -110,11 +126,22 @@ class Shards:
                 check_equal_weights(a)
         largest = float(self.stack(np.array([problem.largest])).max())
         forbids = bool(self.stack(np.array([float(problem.forbids)])).any())
-        if forbids:
-            reached = self.together(lambda: reach_of(problem.scores, problem.b).labels)
-            check_reached(self.stack(reached.astype(float)).max(axis=0) > 0, problem.b)
-        self.counted = a > 0
-        return dataclasses.replace(problem, a=a[self.rows], largest=largest, forbids=forbids)
+        own = dataclasses.replace(problem, a=a[self.rows], largest=largest, forbids=forbids)
+        if problem.known is not None:
+            held = Held.by(problem.known, own.a, len(problem.held.items))
+            items, weights = self.comm.all_reduce(np.stack([held.items.astype(np.float64), held.weights]))
+            own = dataclasses.replace(own, held=Held(np.rint(items).astype(np.int64), weights))
+        self.counted = self.gather(self.together(lambda: _counted(own)).astype(np.float64)) > 0
+        return own
+
+    def reached(self, problem: Problem) -> Problem:
+        """Raise ValueError, in every process, if some label in use is forbidden to all rows of all of them."""
+        if problem.forbids:
+            counted = self.counted[self.rows]
+            found = self.together(lambda: reach_of(problem.scores, problem.b, counted))
+            check_reached(self.stack(found.labels.astype(float)).max(axis=0) > 0, problem.b)
+            problem = problem.without(found.lost)
+        return problem
 
     def over_all_rows(self, kernels: Kernels) -> Kernels:
         """Kernels of all rows, from this process's."""
@@ -126,7 +153,9 @@ class Shards:
             "the number of heads": h,
             "the number of labels": k,
             "whether a is given": has_weights,
+            "whether known is given": problem.known is not None,
             "epsilon": problem.epsilon,
+            "coverage": -1.0 if problem.coverage is None else problem.coverage,
             "tol": problem.tol,
             "max_sweeps": problem.max_sweeps,
             "rounding": zlib.crc32(rounding.encode()),

@@ -15,8 +15,8 @@ class Bounds(NamedTuple):
     most: np.ndarray
 
     @classmethod
-    def of_shares(cls, b: np.ndarray, n: int) -> Self:
-        """Floor and ceiling of n shares (k,), or the whole number within 1e-9."""
+    def of_shares(cls, b: np.ndarray, n: float) -> Self:
+        """Floor and ceiling of shares (k,) of n items, or the whole number within 1e-9."""
         items = n * b
         is_whole = np.abs(items - np.rint(items)) <= 1e-9
         least, most = (np.where(is_whole, np.rint(items), near(items)).astype(np.int64) for near in (np.floor, np.ceil))

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, eye_array, hstack, vstack
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from .._arrays.score_source import ScoreSource
-from .._input.problem import Reach, rows_of_block
+from .._input.reach import Reach, rows_of_block
 from .._solver.marginal import Marginal
 from .capacities import Bounds
 

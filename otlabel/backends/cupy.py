@@ -95,6 +95,25 @@ class Library(libraries.Library):
             q = cupy.exp(x - x.max(axis=1, keepdims=True))
             return q / q.sum(axis=1, keepdims=True)
 
+    def with_soft_maximum(self, block: Any, scale: float) -> Any:
+        with block.device:
+            x = block.astype(np.float64)
+            best = x.max(axis=1, keepdims=True)
+            spread = cupy.log(cupy.exp((x - best) * scale).sum(axis=1, keepdims=True)) / scale
+            soft = cupy.where(cupy.isneginf(best), best, best + spread)
+            dtype = np.result_type(block.dtype, np.float32)
+            return cupy.concatenate([block.astype(dtype), soft.astype(dtype)], axis=1)
+
+    def concatenate(self, blocks: list[Any]) -> Any:
+        with blocks[0].device:
+            return cupy.concatenate(blocks)
+
+    def blanked(self, block: Any, rows: np.ndarray) -> Any:
+        with block.device:
+            block = block.copy()
+            block[rows] = 0
+            return block
+
     def pick(self, block: Any, columns: np.ndarray) -> np.ndarray:
         with block.device:
             return cupy.asnumpy(cupy.take_along_axis(block, cupy.asarray(columns)[:, None], axis=1)[:, 0])

@@ -100,6 +100,19 @@ class Library(libraries.Library):
             block = block.cpu()
         return torch.softmax(block.double() * scale + torch.from_numpy(g).to(block.device), dim=1)
 
+    def with_soft_maximum(self, block: torch.Tensor, scale: float) -> torch.Tensor:
+        dtype = torch.promote_types(block.dtype, torch.float32)
+        soft = torch.logsumexp(block.double() * scale, dim=1, keepdim=True) / scale
+        return torch.cat([block.to(dtype), soft.to(dtype)], dim=1)
+
+    def concatenate(self, blocks: list[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(blocks)
+
+    def blanked(self, block: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        block = block.clone()
+        block[rows] = 0
+        return block
+
     def pick(self, block: torch.Tensor, columns: np.ndarray) -> np.ndarray:
         return block.gather(1, torch.from_numpy(columns).to(block.device)[:, None])[:, 0].cpu().numpy()
 

@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 from otlabel import LinearScores, ScoreSource
 from otlabel._input.sources import InMemory
+from otlabel._solver.marginal import Marginal
 from otlabel._solver.quantiles import quantile_step
 from otlabel._solver.tuning import DEFAULT
 from otlabel._system import threads
@@ -231,7 +232,7 @@ def test_count_finds_quantiles_to_a_bin(rng, dtype, k):
         g, reach = random_potentials(rng, k)[rng.choice([1, 3])], float(rng.choice([1.0, 30.0, 500.0]))
         b = rng.dirichlet(np.ones(k))
         found, true = kernels.dense().count(g, reach), Regrets((x + g)[a > 0], a[a > 0])
-        step = quantile_step(found, b, b)
+        step = quantile_step(found, b)
         largest = np.abs(x[np.isfinite(x)]).max() + np.abs(g).max()
         rounding = 2.0**-21 * largest + 1e-5
         assert abs(found.best - a[a > 0] @ true.best) <= rounding
@@ -257,7 +258,7 @@ def test_count_is_exact_where_an_edge_falls_on_a_share():
     dense = bind(x, 1.0, np.full(16, 1 / 16)).dense()
     for e in range(EDGES):
         found, share = dense.count(np.zeros(3), 30.0), np.array([(e + 1) / 16, 1 - (e + 1) / 16, 0.0])
-        np.testing.assert_allclose(quantile_step(found, share, share), [edges[e], -edges[e], 0.0], rtol=1e-12)
+        np.testing.assert_allclose(quantile_step(found, share), [edges[e], -edges[e], 0.0], rtol=1e-12)
         np.testing.assert_array_equal(found.wins, [0, 1, 0])
 
 
@@ -279,10 +280,15 @@ def test_only_what_is_outside_of_an_interval_is_moved(rng):
     dense, g = bind(scores, 1.0, a).dense(), np.zeros(7)
     found = dense.count(g, 10.0)
     wins = found.wins
-    few, many = quantile_step(found, wins / 2, wins / 2), quantile_step(found, wins * 1.2, wins * 1.2)
-    assert (quantile_step(found, wins / 2, wins * 1.2) == 0).all()
-    assert (quantile_step(found, wins * 1.2, wins * 2) == many).all()  # to the nearer end
-    assert (quantile_step(found, wins / 4, wins / 2) == few).all()
+    few, many = quantile_step(found, wins / 2), quantile_step(found, wins * 1.2)
+
+    def step(least, most):
+        between = Marginal(wins, least * wins, most * wins)
+        return between.change(g, quantile_step(found, between.lower), quantile_step(found, between.upper))
+
+    assert (step(0.5, 1.2) == 0).all()
+    assert (step(1.2, 2.0) == many).all()  # to the nearer end
+    assert (step(0.25, 0.5) == few).all()
     assert (many[wins > 0] > 0).all()
     assert (few[wins > 0] < 0).all()
 

@@ -31,6 +31,28 @@ def test_softmax_is_the_plan_s_in_float64_where_the_block_is(make, rng, dtype):
     assert not found[:, 3].any()
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_a_column_more_is_the_soft_maximum(make, rng, dtype):
+    block = (rng.normal(size=(40, 9)) * 30).astype(dtype)
+    block[5, 6] = block[7] = -np.inf
+    found = np.asarray(library_of(make(block)).with_soft_maximum(make(block), 0.2))
+    assert found.dtype == np.result_type(dtype, np.float32)
+    np.testing.assert_array_equal(found[:, :-1], block)
+    truth = np.logaddexp.reduce(0.2 * block.astype(np.longdouble), axis=1) / np.longdouble(0.2)
+    np.testing.assert_allclose(found[:, -1], truth.astype(float), rtol=4 * np.finfo(found.dtype).eps)
+
+
+def test_blocks_below_each_other_and_rows_made_blank(make, rng):
+    blocks = [make(rng.normal(size=(rows, 3))) for rows in (2, 5)]
+    library = library_of(blocks[0])
+    together = library.concatenate(blocks)
+    np.testing.assert_array_equal(np.asarray(together), np.concatenate([np.asarray(block) for block in blocks]))
+    blank = np.asarray(library.blanked(together, np.array([1, 6])))
+    assert not blank[[1, 6]].any()
+    np.testing.assert_array_equal(blank[2:6], np.asarray(together)[2:6])
+    assert np.asarray(together)[1].any()
+
+
 def test_which_labels_and_rows_are_reached(make, rng):
     block = rng.normal(size=(6, 5))
     block[2] = block[:, 4] = -np.inf

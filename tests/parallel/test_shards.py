@@ -90,3 +90,18 @@ def test_shards_keep_to_the_bounds_together(rng):
     np.testing.assert_array_equal(np.concatenate([result.labels for result in found]), truth.labels)
     with pytest.raises(ValueError, match="but size_min or size_max of process 1 is another"):
         Meeting(2).run(lambda comm: otlabel.assign(scores, size_min=20 + comm.rank, comm=comm))
+
+
+def test_shards_know_each_other_s_known_labels_and_leave_the_unsure_out_together(rng):
+    scores = rng.normal(size=(300, 6))
+    known = np.where(rng.random(300) < 0.3, np.arange(300) % 6, -1)
+    cuts, options = [slice(0, 100), slice(100, 300)], dict(coverage=0.7, epsilon=0.4)
+    truth = otlabel.assign(scores, known=known, **options)
+    found = Meeting(2).run(
+        lambda comm: otlabel.assign(scores[cuts[comm.rank]], known=known[cuts[comm.rank]], comm=comm, **options)
+    )
+    np.testing.assert_array_equal(np.concatenate([result.labels for result in found]), truth.labels)
+    for result in found:
+        np.testing.assert_array_equal(result.sizes, truth.sizes)
+    with pytest.raises(ValueError, match="whether known is given of process 1 is another"):
+        Meeting(2).run(lambda comm: otlabel.assign(scores, known=None if comm.rank else known, comm=comm))

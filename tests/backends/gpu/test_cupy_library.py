@@ -38,6 +38,12 @@ def make(values):
 def cupy(monkeypatch):
     stand_in = types.ModuleType("cupy")
     stand_in.ndarray, stand_in.asarray, stand_in.exp = Array, make, np.exp
+    stand_in.log, stand_in.where, stand_in.isneginf, stand_in.concatenate = (
+        np.log,
+        np.where,
+        np.isneginf,
+        np.concatenate,
+    )
     stand_in.take_along_axis, stand_in.stack, stand_in.asnumpy = np.take_along_axis, np.stack, np.array
     stand_in.zeros = lambda *rest: np.zeros(*rest).view(Array)
     stand_in.cuda = types.SimpleNamespace(Device=lambda number: Device())
@@ -70,6 +76,9 @@ def test_it_computes_what_numpy_computes(rng):
     np.testing.assert_array_equal(library.softmax(array, 25.0, g), NUMPY.softmax(block, 25.0, g))
     for found, truth in zip(library.reached(array, np.arange(2)), NUMPY.reached(block, np.arange(2)), strict=True):
         np.testing.assert_array_equal(found, truth)
+    np.testing.assert_array_equal(library.with_soft_maximum(array, 25.0), NUMPY.with_soft_maximum(block, 25.0))
+    np.testing.assert_array_equal(library.blanked(array, np.array([2])), NUMPY.blanked(block, np.array([2])))
+    np.testing.assert_array_equal(library.concatenate([array, array]), np.concatenate([block, block]))
     columns = np.array([0, 1, 2, 3, 0, 1])
     np.testing.assert_array_equal(library.pick(array, columns), block[np.arange(6), columns])
     np.testing.assert_array_equal(library.stack([array, array]), np.stack([block, block]))
