@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -13,11 +18,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .._input.bounds import bounds_of, feasible
 from .._predictor import Predictor
+from .._system.files import atomic
 from .alternation import Clustered, Options, Points, Step, alternate, scores_of
 from .centres import inertia, scale_of
 
 _METRICS = ("euclidean", "cosine")
 _INITS = ("k-means++", "random")
+_SAVED = (
+    "cluster_centers_", "sizes_", "inertia_", "gap_", "potentials_", "n_iter_", "n_features_in_", "_n_features_out",
+    "_origin", "_scale", "_centres", "_prices",
+)  # fmt: skip
 
 
 def points_of(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
@@ -61,6 +71,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         tol: the alternation ends when an assignment lowers the inertia by less than this part of it.
         random_state: an int makes the result the same each time.
         verbose: 1 prints a line for every assignment.
+        callback: called with a ``Step`` (phase, number, inertia, sizes) after every assignment.
         backend: as in ``otlabel.assign``.
 
     Attributes:
@@ -89,6 +100,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         tol: float = 1e-4,
         random_state: Any = None,
         verbose: int = 0,
+        callback: Callable[[Step], object] | None = None,
         backend: str = "auto",
     ):
         self.n_clusters = n_clusters
@@ -102,6 +114,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         self.tol = tol
         self.random_state = random_state
         self.verbose = verbose
+        self.callback = callback
         self.backend = backend
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -167,6 +180,47 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         points, labels = self._points(X), self.predict(X)
         return -(self._scale**2) * inertia(points, labels, _weights(sample_weight, points), self._centres)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what was learned to an .npz file, atomically and without pickle; ``load`` reads it.
+
+        ``labels_`` is left out, and so are a callback, and an ``init`` that is no word.
+
+        Raises:
+            OSError: the file cannot be written; what was there before still is.
+        """
+        check_is_fitted(self)
+        given = self.get_params() | {"callback": None}
+        given["init"] = given["init"] if isinstance(given["init"], str) else "k-means++"
+        given = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in given.items()}
+        if not isinstance(given["random_state"], int):
+            given["random_state"] = None
+        arrays = {name: np.asarray(getattr(self, name)) for name in _SAVED}
+        arrays["names"] = np.array(getattr(self, "feature_names_in_", []), dtype=str)
+        arrays |= {"kind": np.array(type(self).__name__), "params": np.array(json.dumps(given))}
+        with atomic(path) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """What ``save`` wrote.
+
+        Raises:
+            ValueError: the file holds something else.
+            OSError: it cannot be opened.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if str(file["kind"]) != cls.__name__:
+                    raise KeyError("kind")
+                model = cls(**json.loads(str(file["params"])))
+                for name in _SAVED:
+                    setattr(model, name, file[name] if file[name].ndim else file[name].item())
+                if len(file["names"]):
+                    model.feature_names_in_ = file["names"].astype(object)
+        except (KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path} must be what {cls.__name__}.save wrote: {error}. Save it anew.") from None
+        return model
+
     def _points(self, X: Any) -> np.ndarray:
         """Points (m, d) of a caller, as those of ``fit`` were placed."""
         check_is_fitted(self)
@@ -204,9 +258,12 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         return least[0], most[0]
 
     def _tell(self, step: Step) -> None:
+        step = step._replace(inertia=self._scale**2 * step.inertia)
+        if self.callback is not None:
+            self.callback(step)
         if self.verbose:
             sizes = f"sizes {step.sizes.min()} to {step.sizes.max()}"
-            print(f"{step.number}, {step.phase}: inertia {self._scale**2 * step.inertia:.6g}, {sizes}")
+            print(f"{step.number}, {step.phase}: inertia {step.inertia:.6g}, {sizes}")
 
     def _check(self, n: int) -> None:
         """Parameters in their range."""

@@ -1,0 +1,1 @@
+"""The command ``otlabel``: files of embeddings or scores in, tables of labels out."""
