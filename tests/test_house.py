@@ -22,7 +22,7 @@ FORBIDDEN = {  # who imports nothing of what
     "otlabel": ("otlabel_torch*",),
     "otlabel._arrays.libraries": ("otlabel", "otlabel.*"),
 }
-COMMANDS = ("train", "predict", "evaluate", "retrain")
+COMMANDS = ("train", "predict", "evaluate", "retrain", "embed")
 TRAINER = ("commands", "runs", "training", "evaluation", "labels", "network", "images", "options", "system", "comm")
 CALLERS_OF_ASSIGN = ("otlabel_torch.labels.transport",)
 
