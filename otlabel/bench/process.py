@@ -17,21 +17,22 @@ import statistics
 import threading
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from . import machine, preloading
 from .judge import judge
 from .own import methods
-from .peers.task import Answer, Task
+from .peers.task import Task
 from .problems import Source
 
 Row = dict[str, Any]
+Result = TypeVar("Result")
 
 READ = "read"  # the method that only reads the scores
 LATE = 1.5, 0.3  # a solve that does not look at the clock is killed after cap * the first + the second, seconds
@@ -165,7 +166,7 @@ def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
     row: Row = {"setup": setup}
     send.send(("ready", row, patience))
 
-    first, answer, peak = _timed(solve)
+    first, answer, peak = timed(solve)
     send.send(("answered", {}, STARTING))
     lost = answer.potentials is not None and not np.isfinite(answer.potentials).all()
     if lost:
@@ -197,7 +198,7 @@ def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
     seconds: list[float] = []
     while len(seconds) < job.repeat and sum(seconds) < job.enough:
         send.send(("solved", row, patience))
-        again, answer, peak = _timed(solve)
+        again, answer, peak = timed(solve)
         del answer
         seconds.append(again)
     row |= {"peak_mib": peak, "warmup": setup + max(0.0, first - statistics.median(seconds))}
@@ -207,7 +208,7 @@ def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
     return row | {"status": "reached", "seconds": seconds}
 
 
-def _timed(solve: Any) -> tuple[float, Answer, float | None]:
+def timed(solve: Callable[[], Result]) -> tuple[float, Result, float | None]:
     """Seconds of one solve, what it returned, and the MiB it needed at its peak beside what was there before."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):

@@ -136,7 +136,7 @@ def test_warm_up_is_reported_and_not_timed(monkeypatch):
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="the system does not tell a process's peak")
 def test_peak_memory_is_that_of_the_solve():
     held = np.ones(1 << 24)  # 128 MiB that were there before
-    _, _, peak = process._timed(lambda: float(np.ones(1 << 23).sum()))  # 64 MiB, given back at once
+    _, _, peak = process.timed(lambda: float(np.ones(1 << 23).sum()))  # 64 MiB, given back at once
     assert peak == pytest.approx(64, abs=16)
     assert held[0] == 1
 
