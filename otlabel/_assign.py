@@ -71,7 +71,9 @@ def assign(
             maximum ``epsilon * logsumexp(scores / epsilon)``, so these labels depend on ``epsilon``. Of the unknown
             items, where ``known`` is given.
         rounding: "balanced": every size is floor or ceil of n*b_j, or between ``size_min`` and ``size_max``, and the
-            total score is the best among all such labellings. "argmax": SeLa's own rule, the largest entry of each row
+            total score is the best among all such labellings. Where ``a`` weighs items unequally: each label's sum of
+            weights is within one largest weight of b_j, at a score no less than ``gap`` below the best plan of items
+            that may be split. "argmax": SeLa's own rule, the largest entry of each row
             of the plan; sizes come close only.
         tol: stop when ``sum_j |c_j - b_j| <= tol``, where c is the column sum of the plan; with bounds b_j is the
             bound that holds label j, or c_j itself where none does (docs/algorithm.md section 2).
@@ -155,7 +157,7 @@ def assign(
             head=head,
             callback=report,
         )
-        labels, gap = round_plan(of_all, solution.g, marginal, bounds, team.counted, rounding, tuning)
+        labels, gap = round_plan(of_all, solution.g, marginal, bounds, team.weights, rounding, tuning)
         return solution, labels[team.rows], np.bincount(labels[team.counted], minlength=k), gap
 
     # Heads too small for several threads each are solved side by side, unless somebody wants to hear of them in order.

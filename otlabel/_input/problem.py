@@ -116,7 +116,7 @@ def problem_of(
     weights = np.full(n, 1.0 / n) if a is None else _shares("a", a, (n,), "row weights")
     if a is not None and not is_shard:
         weights = check_total("a", weights, "row weights", "a / a.sum()")
-        if rounding == "balanced" or has_bounds:
+        if has_bounds:
             check_equal_weights(weights)
     bounds = None
     if has_bounds:
@@ -330,6 +330,6 @@ def check_equal_weights(a: np.ndarray) -> None:
     if not are_equal(a):
         positive = a[a > 0]
         raise ValueError(
-            "rounding='balanced' and bounds count items, so the positive weights in a must be equal, got weights from "
-            f"{positive.min():.3g} to {positive.max():.3g}. Use rounding='argmax', with shares, for weighted items."
+            "size_min and size_max count items, so the positive weights in a must be equal, got weights from "
+            f"{positive.min():.3g} to {positive.max():.3g}. Use shares, b, for weighted items."
         )

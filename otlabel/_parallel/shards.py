@@ -42,13 +42,15 @@ class SingleProcess:
 
     rows = slice(None)
     n: int
+    weights: np.ndarray
     counted: np.ndarray
 
     def together(self, work: Callable[[], Result]) -> Result:
         return work()
 
     def merge(self, problem: Problem, has_weights: bool, rounding: str) -> Problem:
-        self.n, self.counted = problem.shape[1], _counted(problem)
+        self.n, self.weights = problem.shape[1], _weights(problem)
+        self.counted = self.weights > 0
         return problem
 
     def reached(self, problem: Problem) -> Problem:
@@ -62,11 +64,11 @@ class SingleProcess:
         return kernels
 
 
-def _counted(problem: Problem) -> np.ndarray:
-    """(n,) bool, the rows that count and have no known label; ValueError if there is none in any process."""
+def _weights(problem: Problem) -> np.ndarray:
+    """(n,) of the rows, 0 where the label is known; ValueError if all are in all processes."""
     if problem.known is not None and not problem.held.weights.sum() < 1 - 1e-12:
         raise ValueError("known must leave items to be labelled, but no item that counts is unknown (-1).")
-    return problem.free > 0
+    return problem.free
 
 
 class Shards:
@@ -74,6 +76,7 @@ class Shards:
 
     rows: slice  # of this process
     n: int  # of all rows
+    weights: np.ndarray  # (n,) of all rows, 0 where the label is known
     counted: np.ndarray  # (n,) bool: rows of positive weight
 
     def __init__(self, comm: Comm):
@@ -122,7 +125,7 @@ class Shards:
         a = self.gather(problem.a) if has_weights else np.full(self.n, 1.0 / self.n)
         if has_weights:
             a = check_total("a", a, "row weights of all processes", "a / a.sum(), the sum taken over all of them")
-            if rounding == "balanced" or problem.bounds is not None:
+            if problem.bounds is not None:
                 check_equal_weights(a)
         largest = float(self.stack(np.array([problem.largest])).max())
         forbids = bool(self.stack(np.array([float(problem.forbids)])).any())
@@ -131,7 +134,8 @@ class Shards:
             held = Held.by(problem.known, own.a, len(problem.held.items))
             items, weights = self.comm.all_reduce(np.stack([held.items.astype(np.float64), held.weights]))
             own = dataclasses.replace(own, held=Held(np.rint(items).astype(np.int64), weights))
-        self.counted = self.gather(self.together(lambda: _counted(own)).astype(np.float64)) > 0
+        self.weights = self.gather(self.together(lambda: _weights(own)))
+        self.counted = self.weights > 0
         return own
 
     def reached(self, problem: Problem) -> Problem:

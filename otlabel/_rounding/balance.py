@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from .._input.problem import are_equal
 from .._solver.marginal import Marginal
 from .._solver.outcome import Status
 from .._solver.outline import solve
@@ -24,7 +25,7 @@ def round_plan(
     g: np.ndarray,
     marginal: Marginal,
     bounds: Bounds,
-    counted: np.ndarray,
+    weights: np.ndarray,
     rounding: str,
     tuning: Tuning = DEFAULT,
 ) -> tuple[np.ndarray, float]:
@@ -35,7 +36,8 @@ def round_plan(
         g: (k,) potentials, -inf for labels not in use.
         marginal: of the labels.
         bounds: on their items.
-        counted: (n,) bool, the rows that fill capacity; the others get their argmax.
+        weights: (n,) of the rows, in any unit; those of weight 0 fill no capacity, and get their argmax. Where others
+            differ, labels have sums of weights near their shares, and bounds do not count.
         rounding: "balanced" or "argmax".
 
     Returns:
@@ -43,7 +45,24 @@ def round_plan(
     """
     if rounding == "argmax":
         return kernels.labels(g), float("nan")
-    return _balance(kernels, g, marginal, bounds, counted, tuning)
+    if not are_equal(weights):
+        return _balance_weights(kernels, g, marginal, weights, tuning)
+    return _balance(kernels, g, marginal, bounds, weights > 0, tuning)
+
+
+def _balance_weights(
+    kernels: Kernels, g: np.ndarray, marginal: Marginal, weights: np.ndarray, tuning: Tuning
+) -> tuple[np.ndarray, float]:
+    from . import weighted
+
+    mass = weights * ((weights > 0).sum() / weights.sum())
+    labels, n, sharpness, tied = kernels.labels(g), len(mass), 1.0, False
+    surplus, crowd = _surplus(labels, marginal, mass), max(tuning.surplus * mass.sum(), len(g))
+    if surplus > crowd:
+        kernels, g, sharpness, _, tied = _sharpen(kernels, g, marginal, mass, labels, crowd, tuning)
+    width = _first_width(kernels, g, n, tied, tuning)
+    labels, gap = weighted.balance(kernels, g, marginal.target, weights / weights.sum(), width, tuning)
+    return labels, gap / sharpness
 
 
 def _balance(
@@ -62,10 +81,10 @@ def _balance(
     else:  # one look tells the labels and their near ties, which may be all that is needed
         short = kernels.shortlist(g, width)
         argmax = best_of(short, g)
-    surplus, sharpness, tied, g = _surplus(argmax, marginal, counted), 1.0, False, g.copy()
+    surplus, sharpness, tied, g = _surplus(argmax, marginal, 1.0 * counted), 1.0, False, g.copy()
     if surplus > crowd:
         short = None
-        kernels, g, sharpness, surplus, tied = _sharpen(kernels, g, marginal, counted, argmax, crowd, tuning)
+        kernels, g, sharpness, surplus, tied = _sharpen(kernels, g, marginal, 1.0 * counted, argmax, crowd, tuning)
         width = _first_width(kernels, g, n, tied, tuning)
     limits = Capacities.at(g, bounds, np.bincount(argmax[counted], minlength=k))
     # Where single rows cost as much as many, another list for all is the cheaper one.
@@ -110,7 +129,7 @@ def _sharpen(
     kernels: Kernels,
     g: np.ndarray,
     marginal: Marginal,
-    counted: np.ndarray,
+    mass: np.ndarray,
     labels: np.ndarray,
     crowd: float,
     tuning: Tuning,
@@ -121,6 +140,7 @@ def _sharpen(
     and sweeps at a temperature at which rows differ shift the surplus faster than shortest paths do.
 
     Args:
+        mass: (n,) of the rows, 1 on average over those that count.
         labels: (n,) the best at g.
         crowd: items in surplus that paths can well move: there are more.
 
@@ -128,23 +148,23 @@ def _sharpen(
         kernels and g (k,) at epsilon/sharpness, the sharpness, the surplus that is left, and whether
         nothing tells apart the rows that make it.
     """
-    n, k, sharpness = int(counted.sum()), len(g), 1.0
-    surplus = _surplus(labels, marginal, counted)
-    first = factor = _sharpness_wanted(kernels, g, labels, counted, marginal, tuning)
+    n, sharpness = len(mass), 1.0
+    surplus = _surplus(labels, marginal, mass)
+    first = factor = _sharpness_wanted(kernels, g, labels, mass, marginal, tuning)
     idle = 0
     for _ in range(tuning.most_colder if np.isfinite(first) else 0):
         colder = kernels.rescaled(factor)
         solution = solve(
             colder,
-            (len(counted), k),
+            (n, len(g)),
             marginal,
-            init=_potentials_at(kernels, g, len(counted), factor, tuning),
-            tol=tuning.colder_goal * surplus / n,
+            init=_potentials_at(kernels, g, n, factor, tuning),
+            tol=tuning.colder_goal * surplus / mass.sum(),
             max_sweeps=tuning.colder_sweeps,
             method="lbfgs",
             tuning=tuning,
         )
-        left = _surplus(colder.labels(solution.g), marginal, counted)
+        left = _surplus(colder.labels(solution.g), marginal, mass)
         # A nearly flat plan may take two. Else there are ties, or it is the end of what sweeps can do.
         idle = idle + 1 if left > tuning.colder_worth * surplus else 0
         if idle and (solution.status is not Status.CONVERGED or idle > tuning.most_idle):
@@ -157,15 +177,15 @@ def _sharpen(
 
 
 def _sharpness_wanted(
-    kernels: Kernels, g: np.ndarray, labels: np.ndarray, counted: np.ndarray, marginal: Marginal, tuning: Tuning
+    kernels: Kernels, g: np.ndarray, labels: np.ndarray, mass: np.ndarray, marginal: Marginal, tuning: Tuning
 ) -> float:
     """What the temperature is to be divided by for rows to differ by a nat; infinite if nothing tells them apart.
 
     As some rows of the label with the largest surplus have it: it is they that have to be told apart.
     """
-    sizes = np.bincount(labels[counted], minlength=len(g))
-    u = int(np.argmax(sizes - counted.sum() * marginal.upper))
-    items = np.flatnonzero(counted & (labels == u))
+    sizes = np.bincount(labels, weights=mass, minlength=len(g))
+    u = int(np.argmax(sizes - mass.sum() * marginal.upper))
+    items = np.flatnonzero((mass > 0) & (labels == u))
     some = items[:: -(-len(items) // tuning.told_apart)]
     scores = kernels.rows(some)
     others = np.isfinite(scores).all(axis=0) & np.isfinite(g)
@@ -211,9 +231,9 @@ def _width(kernels: Kernels, g: np.ndarray, n: int, ties: int, tuning: Tuning) -
     return max(float(np.quantile(depth, min(1.0, ties / len(g)), method="lower")), tuning.nearest_tie)
 
 
-def _surplus(labels: np.ndarray, marginal: Marginal, counted: np.ndarray) -> float:
+def _surplus(labels: np.ndarray, marginal: Marginal, mass: np.ndarray) -> float:
     """Items above the shares of their labels, or below them, whichever is more."""
-    sizes, n = np.bincount(labels[counted], minlength=len(marginal.upper)), counted.sum()
+    sizes, n = np.bincount(labels, weights=mass, minlength=len(marginal.upper)), mass.sum()
     above, below = np.maximum(sizes - n * marginal.upper, 0).sum(), np.maximum(n * marginal.lower - sizes, 0).sum()
     return float(max(above, below))
 

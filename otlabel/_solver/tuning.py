@@ -189,6 +189,9 @@ class Tuning:
     """Of the surplus: a colder solve that leaves more was of no use; ..."""
     most_idle: int = 1
     """... of those that converge so many in a row are borne."""
+    weighted_ties: int = 30
+    """Labels that rows have beside their best, k times this in all: what a linear program is made of where items do not
+    weigh the same."""
     rounds: int = 40
     """Shortlists at most: the guard of a loop that ends by itself."""
 

@@ -83,7 +83,7 @@ MESSAGES = {
         dict(logits=GOOD, a=[1, 1, 1, 1]),
         "a (row weights) must sum to 1 within 1e-6, got 4. Pass a / a.sum()",
     ),
-    "a unequal": (dict(logits=GOOD, a=[0.4, 0.2, 0.2, 0.2]), "Use rounding='argmax', with shares, for weighted items"),
+    "a unequal": (dict(logits=GOOD, a=[0.4, 0.2, 0.2, 0.2], size_max=3), "Use shares, b, for weighted items"),
     "b shape": (
         dict(logits=GOOD, b=[0.5, 0.5]),
         "b must have shape (3,), or (1, 3) for one row per head, got (2,)",
