@@ -105,3 +105,10 @@ def test_shards_know_each_other_s_known_labels_and_leave_the_unsure_out_together
         np.testing.assert_array_equal(result.sizes, truth.sizes)
     with pytest.raises(ValueError, match="whether known is given of process 1 is another"):
         Meeting(2).run(lambda comm: otlabel.assign(scores, known=None if comm.rank else known, comm=comm))
+
+
+def test_shards_weigh_their_items_together(rng):
+    scores, a = rng.normal(size=(200, 5)), rng.dirichlet(np.full(200, 2.0))
+    cuts, truth = [slice(0, 90), slice(90, 200)], otlabel.assign(scores, a=a)
+    found = Meeting(2).run(lambda comm: otlabel.assign(scores[cuts[comm.rank]], a=a[cuts[comm.rank]], comm=comm))
+    np.testing.assert_array_equal(np.concatenate([result.labels for result in found]), truth.labels)

@@ -94,7 +94,7 @@ def test_gap_of_worse_labels_is_what_they_lose(rng):
     g = result.potentials.copy()
     marginal, bounds = Marginal.exactly(np.full(5, 0.2)), Bounds.of_shares(np.full(5, 0.2), 60)
     limits = Capacities.at(g, bounds, np.full(5, 12))
-    labels, gap = balance.round_plan(kernels, g, marginal, bounds, np.ones(60, bool), "balanced")
+    labels, gap = balance.round_plan(kernels, g, marginal, bounds, np.ones(60), "balanced")
     short = kernels.shortlist(g, np.inf)
     bound = balance._gap(short, labels, np.ones(60, bool), limits, g)
     worse = labels.copy()
