@@ -105,14 +105,14 @@ def quality(features: Path | None, seeds: int = 3) -> None:
 
     problems = [("digits", load_digits().data, 20), ("clouds", clouds(100_000, 64, 300, 0), 300)]
     if (images := fashion_mnist()) is not None:
-        problems.insert(1, ("Fashion-MNIST, pixels", images, 250))
+        problems.insert(1, ("Fashion-MNIST, pixels", images, 200))
     if features is not None:
         from otlabel.cli.vectors import read
 
         problems.append((f"features of {features.stem}", read(features).matrix, 100))
     for name, points, k in problems:
         random = np.random.default_rng(0).permutation(len(points))  # the first are held out
-        rows = clusters.run(name, points[random], k, seeds, cap=900.0)
+        rows = clusters.run(name, points[random], k, seeds, cap=240.0)
         print(f"\n{name}, {len(points):,} x {points.shape[1]} into {k}, {seeds} seeds\n")
         for line in (clusters.headings(), ["---"] * len(clusters.headings()), *clusters.cells(rows)):
             print(f"| {' | '.join(line)} |", flush=True)

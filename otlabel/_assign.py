@@ -131,7 +131,7 @@ def assign(
 
     team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
-    aims = [aim_of(problem, head, int(team.counted.sum())) for head in range(problem.shape[0])]
+    aims = [aim_of(problem, head, team.weights) for head in range(problem.shape[0])]
     problem = team.reached(dataclasses.replace(problem, b=np.stack([aim.shares for aim in aims])))
     aims = [within_reach(problem, head, aim, team.counted) for head, aim in enumerate(aims)]
     name = team.together(lambda: backends.choose(backend, problem.scores[0]))

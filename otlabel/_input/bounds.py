@@ -32,22 +32,27 @@ def bounds_of(size_min: Any, size_max: Any, h: int, k: int) -> tuple[np.ndarray,
     return least, most
 
 
-def feasible(least: np.ndarray, most: np.ndarray, n: int, where: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """Bounds (k,) on n items as far as they leave a choice; ValueError if no sizes lie between them."""
-    if (low := int(least.sum())) > n:
+def feasible(least: np.ndarray, most: np.ndarray, items: tuple[int, int], where: str = "") -> None:
+    """Raise ValueError if no sizes lie between bounds (k,); items: how many get a label, at least and at most."""
+    if (low := int(least.sum())) > items[1]:
         raise ValueError(
-            f"size_min must not sum to more than the {n:,} items that there are, got a sum of {low:,}{where} "
+            f"size_min must not sum to more than the {items[1]:,} items that there are, got a sum of {low:,}{where} "
             f"({_each(least)}). Lower it, or ask for fewer labels."
         )
-    most = np.minimum(most, n)
-    if (high := int(most.sum())) < n:
+    most = np.minimum(most, items[1])
+    if (high := int(most.sum())) < items[0]:
         raise ValueError(
-            f"size_max must sum to at least the {n:,} items that there are, got a sum of {high:,}{where} "
+            f"size_max must sum to at least the {items[0]:,} items that there are, got a sum of {high:,}{where} "
             f"({_each(most)}). Raise it, or ask for more labels."
         )
-    if low == n:
+
+
+def without_needless_choice(least: np.ndarray, most: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds (k,) on n items; both the same where they leave one choice only."""
+    most = np.minimum(most, n)
+    if least.sum() == n:
         return least, least
-    return most if high == n else least, most
+    return most if most.sum() == n else least, most
 
 
 def _each(items: np.ndarray) -> str:

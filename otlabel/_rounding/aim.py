@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._input import bounds as _bounds
+from .._input.bounds import feasible, without_needless_choice
+from .._input.known import Held
 from .._input.problem import Problem, are_equal
 from .._input.reach import of_head
 from .._solver.marginal import Marginal
@@ -21,54 +22,74 @@ class Aim(NamedTuple):
     bounds: Bounds  # on the labels' items
 
 
-def aim_of(problem: Problem, head: int, n: int) -> Aim:
+def aim_of(problem: Problem, head: int, weights: np.ndarray) -> Aim:
     """What the labels of a head are to be.
 
     Args:
-        n: rows of all processes that fill capacity, and have no known label.
+        weights: (n,) of the rows of all processes, which sum to 1; 0 for those that have a known label or do not count.
 
     Raises:
         ValueError: no sizes are like that.
     """
-    where, held = of_head(head, len(problem.scores)), problem.held
+    where, held, n = of_head(head, len(problem.scores)), problem.held, int((weights > 0).sum())
     covered = 1.0 if problem.coverage is None else problem.coverage
+    none = Bounds.of_shares(np.array([1 - covered]), n)  # items without a label
     if problem.bounds is None:
-        b = problem.b[head]
-        bounds = Bounds.of_shares(b, int(held.items.sum()) + covered * n)
-    else:
-        bounds = Bounds(*(items[head] for items in problem.bounds))
-    full = held.items > bounds.most
-    if full.any():
-        label = int(np.argmax(full))
-        raise ValueError(
-            f"known gives label {label}{where} {held.items[label]:,} items, but {bounds.most[label]:,} is the most "
-            "that it is to have. Give it a larger share or size_max, or make some of them unknown (-1)."
-        )
-    least, most = np.maximum(bounds.least - held.items, 0), bounds.most - held.items
+        b = _left_over(problem.b[head], held, covered)
+        least, most = Bounds.of_shares(b, covered * n)
+        if problem.known is not None and _weigh_alike(held, weights):
+            least, most = _of_counts(problem.b[head], held, n, covered)
+        if problem.coverage is not None:
+            b = np.append(covered * b, 1 - covered)
+            least, most = np.append(least, none.least), np.append(most, none.most)
+        return Aim(b, Marginal.exactly(b), Bounds(least, most))
+    least, most = (items[head] for items in problem.bounds)
+    _check_room(held, most, "size_max")
+    least, most = np.maximum(least - held.items, 0), most - held.items
+    feasible(least, most, (n - int(none.most[0]), n - int(none.least[0])), where)
     if problem.coverage is not None:
-        none = Bounds.of_shares(np.array([1 - covered]), n)
         least, most = np.append(least, none.least), np.append(most, none.most)
-    if problem.bounds is not None:
-        bounds = Bounds(*_bounds.feasible(least, most, n, where))
-        marginal = Marginal.between(bounds.least / n, bounds.most / n)
-        return Aim(marginal.target, marginal, bounds)
-    if problem.known is not None:
-        _check_left(least, most, n)
-        # In weights, which may differ where labels are the plan's argmax.
-        rest = 1 - held.weights.sum()
-        b = np.maximum((held.weights.sum() + rest * covered) * b - held.weights, 0.0)
-        b = b / b.sum()
-    if problem.coverage is not None:
-        b = np.append(covered * b, 1 - covered)
-    return Aim(b, Marginal.exactly(b), Bounds(least, most))
+    bounds = Bounds(*without_needless_choice(least, most, n))
+    marginal = Marginal.between(bounds.least / n, bounds.most / n)
+    return Aim(marginal.target, marginal, bounds)
 
 
-def _check_left(least: np.ndarray, most: np.ndarray, n: int) -> None:
-    """Raise ValueError if n items cannot fill what known labels (k,) leave."""
-    if least.sum() > n or most.sum() < n:
+def _left_over(b: np.ndarray, held: Held, covered: float) -> np.ndarray:
+    """Shares (k,) of what is labelled of the unknown items, so that with the known ones all are b, or nearly."""
+    if not held.weights.any():
+        return b
+    known = held.weights.sum()
+    wanted = np.maximum((known + (1 - known) * covered) * b - held.weights, 0.0)
+    return wanted / wanted.sum()
+
+
+def _weigh_alike(held: Held, weights: np.ndarray) -> bool:
+    """Whether all items weigh the same, those of known labels too."""
+    each = (1 - held.weights.sum()) / (weights > 0).sum()
+    return are_equal(weights) and bool(np.abs(held.weights - held.items * each).max() <= 1e-9)
+
+
+def _of_counts(b: np.ndarray, held: Held, n: int, covered: float) -> Bounds:
+    """What is left for n unknown items of floor and ceiling of all that will have a label."""
+    bounds = Bounds.of_shares(b, int(held.items.sum()) + covered * n)
+    _check_room(held, bounds.most, "share")
+    least, most = np.maximum(bounds.least - held.items, 0), bounds.most - held.items
+    if least.sum() > n or most.sum() < covered * n - 1:
         raise ValueError(
             f"known leaves {n:,} items, but to have their shares the labels still need {least.sum():,} at least and "
             f"{most.sum():,} at most. Make some labels unknown (-1), change b, or pass size_min and size_max."
+        )
+    return Bounds(least, most)
+
+
+def _check_room(held: Held, most: np.ndarray, what: str) -> None:
+    """Raise ValueError if some label has more known items than it is to have at all."""
+    full = held.items > most
+    if full.any():
+        label = int(np.argmax(full))
+        raise ValueError(
+            f"known gives label {label} {held.items[label]:,} items, but {most[label]:,} is the most that it is to "
+            f"have. Give it a larger {what}, or make some of them unknown (-1)."
         )
 
 
@@ -77,7 +98,7 @@ def within_reach(problem: Problem, head: int, aim: Aim, counted: np.ndarray) -> 
 
     Where it leaves no plan with such shares, the nearest take their place. Of shards nothing is known beforehand.
     """
-    if problem.reach is None or not are_equal(problem.a):
+    if problem.reach is None or not are_equal(problem.free):
         return aim
     from . import feasible  # scipy.optimize's import is paid by those who forbid
 

@@ -16,9 +16,11 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .._arrays.libraries import NUMPY
 from .._input.bounds import bounds_of, feasible
 from .._predictor import Predictor
 from .._system.files import atomic
+from ..backends import library_of
 from .alternation import Clustered, Options, Points, Step, alternate, scores_of
 from .centres import inertia, scale_of
 
@@ -32,6 +34,9 @@ _SAVED = (
 
 def points_of(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
     """(n, d) float32 or float64 of what scikit-learn takes; an error names the first number that is none."""
+    library = library_of(X)
+    if library is not NUMPY:  # tensors and CuPy's arrays, which scikit-learn takes from host memory only, detached
+        X = library.to_numpy(X, "X")
     kinds = [np.float32, np.float64] if getattr(X, "dtype", None) == np.float16 else [np.float64, np.float32]
     names = getattr(X, "columns", None)
     X = validate_data(estimator, X, dtype=kinds, order="C", reset=reset, ensure_all_finite=False)
@@ -286,7 +291,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
                     "shares and size_min, size_max both say how many points clusters get: pass shares or bounds, not "
                     "both."
                 )
-            feasible(*bounds, n)
+            feasible(*bounds, (n, n))
         if self.shares is not None:
             shares = np.asarray(self.shares, dtype=np.float64)
             if shares.shape != (self.n_clusters,):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+import zarr
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
@@ -18,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from otlabel.cluster import BalancedKMeans, alternation
+from otlabel.cluster import BalancedKMeans, Progress, alternation
 
 # Exact sizes cannot split a point: one that weighs 2 is one point, and two that are the same are two.
 EXPECTED_TO_FAIL = {
@@ -229,12 +230,46 @@ def test_points_in_any_form(rng, tmp_path):
     np.save(tmp_path / "points.npy", points)
     mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
     forms = [points, mapped, points.astype(np.float32), np.asfortranarray(points), points[::-1][::-1]]
-    forms += [torch.from_numpy(points), points.astype(np.float64).tolist()]
+    stored = zarr.create_array(tmp_path / "points.zarr", data=points)
+    forms += [torch.from_numpy(points), torch.from_numpy(points).requires_grad_(), stored]
+    forms += [points.astype(np.float64).tolist()]
     models = [BalancedKMeans(6, random_state=0).fit(form) for form in forms]
     assert models[0].cluster_centers_.dtype == np.float32
     for model in models[1:-1]:
         np.testing.assert_array_equal(model.labels_, models[0].labels_)
     assert set(models[-1].sizes_) == {10}
+
+
+def test_the_callback_hears_of_every_assignment_and_a_bar_is_one(rng, capsys):
+    points, steps = rng.normal(size=(300, 3)), []
+    model = BalancedKMeans(6, random_state=0, callback=steps.append).fit(points)
+    assert [step.number for step in steps] == list(range(1, len(steps) + 1))
+    exact = [step for step in steps if step.phase == "exact"]
+    assert exact[-1].inertia == pytest.approx(model.inertia_)
+    assert all(np.isnan(step.inertia) for step in steps if step.phase == "soft")
+    with Progress() as bar:
+        BalancedKMeans(6, random_state=0, callback=bar).fit(points)
+    assert f"{len(steps)}assignment" in capsys.readouterr().err
+
+
+def test_a_model_is_saved_without_pickle_and_comes_back_as_it_was(rng, tmp_path):
+    points, file = rng.normal(size=(200, 4)).astype(np.float32) + 100, tmp_path / "model.npz"
+    frame = pandas.DataFrame(points, columns=list("abcd"))
+    for options in ({}, dict(size_min=10, size_max=np.full(8, 60)), dict(metric="cosine", shares=np.full(8, 0.125))):
+        model = BalancedKMeans(8, random_state=0, init=points[:8], callback=print, **options).fit(frame)
+        model.save(file)
+        loaded = BalancedKMeans.load(file)
+        np.testing.assert_array_equal(loaded.predict(frame), model.predict(frame))
+        np.testing.assert_array_equal(loaded.predict(frame, balanced=True), model.predict(frame, balanced=True))
+        np.testing.assert_array_equal(loaded.transform(frame), model.transform(frame))
+        assert loaded.inertia_ == model.inertia_
+        assert list(loaded.feature_names_in_) == list("abcd")
+        assert loaded.size_min == options.get("size_min")
+    np.savez(tmp_path / "other.npz", kind=np.array("Predictor"))
+    (tmp_path / "text.npz").write_text("no archive")
+    for name in ("other.npz", "text.npz"):
+        with pytest.raises(ValueError, match=r"must be what BalancedKMeans\.save wrote"):
+            BalancedKMeans.load(tmp_path / name)
 
 
 def test_ctrl_c_leaves_what_there_is(rng, monkeypatch):

@@ -8,16 +8,23 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-GUIDE = Path(__file__).parents[2] / "docs" / "clusters.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_guide_runs_and_what_it_says_is_so():
-    blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+def run(page: Path, count: int) -> dict:
+    """What its blocks of Python leave behind."""
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == count
     names: dict = {}
     for block in blocks:
-        exec(compile(block, GUIDE.name, "exec"), names)
+        exec(compile(block, page.name, "exec"), names)
+    return names
+
+
+def test_the_page_on_clusters_runs_and_what_it_says_is_so():
+    names = run(DOCS / "clusters.md", 3)
     model = names["model"]
     assert set(model.sizes_) == {100}
     assert abs(model.gap_) < 1e-9
@@ -27,6 +34,28 @@ def test_the_guide_runs_and_what_it_says_is_so():
     assert ((names["loose"].potentials_ > 0) <= (names["loose"].sizes_ == 50)).all()
     assert set(names["coder"].sizes_.ravel()) == {187, 188}
     np.testing.assert_array_equal(np.bincount(model.predict(names["new"], balanced=True)), np.full(30, 2))
+
+
+def test_balanced_clusters_of_my_embeddings(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run(DOCS / "guides" / "balanced-clusters.md", 4)
+    assert "inertia 1.0" in capsys.readouterr().out
+    assert {file.name for file in tmp_path.iterdir()} == {"sizes.png", "clusters.png", "clusters.npz"}
+
+
+def test_sizes_between_bounds(capsys):
+    page = DOCS / "guides" / "sizes-between-bounds.md"
+    run(page, 3)
+    told = re.findall(r"(\d+) to (\d+) inertia (\d+)", capsys.readouterr().out)
+    shown = re.findall(r"\| (\d+)(?: to (\d+))? \| ([\d,]+) \|", page.read_text())
+    for (low, high, inertia), row in zip(told, shown, strict=True):
+        assert (low, high) == (row[0], row[1] or row[0])
+        assert float(inertia) == pytest.approx(float(row[2].replace(",", "")), rel=0.01)
+
+
+def test_semantic_ids(capsys):
+    names = run(DOCS / "guides" / "semantic-ids.md", 3)
+    assert len(names["ids"]) == 4000
 
 
 def test_without_scikit_learn_the_remedy_is_named_and_otlabel_works():
