@@ -119,12 +119,19 @@ class NumPy(Library):
         return False
 
     def to_numpy(self, value: Any, name: str) -> np.ndarray:
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise ValueError(
+                f"{name} must not have masked entries, got {int(np.ma.count_masked(value)):,}. Pass {name}.filled(...)."
+            )
         try:
-            array = np.asarray(value)
+            only_dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+            array = np.from_dlpack(value) if only_dlpack else np.asarray(value)
         except ValueError as error:  # ragged lists
             raise ValueError(
                 f"{name} must be a rectangular array of numbers, got {type(value).__name__}: {error}"
             ) from None
+        if array.dtype == object and hasattr(value, "to_numpy"):
+            array = _without_na(value, array)
         if array.dtype.name == "bfloat16":  # ml_dtypes
             array = array.astype(np.float32)
         check_real(array.dtype, name)
@@ -174,6 +181,14 @@ class NumPy(Library):
 
     def linear(self, features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
         return features.astype(bias.dtype, copy=False) @ weight.T + bias
+
+
+def _without_na(table: Any, array: np.ndarray) -> np.ndarray:
+    """What pandas' nullable and Arrow's columns of numbers hold, NaN where they are empty; else the array as it is."""
+    kinds = table.dtypes if hasattr(table, "dtypes") else [table.dtype]
+    if not all(getattr(kind, "kind", "O") in "iuf" for kind in kinds):
+        return array
+    return table.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 NUMPY = NumPy()

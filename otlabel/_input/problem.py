@@ -16,7 +16,7 @@ from .bounds import bounds_of
 from .coverage import WithNone
 from .known import Held, check_allowed, known_of
 from .reach import Reach, WithBlanks, of_head, rows_of_block
-from .sources import as_heads, as_source, kept
+from .sources import as_heads, as_source, forbidden_where_masked, kept
 
 ROUNDINGS = ("balanced", "argmax")
 METHODS = ("lbfgs", "sinkhorn")
@@ -186,6 +186,8 @@ def as_scores(logits: Any) -> Any:
     source = as_source(logits)
     if source is not None and not source.in_memory:
         _check_source(source)
+    if isinstance(logits, np.ma.MaskedArray):
+        logits = forbidden_where_masked(logits)
     array = library_of(logits).array(logits, "logits") if source is None else source
     if len(array.shape) not in ((2, 3) if source is None else (2,)):
         raise ValueError(

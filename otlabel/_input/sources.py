@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
-from .._arrays.libraries import HOST
+from .._arrays.libraries import HOST, check_real
 from .._arrays.score_source import ScoreSource
 from .._system.machine import free_memory
 from .._system.threads import one_blas_thread, threaded
@@ -121,6 +122,12 @@ class Stored(ScoreSource):
     read_ahead = True
 
     def __init__(self, array: Any):
+        check_real(array.dtype, "logits")
+        if len(array.shape) != 2:
+            raise ValueError(
+                f"logits must have shape (n, k) where they are read from a store, got {tuple(array.shape)}. Pass one "
+                "head after the other, or heads as an array in memory."
+            )
         self.stored, self.shape = array, tuple(array.shape)
 
     def rows(self, index: Any) -> np.ndarray:
@@ -141,6 +148,25 @@ class Stored(ScoreSource):
         return (self.rows(slice(start, start + step)) for start in range(0, self.shape[0], step))
 
 
+class SparseScores(ScoreSource):
+    """A sparse matrix (n, k) of SciPy's: what is stored is a score, 0 too, and what is not stored is forbidden.
+
+    Blocks of rows are made dense, never the whole.
+    """
+
+    def __init__(self, matrix: Any):
+        check_real(matrix.dtype, "logits")
+        self._rows, self.shape = matrix.tocsr(copy=matrix.format == "csr"), tuple(matrix.shape)
+        self._rows.sum_duplicates()
+        self.dtype = np.result_type(matrix.dtype, np.float32)
+
+    def rows(self, index: Any) -> np.ndarray:
+        some = self._rows[index] if isinstance(index, slice) else self._rows[np.arange(self.shape[0])[index]]
+        block = np.full(some.shape, -np.inf, dtype=self.dtype)
+        block[np.repeat(np.arange(len(block)), np.diff(some.indptr)), some.indices] = some.data
+        return block
+
+
 class Spooled(InMemory):
     """Arrays (m, k), one below the other, mapped from a temporary file that vanishes when no one uses it any more.
 
@@ -155,6 +181,7 @@ class Spooled(InMemory):
         with tempfile.TemporaryFile(prefix="otlabel-") as file:
             n, first = 0, None
             for number, chunk in enumerate(chunks):
+                chunk = forbidden_where_masked(chunk) if isinstance(chunk, np.ma.MaskedArray) else chunk
                 array = library_of(chunk).to_numpy(chunk, f"chunk {number}")
                 first = array if first is None else first
                 if array.ndim != 2 or array.shape[1] != first.shape[1] or array.dtype != first.dtype:
@@ -176,6 +203,8 @@ def as_source(value: Any) -> ScoreSource | None:
     """The source that ``value`` is, or None if it is an array, or to become one."""
     if isinstance(value, ScoreSource):
         return value
+    if issparse(value):
+        return SparseScores(value)
     if hasattr(value, "__next__"):
         return Spooled(value)
     if callable(value) and not hasattr(value, "shape"):
@@ -184,6 +213,15 @@ def as_source(value: Any) -> ScoreSource | None:
     if hasattr(value, "chunks") and all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return Stored(value)
     return None
+
+
+def forbidden_where_masked(scores: np.ma.MaskedArray) -> np.ndarray:
+    """The scores, -inf where they are masked; in a dtype that knows it."""
+    if not np.ma.is_masked(scores):
+        return scores.data
+    check_real(scores.dtype, "logits")
+    wide = scores.astype(np.result_type(scores.dtype, np.float16), copy=False)
+    return np.ma.filled(wide, -np.inf)
 
 
 def kept(source: ScoreSource) -> ScoreSource:

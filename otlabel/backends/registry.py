@@ -14,7 +14,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from .._arrays.libraries import HOST, NUMPY, Library, Place
+from .._arrays.array_api import library_of_standard
+from .._arrays.libraries import HOST, Library, Place
 from .._arrays.score_source import ScoreSource
 
 
@@ -104,13 +105,13 @@ def choose(name: str, source: ScoreSource) -> str:
 
 
 def library_of(value: Any) -> Library:
-    """The library that an array is of; NumPy's for what nobody else owns."""
+    """The library that an array is of: a backend's, or one that keeps to the array API standard, or else NumPy's."""
     for backend in registered():
         if backend.library is not None and sys.modules.get(backend.library) is not None and _is_installed(backend):
             library = _library(backend)
             if library.owns(value):
                 return library
-    return NUMPY
+    return library_of_standard(value)
 
 
 def place_of(value: Any) -> Place:
