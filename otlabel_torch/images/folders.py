@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.datasets import ImageFolder
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm import tqdm
 
 from ..system.devices import free_memory
 from ..system.errors import DataError
-from .decoding import Files, decode, read
+from .decoding import Files, Reading, decode, shown
+from .looking import look
+from .walk import walk
 
 MAX_SIZE = 224
 SHARE = 0.5  # of the free memory that decoded images may take
@@ -30,6 +31,7 @@ class Listing:
     paths: list[Path]
     targets: list[int] | None
     class_names: list[str]
+    notes: list[str] = field(default_factory=list)  # what was left out
 
 
 class Squares(NamedTuple):
@@ -38,36 +40,48 @@ class Squares(NamedTuple):
     pixels: Tensor | Files
     kept: list[int]  # indices of the listing's paths
     skipped: list[str]  # why the others are not
+    notes: list[str]  # what was done to them
+    pixel_range: tuple[float, float] | None  # of gray beyond 8 bits
 
 
 def listing(root: Path) -> Listing:
-    """root/CLASS/IMAGE, or root/IMAGE without classes."""
-    paths = sorted(path for path in root.iterdir() if _is_image(path))
-    if paths:
-        for folder in (path for path in root.iterdir() if path.is_dir()):
-            if any(map(_is_image, folder.rglob("*"))):
-                raise DataError(
-                    f"{root} must hold images or folders of images, but {paths[0].name} lies beside the folder "
-                    f"{folder.name}. Move one of them."
-                )
-        return Listing(root, paths, None, [])
-    try:
-        found = ImageFolder(root)
-    except FileNotFoundError as error:
-        raise DataError(f"{root} must hold images, or a folder of images for every class: {error}") from None
-    return Listing(root, [Path(path) for path, _ in found.samples], found.targets, found.classes)
+    """root/CLASS/.../IMAGE, or root/IMAGE without classes.
+
+    Raises:
+        DataError: there are no images, or some beside the classes.
+    """
+    found = walk(root)
+    alone = [path for path in found.images if path.parent == root]
+    if not found.images:
+        also = f" ({'; '.join(found.notes)})" if found.notes else ""
+        raise DataError(f"{root} must hold images, or a folder of images for every class, got none{also}.")
+    if alone and len(alone) < len(found.images):
+        other = next(path for path in found.images if path.parent != root).relative_to(root).parts[0]
+        raise DataError(
+            f"{root} must hold images or folders of images, but {shown(alone[0].name)} lies beside the folder "
+            f"{shown(other)}. Move one of them."
+        )
+    if alone:
+        return Listing(root, alone, None, [], found.notes)
+    classes = [path.relative_to(root).parts[0] for path in found.images]
+    names = sorted(set(classes))
+    number = {name: place for place, name in enumerate(names)}
+    return Listing(root, found.images, [number[name] for name in classes], names, found.notes)
 
 
-def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_bad: bool) -> Squares:
+def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_bad: bool, reading: Reading) -> Squares:
     """The files decoded into memory, or what decodes them when they are needed.
 
     Args:
-        size: side of the squares, or None for the shorter side of the first image, at most ``MAX_SIZE``.
+        size: side of the squares, or None for the median of the images' shorter sides, at most ``MAX_SIZE``.
         keep: "memory", "files", or "auto".
         skip_bad: leave files out that cannot be read, instead of raising. Files on call are all decoded once for that.
+        reading: how; without a range of gray it is that of the files.
     """
     paths = listing.paths
-    side = _first_size(paths, skip_bad) if size is None else size
+    seen = look(paths, reading, workers)
+    reading = dataclasses.replace(reading, pixel_range=seen.pixel_range)
+    side = min(MAX_SIZE, seen.side) if size is None else size
     needed, free = 3 * side**2 * len(paths), free_memory()
     in_memory = keep == "memory" or (keep == "auto" and needed <= SHARE * free)
     if in_memory and needed > free:
@@ -76,13 +90,14 @@ def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_ba
             f"{free / 2**30:.1f} GiB are free. Add `keep` files, or choose a smaller `image_size`."
         )
     if not in_memory and not skip_bad:
-        return Squares(Files(paths, round(side * MARGIN), workers), list(range(len(paths))), [])
+        files = Files(paths, round(side * MARGIN), workers, reading)
+        return Squares(files, list(range(len(paths))), [], seen.notes, seen.pixel_range)
     images = torch.empty((len(paths) if in_memory else 0, 3, side, side), dtype=torch.uint8)
     kept: list[int] = []
     skipped: list[str] = []
     title = f"{'decode' if in_memory else 'check'} {listing.root.name}"
     for i, image in enumerate(
-        tqdm(decode(paths, side, workers), total=len(paths), desc=title, unit="img", leave=False, disable=None)
+        tqdm(decode(paths, side, workers, reading), total=len(paths), desc=title, unit="img", leave=False, disable=None)
     ):
         if isinstance(image, DataError):
             if not skip_bad:
@@ -95,20 +110,6 @@ def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_ba
     if not kept:
         raise DataError(f"{listing.root} must hold images, but none of its {len(paths)} files can be read.")
     if in_memory:
-        return Squares(images[: len(kept)], kept, skipped)
-    return Squares(Files([paths[i] for i in kept], round(side * MARGIN), workers), kept, skipped)
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
-
-
-def _first_size(paths: list[Path], skip_bad: bool) -> int:
-    """The shorter side of the first image that can be read, at most MAX_SIZE."""
-    for path in paths:
-        try:
-            return min(MAX_SIZE, *read(path).size)
-        except DataError:
-            if not skip_bad:
-                raise
-    raise DataError(f"none of the {len(paths)} files can be read as an image, {paths[0]} for one.")
+        return Squares(images[: len(kept)], kept, skipped, seen.notes, seen.pixel_range)
+    files = Files([paths[i] for i in kept], round(side * MARGIN), workers, reading)
+    return Squares(files, kept, skipped, seen.notes, seen.pixel_range)

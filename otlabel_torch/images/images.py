@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +14,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from ..system.errors import DataError
-from . import folders
+from . import folders, splits
 from . import torchvision_sets as sets
-from .decoding import Files
+from .decoding import AS_USUAL, Files, Reading
 
 MIN_SIZE = 8
-SPLITS = {"train", "val", "test"}
 FOLDERS = "a folder of images, or of folders of them for every class, or with train/ and val/ of such inside"
 
 
@@ -32,6 +31,8 @@ class Images:
     classes: Tensor | None  # (n,) int64 ground truth, for evaluation only
     class_names: list[str]
     skipped: list[str] = field(default_factory=list)  # files that cannot be read, where that was allowed
+    notes: list[str] = field(default_factory=list)  # what was left out of a folder, and what was done to its images
+    pixel_range: tuple[float, float] | None = None  # of gray beyond 8 bits: what became black and white
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -55,7 +56,7 @@ class Images:
     @property
     def fingerprint(self) -> str:
         """Of the paths in their order: labels of other images must not be taken for labels of these."""
-        return hashlib.sha256("\n".join(self.paths).encode()).hexdigest()
+        return hashlib.sha256("\n".join(self.paths).encode("utf-8", "surrogateescape")).hexdigest()
 
     def batches(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
         """Pixels (m, 3, size, size) for each of the tensors of m indices, in order."""
@@ -81,7 +82,7 @@ class Images:
         """Only these images, in this order."""
         chosen = rows.tolist()
         if isinstance(self.pixels, Files):
-            pixels: Tensor | Files = Files([self.pixels.paths[i] for i in chosen], self.size, self.pixels.workers)
+            pixels: Tensor | Files = self.pixels.of(chosen)
         else:
             pixels = self.pixels[rows]
         classes = None if self.classes is None else self.classes[rows]
@@ -100,6 +101,8 @@ class Source:
         skip_bad: leave files out that cannot be read, instead of raising.
         keep: where decoded files stay, "memory", "files" (nowhere) or "auto": memory if it has room.
         workers: threads that decode files.
+        reading: how files become pixels.
+        train_dir, val_dir: folders below ``root``, where their names do not say what they are.
     """
 
     data: str
@@ -109,6 +112,9 @@ class Source:
     skip_bad: bool = False
     keep: str = "auto"
     workers: int = 2
+    reading: Reading = AS_USUAL
+    train_dir: str | None = None
+    val_dir: str | None = None
 
 
 def load(source: Source) -> tuple[Images, Images | None]:
@@ -163,27 +169,33 @@ def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
     """A folder of images, or its train/ and val/."""
     if not root.is_dir():
         raise DataError(f"`root` must be a folder, but {root} is not there.")
-    names = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    if "train" not in names or not names <= SPLITS:  # a class may be called train
+    split = splits.of(root, source.train_dir, source.val_dir)
+    if split is None:
         return _listed(folders.listing(root), source, root), None
-    train = _listed(folders.listing(root / "train"), source, root)
-    if "val" not in names:
+    train = _listed(folders.listing(split.train), source, root, split.notes)
+    if split.val is None:
         return train, None
-    val = _listed(
-        folders.listing(root / "val"), dataclasses.replace(source, image_size=train.view_size, keep=_kept(train)), root
+    as_train = dataclasses.replace(
+        source,
+        image_size=train.view_size,
+        keep=_kept(train),
+        reading=dataclasses.replace(source.reading, pixel_range=train.pixel_range or source.reading.pixel_range),
     )
-    return train, _renumbered(val, train, root)
+    val = _listed(folders.listing(split.val), as_train, root)
+    return train, _renumbered(val, train, split)
 
 
-def _listed(listing: folders.Listing, source: Source, base: Path) -> Images:
+def _listed(listing: folders.Listing, source: Source, base: Path, notes: Sequence[str] = ()) -> Images:
     """The images of files; an image is called by its path below ``base``."""
-    squares = folders.squares(listing, source.image_size, source.keep, source.workers, source.skip_bad)
+    squares = folders.squares(listing, source.image_size, source.keep, source.workers, source.skip_bad, source.reading)
     images = Images(
         squares.pixels,
         [listing.paths[i].relative_to(base).as_posix() for i in squares.kept],
         None if listing.targets is None else torch.tensor([listing.targets[i] for i in squares.kept]),
         listing.class_names,
         squares.skipped,
+        [*notes, *listing.notes, *squares.notes],
+        squares.pixel_range,
     )
     if images.size < MIN_SIZE:
         raise DataError(
@@ -197,12 +209,14 @@ def _kept(images: Images) -> str:
     return "files" if isinstance(images.pixels, Files) else "memory"
 
 
-def _renumbered(val: Images, train: Images, root: Path) -> Images:
+def _renumbered(val: Images, train: Images, split: splits.Split) -> Images:
     """Validation classes by the numbers of the training classes; some may be missing, none may be new."""
     if train.classes is None or val.classes is None:
         return dataclasses.replace(val, classes=None, class_names=[])
     unknown = sorted(set(val.class_names) - set(train.class_names))
     if unknown:
-        raise DataError(f"{root}/val may only have classes of {root}/train, but it also has {', '.join(unknown[:5])}.")
+        raise DataError(
+            f"{split.val} may only have classes of {split.train}, but it also has {', '.join(unknown[:5])}."
+        )
     number = torch.tensor([train.class_names.index(name) for name in val.class_names])
     return dataclasses.replace(val, classes=number[val.classes], class_names=train.class_names)

@@ -9,11 +9,15 @@ from typing import TypeVar
 from otlabel._system.machine import cores
 
 from ..options.config import Config, DataSet
+from .decoding import Reading
 from .images import Images, Source, load
 from .imbalance import imbalanced
 
 C = TypeVar("C", bound=Config)
-NAMED_BY = ("data", "root", "image_size", "imbalance", "seed", "skip_bad_images")  # options that say which they are
+NAMED_BY = (
+    "data", "root", "image_size", "imbalance", "seed", "skip_bad_images", "train_dir", "val_dir", "pixel_range",
+    "background", "upright", "max_pixels",
+)  # fmt: skip  # options that say which they are
 
 
 def images_of(config: Config) -> tuple[Images, Images | None]:
@@ -30,6 +34,9 @@ def images_of(config: Config) -> tuple[Images, Images | None]:
             skip_bad=config.skip_bad_images,
             keep=config.keep,
             workers=config.workers or cores(),
+            reading=Reading(config.pixel_range, config.background, config.upright, config.max_pixels),
+            train_dir=config.train_dir,
+            val_dir=config.val_dir,
         )
     )
     return train if config.imbalance is None else imbalanced(train, config.imbalance, config.seed), test
@@ -56,6 +63,8 @@ def others(
         image_size=config.image_size if image_size is None else image_size,
         skip_bad_images=skip_bad_images or config.skip_bad_images,
         imbalance=config.imbalance if is_own else None,
+        train_dir=config.train_dir if is_own else None,
+        val_dir=config.val_dir if is_own else None,
         keep=config.keep if is_own and image_size in (None, config.image_size) else "auto",
         download=False,
         workers=cores(),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..images.decoding import shown
 from ..images.images import Images
 from ..system.errors import DataError, UsageError
 from ..system.files import atomic, write_text
@@ -25,6 +26,8 @@ def write_labels(path: Path, images: Images, labels: Tensor, confidence: Tensor)
     names = ["index", "path", *(f"head_{head}" for head in heads), *(f"confidence_{head}" for head in heads)]
     if path.suffix == ".parquet":
         arrow, parquet = pyarrow_parquet()
+        if odd := next((name for name in images.paths if not _is_unicode(name)), None):
+            raise UsageError(f"parquet holds UTF-8 only, and {shown(odd)} is none. Use CSV, or rename it.")
         columns = [np.arange(len(images)), images.paths, *labels.T.numpy(), *confidence.T.numpy()]
         with atomic(path) as file:
             parquet.write_table(arrow.table(dict(zip(names, columns, strict=True))), file)
@@ -35,6 +38,14 @@ def write_labels(path: Path, images: Images, labels: Tensor, confidence: Tensor)
     for i, (name, row, sure) in enumerate(zip(images.paths, labels.tolist(), confidence.tolist(), strict=True)):
         writer.writerow([i, name, *row, *map(confidence_text, sure)])
     write_text(path, text.getvalue())
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def confidence_text(value: float) -> str:
@@ -115,7 +126,7 @@ def _columns(path: Path) -> tuple[list[str], list[np.ndarray]]:
             array = np.load(path, allow_pickle=False)
             array = array.reshape(len(array), -1)
             return [str(i) for i in range(array.shape[1])], list(array.T)
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             lines = [line for line in csv.reader(file) if line]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"`labels` {path} cannot be read as a table: {error}") from None

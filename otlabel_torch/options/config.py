@@ -47,6 +47,19 @@ class Config:
     """Let torchvision fetch the data set into --root if it is not there."""
     skip_bad_images: bool = False
     """Leave files out that cannot be read as images, and list them in report.json, instead of stopping."""
+    train_dir: str | None = None
+    """Folder of the training images below --root, where its name does not say so: train, training."""
+    val_dir: str | None = None
+    """Folder of the validation images below --root, where its name does not say so: val, valid, validation, or test."""
+    pixel_range: tuple[float, float] | None = None
+    """Of gray images beyond 8 bits: the values that become black and white, the same for all images. Default: from 0 to
+    the largest that their bits would hold, as all of them together use them."""
+    background: Literal["white", "gray", "black"] = "white"
+    """Behind transparent pixels."""
+    upright: bool = True
+    """Turn pictures as their EXIF orientation says."""
+    max_pixels: int = 178_956_970
+    """Of a file: larger ones are refused, since they may be an attack on the memory."""
     keep: Literal["auto", "memory", "files"] = "auto"
     """Where the pixels of a folder stay: decoded in memory, or in their files, to be decoded each time. auto: in
     memory if they take at most half of what is free."""

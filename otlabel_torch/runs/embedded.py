@@ -78,8 +78,10 @@ def embed(options: EmbedOptions, console: Console | None = None) -> None:
         else:
             _whole(options.out, work, alone)
         if team.is_first:
-            for line in (line for images in work.parts.values() for line in images.skipped):
-                console.print(f"skipped: {line}", highlight=False, soft_wrap=True, markup=False)
+            for images in work.parts.values():
+                said = [*(f"skipped: {line}" for line in images.skipped), *(f"images: {line}" for line in images.notes)]
+                for line in said:
+                    console.print(line, highlight=False, soft_wrap=True, markup=False)
             told = f"{work.count} images, {work.network.width} features: {options.out}"
             console.print(told, highlight=False, soft_wrap=True, markup=False)
 

@@ -66,7 +66,8 @@ class Run:
             self.table, known = table, None if table is None else (table.shape[1], int(table.max()) + 1)
             config = resolve(options, len(self.train), self.train.view_size, known)
             rules.check(config, len(self.train), team.size, known)
-        config = dataclasses.replace(config, keep=keep)  # decided once: what is kept differs in size
+        # Decided once: what is kept differs in size, and the same picture must always look the same.
+        config = dataclasses.replace(config, keep=keep, pixel_range=config.pixel_range or self.train.pixel_range)
         self.config: Resolved = config
         self.folder = RunFolder(config.out)
 
@@ -113,6 +114,8 @@ class Run:
         )
         for line in self._skipped():
             self._print(f"skipped: {line}")
+        for line in self._notes():
+            self._print(f"images: {line}")
         if any(drop_epoch(drop, config.epochs) >= config.epochs for drop in config.lr_drops):
             drops = " ".join(f"{drop:g}" for drop in config.lr_drops)
             self._print(f"note: drops of the learning rate at {drops} are not all reached in {config.epochs} epochs")
@@ -130,6 +133,9 @@ class Run:
 
     def _skipped(self) -> list[str]:
         return [*self.train.skipped, *(self.test.skipped if self.test else [])]
+
+    def _notes(self) -> list[str]:
+        return [*self.train.notes, *(self.test.notes if self.test else [])]
 
     def _save(self, state: State, every_file: bool = False) -> None:
         if self.team.is_first:
@@ -164,6 +170,7 @@ class Run:
             "processes": team.size,
             "threads": torch.get_num_threads(),
             "skipped": self._skipped(),
+            "notes": self._notes(),
             "rows": rows,
         }
         self.folder.save_report(facts)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from otlabel_torch.images import folders
-from otlabel_torch.images.decoding import square
+from otlabel_torch.images.decoding import Reading, square
 from otlabel_torch.images.images import Source, load
 from otlabel_torch.system.errors import DataError
 
@@ -41,7 +41,7 @@ def test_memory_holds_what_files_give(root):
     held, _ = load(Source("folder", root, 32, keep="memory"))
     assert isinstance(held.pixels, torch.Tensor)
     for i in (0, 31, 59):
-        assert torch.equal(held.take(torch.tensor([i]))[0], square(root / held.paths[i], 32))
+        assert torch.equal(held.take(torch.tensor([i]))[0], square(root / held.paths[i], 32, Reading()))
 
 
 def test_memory_is_chosen_if_it_has_room(root, monkeypatch):
@@ -73,5 +73,5 @@ def test_a_large_jpeg_is_decoded_smaller(tmp_path):
     smooth = np.stack([x * 255 / 900, y * 255 / 600, (x + y) * 255 / 1500], axis=2).astype(np.uint8)
     for name in ("a.jpg", "a.png"):
         Image.fromarray(smooth).save(tmp_path / name, quality=95)
-    jpeg, png = square(tmp_path / "a.jpg", 64).float(), square(tmp_path / "a.png", 64).float()
+    jpeg, png = square(tmp_path / "a.jpg", 64, Reading()).float(), square(tmp_path / "a.png", 64, Reading()).float()
     assert (jpeg - png).abs().mean() < 2

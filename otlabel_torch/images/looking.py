@@ -1,0 +1,100 @@
+"""A look at some files before they are decoded: how large they are, and what has to be done to them."""
+
+from __future__ import annotations
+
+import statistics
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..system.errors import DataError
+from .decoding import Reading, is_wide, opened, orientation, shown
+
+MOST = 2000  # files, evenly chosen
+STANDARD = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # largest values of gray: of floats, and of 8 to 16 bits
+
+
+class Seen(NamedTuple):
+    """Of one file."""
+
+    side: int  # the shorter one
+    is_turned: bool
+    is_transparent: bool
+    is_animated: bool
+    values: tuple[float, float, bool] | None  # least, largest and whether whole, of gray beyond 8 bits
+
+
+@dataclass(frozen=True)
+class Look:
+    """Of all that was looked at."""
+
+    side: int  # median of the shorter sides
+    pixel_range: tuple[float, float] | None
+    notes: list[str]
+
+
+def look(paths: list[Path], reading: Reading, workers: int) -> Look:
+    """Open some of the files; those that cannot be read are left to whoever decodes them.
+
+    Raises:
+        DataError: none can be read.
+    """
+    some = paths[:: -(-len(paths) // MOST)]
+
+    def seen(path: Path) -> Seen | DataError:
+        try:
+            with opened(path, reading.max_pixels) as image:
+                values = None
+                if is_wide(image):
+                    pixels = np.asarray(image)
+                    finite = pixels[np.isfinite(pixels)]
+                    whole = bool((finite == np.rint(finite)).all())
+                    values = float(finite.min(initial=0)), float(finite.max(initial=0)), whole
+                return Seen(
+                    min(image.size),
+                    orientation(image) != 1,
+                    bool(image.has_transparency_data),
+                    getattr(image, "n_frames", 1) > 1,
+                    values,
+                )
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(pool.map(seen, some))
+    good = [(path, one) for path, one in zip(some, found, strict=True) if isinstance(one, Seen)]
+    if not good:
+        raise DataError(f"none of the {len(paths)} files can be read as an image: {found[0]}")
+    wide = [one.values for _, one in good if one.values is not None]
+    chosen = reading.pixel_range or (_range(wide) if wide else None)
+    of = f" of {len(some):,} looked at" if len(some) < len(paths) else ""
+    notes = []
+    turned = "turned upright, as" if reading.upright else "not turned, whatever"
+    for which, what in (
+        ([path for path, one in good if one.is_turned], f"{turned} their EXIF orientation says"),
+        ([path for path, one in good if one.is_transparent], f"put on {reading.background} where transparent"),
+        ([path for path, one in good if one.is_animated], "animated: their first frame is taken"),
+    ):
+        if which:
+            notes.append(f"{len(which):,} images{of} {what} ({shown(which[0])}{' for one' if len(which) > 1 else ''})")
+    if chosen is not None and wide:
+        first = next(path for path, one in good if one.values is not None)
+        notes.append(
+            f"{len(wide):,} images{of} have gray beyond 8 bits: {chosen[0]:g} becomes black and {chosen[1]:g} white "
+            f"({shown(first)} for one); `pixel_range` says otherwise"
+        )
+    return Look(round(statistics.median(one.side for _, one in good)), chosen, notes)
+
+
+def _range(values: list[tuple[float, float, bool]]) -> tuple[float, float]:
+    """From 0 to the end of the standard range that holds all, if at least half of it is used; else to the largest."""
+    low, high = min(each[0] for each in values), max(each[1] for each in values)
+    whole = all(each[2] for each in values)
+    standard = next((top for top in STANDARD if high <= top and not (top == 1.0 and whole)), np.inf)
+    if low >= 0 and high >= standard / 2:
+        return 0.0, standard
+    low = min(low, 0.0) if low >= 0 else low
+    return (low, high) if high > low else (low, low + 1.0)

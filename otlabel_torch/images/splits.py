@@ -1,0 +1,65 @@
+"""Training and validation images side by side in one folder, under the names that people give them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..system.errors import DataError
+from .decoding import shown
+from .walk import walk
+
+TRAIN = ("train", "training")
+VAL = ("val", "valid", "validation")
+TEST = ("test", "testing")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which folder is which."""
+
+    train: Path
+    val: Path | None
+    notes: list[str]
+
+
+def of(root: Path, train_dir: str | None = None, val_dir: str | None = None) -> Split | None:
+    """The split of a folder, or None if it has none: then its folders are classes.
+
+    Names count in any case. Beside a folder for training and one for validation there may be no other with images,
+    which could be a class, or a split of another name.
+
+    Raises:
+        DataError: it is not plain which folder is which.
+    """
+    if train_dir is not None or val_dir is not None:
+        return _named(root, train_dir, val_dir)
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    train, val, test = ([path for path in folders if path.name.lower() in names] for names in (TRAIN, VAL, TEST))
+    others = [path for path in folders if path not in {*train, *val, *test}]
+    full = [path for path in others if walk(path).images] if train and others else []
+    if not train or (full and not (val or test)):
+        return None  # a class may be called train
+    if full or any(len(paths) > 1 for paths in (train, val, test)):
+        names = ", ".join(shown(path.name) for path in [*train, *val, *test, *full])
+        raise DataError(
+            f"{root} must say which of its folders are for training and validation, got {names}. Add `train_dir` "
+            f"{shown(train[0].name)} and, if there is one, `val_dir`; or move what is no class away."
+        )
+    chosen = next(iter(val or test), None)
+    notes = []
+    if not val and test:
+        notes.append(f"{shown(test[0].name)}/ is taken for validation images, since there are no others")
+    if val and test:
+        notes.append(f"{shown(test[0].name)}/ is left out: `val_dir` {shown(test[0].name)} evaluates on it")
+    notes += [f"{shown(path.name)}/ is left out: no images are in it" for path in others]
+    return Split(train[0], chosen, notes)
+
+
+def _named(root: Path, train_dir: str | None, val_dir: str | None) -> Split:
+    if train_dir is None:
+        raise DataError(f"`val_dir` {val_dir} needs `train_dir` too, the folder of the training images.")
+    for name, folder in (("train_dir", train_dir), ("val_dir", val_dir)):
+        if folder is not None and not (root / folder).is_dir():
+            raise DataError(f"`{name}` must be a folder below {root}, but {folder} is not there.")
+    return Split(root / train_dir, None if val_dir is None else root / val_dir, [])

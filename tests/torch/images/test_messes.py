@@ -1,0 +1,136 @@
+"""Folders as people have them: whatever is in them, every file is an image, or counted."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.labels.tables import read_labels, write_labels
+from otlabel_torch.system.errors import DataError
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def add(root):
+    def write(*names, size=12):
+        for name in names:
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng().integers(0, 256, (size, size, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(path, **({} if path.suffix else {"format": "png"}))
+
+    return write
+
+
+def loaded(root, **more):
+    return load(Source("folder", root, 12, **more))
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("train", "val"),
+        ("train", "valid"),
+        ("train", "validation"),
+        ("Train", "Val"),
+        ("training", "TEST"),
+        ("train", "test"),
+    ],
+)
+def test_splits_have_many_names(add, root, train, val):
+    add(f"{train}/x/1.png", f"{train}/y/2.png", f"{val}/y/3.png")
+    images, held_out = loaded(root)
+    assert images.paths == [f"{train}/x/1.png", f"{train}/y/2.png"]
+    assert (held_out.paths, held_out.classes.tolist()) == ([f"{val}/y/3.png"], [1])
+    if val.lower() == "test":
+        assert any(f"{val}/ is taken for validation images" in line for line in images.notes)
+
+
+def test_a_third_folder_is_no_class(add, root):
+    add("train/x/1.png", "val/x/2.png")
+    (root / "annotations").mkdir()
+    (root / "annotations" / "a.json").write_text("{}")
+    images, _ = loaded(root)
+    assert images.class_names == ["x"]
+    assert any("annotations/ is left out: no images are in it" in line for line in images.notes)
+    add("sample/x/3.png")
+    with pytest.raises(DataError, match=r"got train, val, sample\. Add `train_dir` train and, if there is"):
+        loaded(root)
+    images, held_out = loaded(root, train_dir="train", val_dir="val")
+    assert (images.paths, held_out.paths) == (["train/x/1.png"], ["val/x/2.png"])
+    with pytest.raises(DataError, match="`train_dir` must be a folder below"):
+        loaded(root, train_dir="gone")
+    with pytest.raises(DataError, match="`val_dir` val needs `train_dir` too"):
+        loaded(root, val_dir="val")
+
+
+def test_val_and_test_and_which_of_them_counts(add, root):
+    add("train/x/1.png", "val/x/2.png", "test/x/3.png")
+    images, held_out = loaded(root)
+    assert held_out.paths == ["val/x/2.png"]
+    assert any("test/ is left out: `val_dir` test evaluates on it" in line for line in images.notes)
+    assert loaded(root, train_dir="train", val_dir="test")[1].paths == ["test/x/3.png"]
+
+
+def test_what_is_nobody_s_is_left_out_and_counted(add, root):
+    add("cat/1.png", "dog/2.png", "cat/.ipynb_checkpoints/1-checkpoint.png", ".ipynb_checkpoints/3.png")
+    add("__MACOSX/cat/._1.png", "cat/._1.png", "dog/@eaDir/2.png")
+    for name in ("Thumbs.db", ".DS_Store", "cat/notes.txt", "cat/list.csv"):
+        (root / name).write_text("nothing")
+    (root / "bird").mkdir()
+    images, _ = loaded(root)
+    assert (images.paths, images.class_names) == (["cat/1.png", "dog/2.png"], ["cat", "dog"])
+    notes = " ".join(images.notes)
+    assert "2 left out: no images" in notes
+    assert "7 left out: hidden, or of a file manager" in notes
+    assert "1 empty folders" in notes
+    assert "bird" in notes
+
+
+def test_images_by_content_are_said(add, root):
+    add("1.png", "photo")
+    images, _ = loaded(root)
+    assert images.paths == ["1.png"]
+    assert any("1 left out: images by what is in them, but not by their names" in line for line in images.notes)
+
+
+def test_links_are_followed_once(add, root):
+    add("cat/1.png", "dog/2.png")
+    (root / "cat" / "again").symlink_to(root, target_is_directory=True)
+    (root / "cat" / "itself").symlink_to(root / "cat", target_is_directory=True)
+    (root / "cat" / "gone.png").symlink_to(root / "nowhere.png")
+    (root / "more").symlink_to(root / "dog", target_is_directory=True)  # another class with the same images
+    images, _ = loaded(root)
+    assert images.paths == ["cat/1.png", "dog/2.png", "more/2.png"]
+    assert any("3 left out: links that lead nowhere or in circles" in line for line in images.notes)
+
+
+def test_the_size_is_the_usual_one(add, root):
+    add("000.png", size=1)  # a tracking pixel
+    add("1.png", "2.png", "3.png", size=20)
+    images, _ = load(Source("folder", root))
+    assert images.size == 20
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="file systems there take UTF-8 only")
+def test_names_of_any_bytes(add, root, tmp_path):
+
+    strange = os.fsdecode(b"caf\xe9.png")
+    names = [strange, "cafe\u0301.png", "caf\u00e9.png", 'quo"te,comma.png', "line\nbreak.png"]
+    add(*names)
+    images, _ = loaded(root)
+    assert sorted(images.paths) == sorted(names)
+    labels = torch.arange(5)[:, None]
+    write_labels(tmp_path / "labels.csv", images, labels, torch.ones(5, 1))
+    assert torch.equal(read_labels(tmp_path / "labels.csv", images), labels)
+    assert os.fsencode(strange) in (tmp_path / "labels.csv").read_bytes()
