@@ -112,7 +112,10 @@ class Config:
     """Where labels come from: optimal transport; or, to compare with, k-means on the features with new heads each time
     (DeepCluster's rule), transport's first labels never updated, or labels dealt at random; or --labels."""
     labels: Path | None = None
-    """For --assigner file: a table of labels, a column a head, as labels.csv of a run."""
+    """For --assigner file: a table of labels, a column a head, as labels.csv of a run, and a column that names the
+    image (path, filename, image, ...). Words, numbers from 1 or with gaps, and -1 become numbers from 0."""
+    labels_in_order: bool = False
+    """The lines of --labels are in the order of the images: for tables that do not name them."""
     rounding: Literal["balanced", "argmax"] = "balanced"
     """How the plan becomes labels: sizes exactly equal, or the paper's argmax of each row."""
     prior: WordOrFile = "uniform"

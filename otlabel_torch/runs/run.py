@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..images.of_run import images_of
-from ..labels.tables import read_labels
+from ..labels.given import read_labels
 from ..labels.transport import VERSION
 from ..network import weights
 from ..options.config import Config, Resolved
@@ -62,8 +62,12 @@ class Run:
         if team.mean(keep == "memory") not in (0, 1):
             raise UsageError("the processes do not all have room for the images: add `keep` files, or `keep` memory.")
         with _named(options):
-            table = None if options.labels is None else read_labels(options.labels, self.train)
-            self.table, known = table, None if table is None else (table.shape[1], int(table.max()) + 1)
+            given = None
+            if options.labels is not None:
+                given = read_labels(options.labels, self.train, in_order=options.labels_in_order)
+            self.table = None if given is None else given.labels
+            self.given = [] if given is None else given.notes
+            known = None if self.table is None else (self.table.shape[1], int(self.table.max()) + 1)
             config = resolve(options, len(self.train), self.train.view_size, known)
             rules.check(config, len(self.train), team.size, known)
         # Decided once: what is kept differs in size, and the same picture must always look the same.
@@ -116,6 +120,8 @@ class Run:
             self._print(f"skipped: {line}")
         for line in self._notes():
             self._print(f"images: {line}")
+        for line in self.given:
+            self._print(f"labels: {line}")
         if any(drop_epoch(drop, config.epochs) >= config.epochs for drop in config.lr_drops):
             drops = " ".join(f"{drop:g}" for drop in config.lr_drops)
             self._print(f"note: drops of the learning rate at {drops} are not all reached in {config.epochs} epochs")
@@ -170,7 +176,7 @@ class Run:
             "processes": team.size,
             "threads": torch.get_num_threads(),
             "skipped": self._skipped(),
-            "notes": self._notes(),
+            "notes": [*self._notes(), *self.given],
             "rows": rows,
         }
         self.folder.save_report(facts)

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from otlabel_torch.images.images import Source, load
-from otlabel_torch.labels.tables import read_labels, write_labels
+from otlabel_torch.labels.given import read_labels
+from otlabel_torch.labels.tables import write_labels
 from otlabel_torch.system.errors import DataError
 
 
@@ -132,5 +133,5 @@ def test_names_of_any_bytes(add, root, tmp_path):
     assert sorted(images.paths) == sorted(names)
     labels = torch.arange(5)[:, None]
     write_labels(tmp_path / "labels.csv", images, labels, torch.ones(5, 1))
-    assert torch.equal(read_labels(tmp_path / "labels.csv", images), labels)
+    assert torch.equal(read_labels(tmp_path / "labels.csv", images).labels, labels)
     assert os.fsencode(strange) in (tmp_path / "labels.csv").read_bytes()

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from otlabel_torch.images.images import Images
-from otlabel_torch.labels.tables import read_labels, write_labels
+from otlabel_torch.labels.given import read_labels
+from otlabel_torch.labels.tables import write_labels
 from otlabel_torch.system.errors import DataError
 
 N = 40
@@ -32,9 +33,9 @@ def test_tables_are_read_as_they_were_written(images, labels, tmp_path, name):
     confidence = torch.rand(N, 2)
     confidence[3, 1] = float("nan")
     write_labels(path, images, labels, confidence)
-    assert torch.equal(read_labels(path, images), labels)
+    assert torch.equal(read_labels(path, images).labels, labels)
     order = torch.randperm(N)[:30]
-    assert torch.equal(read_labels(path, images.of(order)), labels[order])  # found by their paths
+    assert torch.equal(read_labels(path, images.of(order)).labels, distinct(labels[order]))  # found by their paths
     if name.endswith("parquet"):
         table = pyarrow.parquet.read_table(path)
         assert table.column_names == ["index", "path", "head_0", "head_1", "confidence_0", "confidence_1"]
@@ -45,17 +46,61 @@ def test_tables_are_read_as_they_were_written(images, labels, tmp_path, name):
         assert (row["path"], row["confidence_1"]) == ("a, b/03 é.png", "")
 
 
+def distinct(labels):
+    """Each column numbered anew, from 0 without gaps."""
+    return torch.stack([torch.unique(column, return_inverse=True)[1] for column in labels.T], dim=1)
+
+
 def test_tables_of_others(images, labels, tmp_path):
     path = tmp_path / "theirs.csv"
     path.write_text("cluster\n" + "".join(f"{label}\n" for label in labels[:, 0]))
-    assert torch.equal(read_labels(path, images), labels[:, :1])
+    assert torch.equal(read_labels(path, images, in_order=True).labels, labels[:, :1])
     path.write_text("".join(f"{one},{other}\n" for one, other in labels))
-    assert torch.equal(read_labels(path, images), labels)
+    assert torch.equal(read_labels(path, images, in_order=True).labels, labels)
     lines = [f"{i},{labels[i, 1]}\n" for i in np.random.default_rng().permutation(N)]
     path.write_text("index,label_mine\n" + "".join(lines))
-    assert torch.equal(read_labels(path, images), labels[:, 1:])
+    assert torch.equal(read_labels(path, images).labels, labels[:, 1:])
     np.save(tmp_path / "theirs.npy", labels.numpy())
-    assert torch.equal(read_labels(tmp_path / "theirs.npy", images), labels)
+    assert torch.equal(read_labels(tmp_path / "theirs.npy", images, in_order=True).labels, labels)
+    for name in ("theirs.csv", "theirs.npy"):
+        path.write_text("cluster\n" + "0\n" * N)
+        with pytest.raises(DataError, match=r"must say whose labels they are, by a column path, .* `labels_in_order`"):
+            read_labels(tmp_path / name, images)
+
+
+@pytest.mark.parametrize("column", ["path", "Filename", "image", "file_name", "id"])
+@pytest.mark.parametrize("full", [True, False])
+def test_lines_in_any_order_are_found_by_name(images, labels, tmp_path, column, full):
+    """A table in another order than the folder: line by line every label would be wrong."""
+    path = tmp_path / "theirs.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", column])
+        for i in np.random.default_rng().permutation(N):
+            writer.writerow([int(labels[i, 0]), images.paths[i] if full else images.paths[i].split("/")[1]])
+    found = read_labels(path, images)
+    assert torch.equal(found.labels, labels[:, :1])
+    assert found.notes == (
+        [] if full else [f"images are found by their names without folders (column {column.lower()})"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "note"),
+    [
+        (["cat", "dog", "cat", "bird"], [1, 2, 1, 0], "labels are words: bird is 0, cat is 1, dog is 2"),
+        ([1, 2, 1, 3], [0, 1, 0, 2], "labels 1 to 3 are numbered 0 to 2, without gaps"),
+        ([0, 7, 900, 7], [0, 1, 2, 1], "labels 0 to 900 are numbered 0 to 2, without gaps"),
+        ([-1, 0, 1, -1], [2, 0, 1, 2], "2 images of label -1, noise, have label 2"),
+        (["1.0", "0.0", "2.0", "0.0"], [1, 0, 2, 0], None),
+    ],
+)
+def test_labels_of_any_kind_become_numbers(images, tmp_path, theirs, ours, note):
+    some = images.of(torch.arange(4))
+    (tmp_path / "theirs.csv").write_text("index,label\n" + "".join(f"{i},{label}\n" for i, label in enumerate(theirs)))
+    found = read_labels(tmp_path / "theirs.csv", some)
+    assert found.labels[:, 0].tolist() == ours
+    assert found.notes == ([] if note is None else [note])
 
 
 @pytest.mark.parametrize(
@@ -63,19 +108,20 @@ def test_tables_of_others(images, labels, tmp_path):
     [
         ("", "must be a table"),
         ("path\n" + "x\n" * N, "must have columns of labels, called head..., label..., cluster..., got"),
-        (",index,head_x\n" + "0,1,2\n" * N, "must name every image once"),
+        (",index,head_x\n" + "0,1,2\n" * N, "must label every image once, but 39 lines repeat another's"),
         (
             ",theirs\n" + "0,1\n" * N,
             "must have columns of labels, called head..., label..., cluster..., got '', 'theirs'",
         ),
         ("a,b\n1,2\n3\n", "every line with as many columns"),
-        ("label\n" + "cat\n" * N, "must hold whole numbers from 0 as labels"),
-        ("label\n" + "1.5\n" * N, "must hold whole numbers from 0 as labels: got [1.5"),
-        ("label\n" + "-1\n" * N, "must hold whole numbers from 0"),
-        ("label\n" + "7\n" * (N - 1), f"must have a line for each of the {N} images, got {N - 1}"),
-        ("label\n" + "400\n" * N, f"must hold labels below the number of images, {N}, got 400"),
-        ("index,label\n" + "3,1\n" * N, "must name every image once"),
-        ("path,label\nother.png,1\n", f"must label every image, but {N} of {N} are missing (a, b/00 é.png for one)"),
+        ("index,label\n" + "".join(f"{i},1.5\n" for i in range(N)), "must hold whole numbers or words, got 1.5"),
+        ("index,label\n" + "".join(f"{i},\n" for i in range(N)), "must label every image, but 40 have none (image 0"),
+        ("label\n" + "7\n" * (N - 1), "must say whose labels they are"),
+        ("index,label\n" + "3,1\n" * N, "must label every image once, but 39 lines repeat another's"),
+        (
+            "path,label\nother.png,1\n",
+            f"must label every image once, but {N} of {N} are missing (a, b/00 é.png for one)",
+        ),
     ],
 )
 def test_bad_tables_say_what_to_do(images, tmp_path, text, message):

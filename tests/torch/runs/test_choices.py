@@ -12,7 +12,7 @@ from rich.console import Console
 
 from otlabel_torch.images.images import Source, load
 from otlabel_torch.images.imbalance import imbalanced
-from otlabel_torch.labels.tables import read_labels
+from otlabel_torch.labels.given import read_labels
 from otlabel_torch.network.models import Network
 from otlabel_torch.options.config import Config
 from otlabel_torch.runs import baselines
@@ -116,7 +116,7 @@ def test_tables_scalars_and_parts_of_a_batch(tmp_path):
     saved = ran(out, table="parquet", tensorboard=True, accumulate=4, imbalance="light")
     images, _ = load(Source("digits", image_size=8))
     kept = imbalanced(images, "light", 0)
-    assert torch.equal(read_labels(out / "labels.parquet", kept), saved["labels"])
+    assert torch.equal(read_labels(out / "labels.parquet", kept).labels, saved["labels"])
     assert not (out / "labels.csv").exists()
     events = EventAccumulator(str(out / "tensorboard")).Reload()
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -188,7 +188,7 @@ def test_labels_without_a_share_are_never_predicted(tmp_path):
     assert (saved["labels"] > 0).all()
     predict.run(predict.Options(tmp_path / "run", out=tmp_path / "new.csv"))
     images, _ = load(Source("digits", image_size=8))
-    assert (read_labels(tmp_path / "new.csv", images) > 0).all()
+    assert (read_labels(tmp_path / "new.csv", images).labels > 0).all()
 
 
 def test_the_output_folder_may_be_a_link(tmp_path):

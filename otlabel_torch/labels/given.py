@@ -1,0 +1,168 @@
+"""Labels that others made: a table whose lines are found by the names of the images; its labels become numbers."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..images.decoding import shown
+from ..images.images import Images
+from ..system.errors import DataError
+from .tables import HEADS, pyarrow_parquet
+
+NAMES = (
+    "path",
+    "filepath",
+    "image_path",
+    "filename",
+    "file_name",
+    "file",
+    "image",
+    "name",
+    "id",
+)  # of columns of names
+INDEX = "index"  # the column of numbers of images, from 0
+
+
+class Given(NamedTuple):
+    """Of images, in their order."""
+
+    labels: Tensor  # (n, heads) int64, each head's from 0 without gaps
+    notes: list[str]  # what was made of the table
+
+
+def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
+    """The labels of images in a CSV, parquet or .npy file.
+
+    Args:
+        path: columns of labels, a head each, called as in ``HEADS``; and one of ``NAMES`` by which images are found,
+            by their path or, if that is no image's, their name without folders; or ``index``.
+        in_order: the lines are in the order of the images: for tables without such a column.
+
+    Raises:
+        DataError: it is not plain whose labels they are, or they are none.
+    """
+    names, columns = _columns(path)
+    keys = [name for name in (*NAMES, INDEX) if name in map(str.lower, names)]
+    nameless = all(name.isdigit() for name in names)
+    heads = [i for i, name in enumerate(names) if name.lower().startswith(HEADS) or nameless]
+    if not heads:
+        raise DataError(
+            f"`labels` {path} must have columns of labels, called {', '.join(f'{name}...' for name in HEADS)}, "
+            f"got {', '.join(map(repr, names))}."
+        )
+    rows, notes = _rows(
+        path, {name.lower(): column for name, column in zip(names, columns, strict=True)}, keys, images, in_order
+    )
+    labels = []
+    for head in heads:
+        numbers, said = _numbered(columns[head][rows], f"`labels` {path}, column {names[head]!r},")
+        labels.append(numbers)
+        notes += said
+    return Given(torch.from_numpy(np.stack(labels, axis=1)), list(dict.fromkeys(notes)))
+
+
+def _rows(
+    path: Path, columns: dict[str, np.ndarray], keys: list[str], images: Images, in_order: bool
+) -> tuple[np.ndarray, list[str]]:
+    """The row of the table for each image."""
+    n, count = len(images), len(next(iter(columns.values())))
+    if in_order or not keys:
+        if not in_order:
+            raise DataError(
+                f"`labels` {path} must say whose labels they are, by a column {', '.join(NAMES)} or {INDEX}. Add "
+                "one, or `labels_in_order` if its lines are in the order of the images."
+            )
+        if count != n:
+            raise DataError(f"`labels` {path} must have a line for each of the {n} images, got {count}.")
+        return np.arange(n), []
+    failures = []
+    for key in keys:
+        wanted = list(map(str, range(n))) if key == INDEX else images.paths
+        given = [str(cell) for cell in columns[key].tolist()]
+        if key == INDEX:
+            given = [cell.removesuffix(".0") for cell in given]
+        for of, how in ((str, ""), (_base_name, f"images are found by their names without folders (column {key})")):
+            if how and key == INDEX:
+                continue
+            found = _matched(list(map(of, wanted)), list(map(of, given)))
+            if isinstance(found, np.ndarray):
+                return found, [how] if how else []
+            failures.append(found)
+    raise DataError(f"`labels` {path} must label every image once, but {failures[0]}. Is it of these images?")
+
+
+def _base_name(path: str) -> str:
+    return PurePosixPath(path.replace("\\", "/")).name
+
+
+def _matched(wanted: list[str], given: list[str]) -> np.ndarray | str:
+    """The place of each that is wanted among those given, or why not."""
+    place = {key: row for row, key in enumerate(given)}
+    if len(place) < len(given) or len(set(wanted)) < len(wanted):
+        return f"{len(given) - len(place) or len(wanted) - len(set(wanted))} lines repeat another's"
+    missing = [key for key in wanted if key not in place]
+    if missing:
+        return f"{len(missing)} of {len(wanted)} are missing ({shown(missing[0])} for one)"
+    return np.array([place[key] for key in wanted])
+
+
+def _numbered(column: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
+    """Labels as numbers from 0 without gaps, and what was made of what."""
+    cells = [str(cell).strip() for cell in column.tolist()]
+    empty = [row for row, cell in enumerate(cells) if cell.lower() in ("", "nan", "none", "null", "<na>")]
+    if empty:
+        raise DataError(f"{where} must label every image, but {len(empty)} have none (image {empty[0]} for one).")
+    try:
+        numbers = np.array(cells, dtype=np.float64)
+    except ValueError:
+        words, labels = np.unique(cells, return_inverse=True)
+        first = ", ".join(f"{word} is {number}" for number, word in enumerate(words[:3]))
+        more = f" ({len(words)} in all)" if len(words) > 3 else ""
+        return labels.astype(np.int64), [f"labels are words: {first}{more}"]
+    if not (numbers == np.rint(numbers)).all():
+        bad = numbers[numbers != np.rint(numbers)][0]
+        raise DataError(f"{where} must hold whole numbers or words, got {bad:g}. Are these labels?")
+    values, labels = np.unique(numbers.astype(np.int64), return_inverse=True)
+    if np.array_equal(values, np.arange(len(values))):
+        return labels.astype(np.int64), []
+    notes = []
+    if values[0] == -1:  # noise goes last, so that the others keep their numbers
+        labels = np.where(labels == 0, len(values) - 1, labels - 1)
+        values = np.append(values[1:], -1)
+        notes.append(
+            f"{int((labels == len(values) - 1).sum())} images of label -1, noise, have label {len(values) - 1}"
+        )
+    if not np.array_equal(values[: len(values) - len(notes)], np.arange(len(values) - len(notes))):
+        notes.append(f"labels {values.min()} to {values.max()} are numbered 0 to {len(values) - 1}, without gaps")
+    return labels.astype(np.int64), notes
+
+
+def _columns(path: Path) -> tuple[list[str], list[np.ndarray]]:
+    """Names and values of the columns; without names they are called by their number."""
+    try:
+        if path.suffix == ".parquet":
+            table = pyarrow_parquet()[1].read_table(path)
+            flat = [name for name in table.column_names if table.schema.field(name).type.num_fields == 0]
+            return flat, [table.column(name).to_numpy() for name in flat]
+        if path.suffix == ".npy":
+            array = np.load(path, allow_pickle=False)
+            array = array.reshape(len(array), -1)
+            return [str(i) for i in range(array.shape[1])], list(array.T)
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"`labels` {path} cannot be read as a table: {error}") from None
+    if not lines or any(len(line) != len(lines[0]) for line in lines):
+        raise DataError(f"`labels` {path} must be a table, every line with as many columns as the first.")
+    named = not all(cell.strip().isdigit() for cell in lines[0])
+    names = [cell.strip() for cell in lines[0]] if named else [str(i) for i in range(len(lines[0]))]
+    rows = lines[named:]
+    if not rows:
+        raise DataError(f"`labels` {path} must have a line an image, got none.")
+    return names, [np.array(column) for column in zip(*rows, strict=True)]
