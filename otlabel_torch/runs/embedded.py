@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ class Embedding:
     network: Network
     parts: dict[str, Images]  # of the data: training and validation images
     precision: Precision
+    notes: list[str] = field(default_factory=list)  # what a file of weights gave
 
     @property
     def count(self) -> int:
@@ -78,6 +79,8 @@ def embed(options: EmbedOptions, console: Console | None = None) -> None:
         else:
             _whole(options.out, work, alone)
         if team.is_first:
+            for line in work.notes:
+                console.print(f"weights: {line}", highlight=False, soft_wrap=True, markup=False)
             for images in work.parts.values():
                 said = [*(f"skipped: {line}" for line in images.skipped), *(f"images: {line}" for line in images.notes)]
                 for line in said:
@@ -124,10 +127,11 @@ def _of_weights(options: EmbedOptions, team: Processes) -> Embedding:
     size = options.image_size or next(iter(parts.values())).view_size
     check_arch(options.arch, size)
     network = Network(options.arch, size, heads=1, k=1, hidden=False)
-    if left := weights.initialise(network, options.arch, options.run):
+    taken = weights.initialise(network, options.arch, options.run)
+    if left := taken.random:
         raise UsageError(f"{options.run} does not fit images of {size} px: {', '.join(left)}. Add `image_size`.")
     network = network.to(team.device).to(memory_format=torch.channels_last)
-    return Embedding(network, parts, "float32")
+    return Embedding(network, parts, "float32", taken.notes)
 
 
 def _chosen(config: Config, part: str) -> dict[str, Images]:

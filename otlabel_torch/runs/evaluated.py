@@ -42,7 +42,7 @@ def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[s
     out = options.out or (_beside(options.run) if is_weights else RunFolder(options.run).evaluation)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.overwrite:
         raise UsageError(f"`out` {out} is not empty. Choose another folder, or add `overwrite`.")
-    subject, own = (_of_weights(options), None) if is_weights else _of_run(options)
+    subject, own = (_of_weights(options, console), None) if is_weights else _of_run(options)
     features = dict(layer_scores(subject, name, options.linear) for name in options.layers)
     labels = label_scores(subject, own)
     protocol = (
@@ -91,7 +91,7 @@ def _of_run(options: EvaluateOptions) -> tuple[Subject, RunLabels | None]:
     return subject, RunLabels(trained.labels, own.truth, config.k, of_test)
 
 
-def _of_weights(options: EvaluateOptions) -> Subject:
+def _of_weights(options: EvaluateOptions, console: Console) -> Subject:
     """A network with the weights of a file."""
     if options.arch is None or (options.root is None and options.data != "digits"):
         raise UsageError(
@@ -109,9 +109,11 @@ def _of_weights(options: EvaluateOptions) -> Subject:
     size = options.image_size or train.view_size
     check_arch(options.arch, size)
     network = Network(options.arch, size, heads=1, k=1, hidden=False)
-    left = weights.initialise(network, options.arch, str(options.run))
-    if left:
+    taken = weights.initialise(network, options.arch, str(options.run))
+    if left := taken.random:
         raise UsageError(f"{options.run} does not fit images of {size} px: {', '.join(left)}. Add `image_size`.")
+    for line in taken.notes:
+        console.print(f"weights: {line}", highlight=False, soft_wrap=True, markup=False)
     train, test = _with_classes((train, test))
     return Subject(network.to(team.device).to(memory_format=torch.channels_last), train, test, team, options.seed)
 

@@ -80,7 +80,7 @@ class Run:
         config, team = self.config, self.team
         # A run that goes on has all its weights in the checkpoint: the file it was started from may be gone.
         first = dataclasses.replace(config, init=weights.RANDOM) if config.resume else config
-        state = start(first, self.train, team)
+        state = start(first, self.train, team, lambda line: self._print(f"init: {line}"))
         if config.resume:
             self.folder.resume(config, state, self.train)
         self._introduce(state)

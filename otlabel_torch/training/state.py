@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,14 @@ def build(config: Resolved) -> Network:
     )
 
 
-def start(config: Resolved, images: Images, team: Processes) -> State:
-    """The state before the first step, the same for the same seed."""
+def start(
+    config: Resolved, images: Images, team: Processes, tell: Callable[[str], object] = lambda line: None
+) -> State:
+    """The state before the first step, the same for the same seed; tell: of what a file of weights gave."""
     torch.manual_seed(config.seed)
     network = build(config)
-    weights.initialise(network, config.arch, config.init)
+    for line in weights.initialise(network, config.arch, config.init).notes:
+        tell(line)
     network = network.to(team.device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(network.parameters(), lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
     scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")

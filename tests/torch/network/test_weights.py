@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 
 from otlabel_torch.images.images import Images
 from otlabel_torch.network.models import Network
@@ -53,14 +56,111 @@ def test_files_of_weights(peer, tmp_path, wrapped):
     }[wrapped]
     torch.save(saved, tmp_path / "weights.pt")
     network = Network("resnet18", 64, heads=1, k=2)
-    assert initialise(network, "resnet18", str(tmp_path / "weights.pt")) == []
+    assert initialise(network, "resnet18", str(tmp_path / "weights.pt")).random == []
     assert len(equal(network.trunk, weights)) == len(network.trunk.state_dict())
+
+
+def other_names(kind, weights):
+    """The weights as other people's code names them."""
+    junk = {"queue": torch.rand(3, 4)}
+    sequence = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
+    match kind:
+        case "MoCo":
+            noise = {f"module.encoder_k.{name}": torch.zeros_like(value) for name, value in weights.items()}
+            return {"state_dict": noise | {f"module.encoder_q.{name}": value for name, value in weights.items()} | junk}
+        case "DINO":
+            return {
+                "student": {f"module.backbone.{name}": torch.zeros_like(value) for name, value in weights.items()},
+                "teacher": {f"backbone.{name}": value for name, value in weights.items()}
+                | {"head.mlp.0.weight": torch.rand(2, 2)},
+            }
+        case "SwAV":
+            return {f"module.{name}": value for name, value in weights.items()} | {
+                "module.projection_head.0.weight": torch.rand(2, 2)
+            }
+        case "solo-learn":
+            return {
+                "state_dict": {f"backbone.{name}": value for name, value in weights.items()}
+                | {"classifier.weight": torch.rand(2, 2)}
+            }
+        case "Lightly":
+            return {"state_dict": {f"student.teacher.encoder.{name}": value for name, value in weights.items()}}
+        case "SeLa":
+            return {
+                f"features.{sequence[name.partition('.')[0]]}.{name.partition('.')[2]}": value
+                for name, value in weights.items()
+                if not name.startswith("fc")
+            } | {"top_layer0.weight": torch.rand(3, 4)}
+    raise ValueError(kind)
+
+
+@pytest.mark.parametrize("kind", ["MoCo", "DINO", "SwAV", "solo-learn", "Lightly", "SeLa", "safetensors"])
+def test_files_of_other_people_s_code(peer, tmp_path, kind):
+    weights = {name: torch.rand_like(value.float()).to(value.dtype) for name, value in peer.state_dict().items()}
+    network = Network("resnet18", 64, heads=1, k=2)
+    if kind == "safetensors":
+        save_file({f"backbone.{name}": value for name, value in weights.items()}, tmp_path / "weights.safetensors")
+        taken = initialise(network, "resnet18", str(tmp_path / "weights.safetensors"))
+    else:
+        torch.save(other_names(kind, weights), tmp_path / "weights.pt")
+        taken = initialise(network, "resnet18", str(tmp_path / "weights.pt"))
+    assert taken.random == []
+    assert len(equal(network.trunk, weights)) == len(network.trunk.state_dict())
+    assert f"{len(network.trunk.state_dict())} of " in taken.notes[0]
+
+
+def test_sela_s_alexnet(tmp_path):
+    """With biases before batch normalisation, and the second fully connected layer in the classifier."""
+    network = Network("alexnet", 64, heads=1, k=2)
+    torch.manual_seed(1)
+    theirs, channels = [], 3
+    for layer in network.trunk.features:
+        if isinstance(layer, torch.nn.Conv2d):
+            theirs.append(
+                torch.nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)
+            )
+        elif isinstance(layer, torch.nn.BatchNorm2d):
+            theirs.append(torch.nn.BatchNorm2d(layer.num_features))
+            torch.nn.init.normal_(theirs[-1].running_mean)
+        else:
+            theirs.append(layer)
+    features = torch.nn.Sequential(*theirs).eval()
+    width = network.trunk.classifier[1].in_features
+    classifier = torch.nn.Sequential(
+        torch.nn.Dropout(),
+        torch.nn.Linear(width, 4096),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(),
+        torch.nn.Linear(4096, 4096),
+        torch.nn.ReLU(),
+    ).eval()
+    saved = {f"features.{name}": value for name, value in features.state_dict().items()}
+    saved |= {f"classifier.{name}": value for name, value in classifier.state_dict().items()}
+    torch.save(
+        {"epoch": 400, "state_dict": saved | {"top_layer0.weight": torch.rand(3, 4096)}}, tmp_path / "alexnet.pth"
+    )
+    taken = initialise(network, "alexnet", str(tmp_path / "alexnet.pth"))
+    assert "5 biases of convolutions are taken into the batch normalisation behind them" in taken.notes
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        truth = classifier[:3](features(images).flatten(1))
+        torch.testing.assert_close(network.eval().features(images), truth)
+
+
+def test_what_holds_more_than_tensors_says_how_to_keep_the_weights(peer, tmp_path):
+    """DINO's full checkpoints hold an argparse.Namespace, which weights-only loading refuses."""
+    torch.save({"teacher": peer.state_dict(), "args": argparse.Namespace(arch="resnet18")}, tmp_path / "dino.pth")
+    network = Network("resnet18", 64, heads=1, k=2)
+    with pytest.raises(UsageError, match=r"If you trust it, keep its weights alone: torch\.save"):
+        initialise(network, "resnet18", str(tmp_path / "dino.pth"))
+    torch.save(torch.load(tmp_path / "dino.pth", weights_only=False)["teacher"], tmp_path / "new.pth")  # the remedy
+    assert initialise(network, "resnet18", str(tmp_path / "new.pth")).random == []
 
 
 def test_the_stem_of_small_images_stays_random(peer, tmp_path):
     torch.save(peer.state_dict(), tmp_path / "weights.pt")
     network = Network("resnet18", 32, heads=1, k=2)
-    assert initialise(network, "resnet18", str(tmp_path / "weights.pt")) == ["conv1.weight"]
+    assert initialise(network, "resnet18", str(tmp_path / "weights.pt")).random == ["conv1.weight"]
     assert "layer1.0.conv1.weight" in equal(network.trunk, peer.state_dict() | {"conv1.weight": torch.zeros(1)})
 
 
@@ -72,7 +172,7 @@ def test_imagenets_weights_are_torchvisions(peer, tmp_path, monkeypatch):
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     torch.save(peer.state_dict(), tmp_path / "hub" / "checkpoints" / name)
     network = Network("resnet18", 64, heads=1, k=2)
-    assert initialise(network, "resnet18", "imagenet") == []
+    assert initialise(network, "resnet18", "imagenet").random == []
     assert len(equal(network.trunk, peer.state_dict())) == len(network.trunk.state_dict())
 
 
