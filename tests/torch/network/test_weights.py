@@ -61,37 +61,29 @@ def test_files_of_weights(peer, tmp_path, wrapped):
 
 
 def other_names(kind, weights):
-    """The weights as other people's code names them."""
-    junk = {"queue": torch.rand(3, 4)}
-    sequence = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
-    match kind:
-        case "MoCo":
-            noise = {f"module.encoder_k.{name}": torch.zeros_like(value) for name, value in weights.items()}
-            return {"state_dict": noise | {f"module.encoder_q.{name}": value for name, value in weights.items()} | junk}
-        case "DINO":
-            return {
-                "student": {f"module.backbone.{name}": torch.zeros_like(value) for name, value in weights.items()},
-                "teacher": {f"backbone.{name}": value for name, value in weights.items()}
-                | {"head.mlp.0.weight": torch.rand(2, 2)},
-            }
-        case "SwAV":
-            return {f"module.{name}": value for name, value in weights.items()} | {
-                "module.projection_head.0.weight": torch.rand(2, 2)
-            }
-        case "solo-learn":
-            return {
-                "state_dict": {f"backbone.{name}": value for name, value in weights.items()}
-                | {"classifier.weight": torch.rand(2, 2)}
-            }
-        case "Lightly":
-            return {"state_dict": {f"student.teacher.encoder.{name}": value for name, value in weights.items()}}
-        case "SeLa":
-            return {
-                f"features.{sequence[name.partition('.')[0]]}.{name.partition('.')[2]}": value
-                for name, value in weights.items()
-                if not name.startswith("fc")
-            } | {"top_layer0.weight": torch.rand(3, 4)}
-    raise ValueError(kind)
+    """The weights as other people's code names them, beside what else it keeps."""
+
+    def behind(prefix, of=lambda value: value):
+        return {f"{prefix}{name}": of(value) for name, value in weights.items()}
+
+    more = torch.rand(2, 2)
+    if kind == "MoCo":
+        return {
+            "state_dict": behind("module.encoder_k.", torch.zeros_like) | behind("module.encoder_q.") | {"queue": more}
+        }
+    if kind == "DINO":
+        student = behind("module.backbone.", torch.zeros_like)
+        return {"student": student, "teacher": behind("backbone.") | {"head.mlp.0.weight": more}}
+    if kind == "SwAV":
+        return behind("module.") | {"module.projection_head.0.weight": more}
+    if kind == "solo-learn":
+        return {"state_dict": behind("backbone.") | {"classifier.weight": more}}
+    if kind == "Lightly":
+        return {"state_dict": behind("student.teacher.encoder.")}
+    assert kind == "SeLa"
+    place = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
+    parts = [(name.split(".", 1), value) for name, value in weights.items() if not name.startswith("fc")]
+    return {f"features.{place[first]}.{rest}": value for (first, rest), value in parts} | {"top_layer0.weight": more}
 
 
 @pytest.mark.parametrize("kind", ["MoCo", "DINO", "SwAV", "solo-learn", "Lightly", "SeLa", "safetensors"])
@@ -113,12 +105,11 @@ def test_sela_s_alexnet(tmp_path):
     """With biases before batch normalisation, and the second fully connected layer in the classifier."""
     network = Network("alexnet", 64, heads=1, k=2)
     torch.manual_seed(1)
-    theirs, channels = [], 3
+    theirs = []
     for layer in network.trunk.features:
         if isinstance(layer, torch.nn.Conv2d):
-            theirs.append(
-                torch.nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)
-            )
+            shape = layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding
+            theirs.append(torch.nn.Conv2d(*shape))
         elif isinstance(layer, torch.nn.BatchNorm2d):
             theirs.append(torch.nn.BatchNorm2d(layer.num_features))
             torch.nn.init.normal_(theirs[-1].running_mean)
@@ -126,14 +117,9 @@ def test_sela_s_alexnet(tmp_path):
             theirs.append(layer)
     features = torch.nn.Sequential(*theirs).eval()
     width = network.trunk.classifier[1].in_features
-    classifier = torch.nn.Sequential(
-        torch.nn.Dropout(),
-        torch.nn.Linear(width, 4096),
-        torch.nn.ReLU(),
-        torch.nn.Dropout(),
-        torch.nn.Linear(4096, 4096),
-        torch.nn.ReLU(),
-    ).eval()
+    layers = [torch.nn.Dropout(), torch.nn.Linear(width, 4096), torch.nn.ReLU()]
+    layers += [torch.nn.Dropout(), torch.nn.Linear(4096, 4096), torch.nn.ReLU()]
+    classifier = torch.nn.Sequential(*layers).eval()
     saved = {f"features.{name}": value for name, value in features.state_dict().items()}
     saved |= {f"classifier.{name}": value for name, value in classifier.state_dict().items()}
     torch.save(
