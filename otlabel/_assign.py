@@ -12,10 +12,11 @@ import numpy as np
 from . import _memory, backends
 from ._arrays.score_source import ScoreSource
 from ._input import problem as _problem
+from ._input.reach import of_head
 from ._parallel import shards as _shards
 from ._parallel.shards import Comm
 from ._result import Assignment
-from ._rounding.aim import aim_of, within_reach
+from ._rounding.aim import aim_of, within_reach, without_lost
 from ._rounding.balance import round_plan
 from ._solver.engines import has_dense
 from ._solver.outcome import ConvergenceWarning, Solution, Step
@@ -132,7 +133,11 @@ def assign(
     team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
     aims = [aim_of(problem, head, team.weights) for head in range(problem.shape[0])]
-    problem = team.reached(dataclasses.replace(problem, b=np.stack([aim.shares for aim in aims])))
+    problem, reached = team.reached(dataclasses.replace(problem, b=np.stack([aim.shares for aim in aims])))
+    aims = [
+        without_lost(aim, ~reached[head] & (aim.shares > 0), of_head(head, len(aims))) for head, aim in enumerate(aims)
+    ]
+    problem = dataclasses.replace(problem, b=np.stack([aim.shares for aim in aims]))
     aims = [within_reach(problem, head, aim, team.counted) for head, aim in enumerate(aims)]
     name = team.together(lambda: backends.choose(backend, problem.scores[0]))
     kernels = team.together(bound)

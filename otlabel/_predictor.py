@@ -213,6 +213,6 @@ def predictor_in(path: str | os.PathLike[str], writers: str) -> tuple[Predictor,
         return Predictor(potentials, float(stored["epsilon"]), stored["b"].reshape(potentials.shape)), stored
     except KeyError as missing:
         reason = f"it has no {missing}"
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         reason = "it is no .npz file of numbers" if isinstance(error, TypeError | EOFError) else str(error)
     raise ValueError(f"{path} must be what {writers} wrote, but {reason}. Save it anew.")

@@ -186,7 +186,8 @@ class Assignment:
             found[rows] = -1
         if problem.coverage is not None:
             labels = [np.where(found == k, -1, found) for found in labels]
-            potentials = [(g - g[k])[:k] for g in potentials]
+            # Bounds may leave no place for items without a label: then that is out of use.
+            potentials = [g[:k] - (g[k] if np.isfinite(g[k]) else 0.0) for g in potentials]
             shares = [b[:k] / b[:k].sum() for b in shares]
         if known is not None:
             labels = [np.where(known >= 0, known, found) for found in labels]

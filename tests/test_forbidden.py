@@ -136,17 +136,18 @@ def test_any_problem_is_solved_or_said_to_have_no_solution(backend, data):
         assert lonely or (not possible and "sizes asked for cannot be met" in refusal)
         return
     assert possible
-    assert np.isfinite(result.potentials[b > 0]).all()
+    reached = (b > 0) & ~forbidden.all(axis=0)  # a label that nobody may have, nor has to, is out of use
+    assert np.isfinite(result.potentials[reached]).all()
     lower, upper = oracle.size_limits(n, b)
     assert ((lower <= result.sizes) & (result.sizes <= upper)).all()
     assert not forbidden[np.arange(n), result.labels].any()
     found = scores[np.arange(n), result.labels].sum()
     assert found == pytest.approx(oracle.best_balanced_score(penalised, b), abs=1e-9 * n)
     truth = oracle.error(logits, 1.0, result.potentials, np.full(n, 1 / n), b)
-    rounding = 1e-15 * n * (scale + np.abs(result.potentials[b > 0]).max())
+    rounding = 1e-15 * n * (scale + np.abs(result.potentials[reached]).max())
     if result.error < truth - max(0.01 * truth, 1e-9, rounding):  # shares that no plan has: the nearest there are
         c = result.plan(np.arange(n)).sum(axis=0) * n
         outside = np.maximum(lower - c, 0) + np.maximum(c - upper, 0)
-        assert outside.sum() / n <= result.error + 1e-9
+        assert outside.sum() / n <= result.error + 1e-8
         return
     assert abs(result.error - truth) <= max(0.01 * truth, 1e-9, rounding)

@@ -199,3 +199,41 @@ def test_errors_of_known_labels_that_cannot_be(rng):
 def test_coverage_of_all_is_no_coverage(rng):
     scores = rng.normal(size=(50, 5))
     np.testing.assert_array_equal(otlabel.assign(scores, coverage=1.0).labels, otlabel.assign(scores).labels)
+
+
+def test_bounds_may_leave_no_place_for_items_without_a_label(rng):
+    scores = rng.normal(size=(10, 2))
+    result = otlabel.assign(scores, size_min=5, coverage=0.95)
+    np.testing.assert_array_equal(result.sizes, [5, 5])
+    np.testing.assert_array_equal(result.labels, otlabel.assign(scores).labels)
+
+
+def test_sizes_that_cannot_be_with_known_labels_and_coverage_are_an_error():
+    for known, k in (([0, 0, 1, 1, -1, -1], 4), ([0, 1, -1, -1, -1, -1, 0, 1, -1], 6)):
+        with pytest.raises(ValueError, match=r"known (leaves|gives)"):
+            otlabel.assign(np.zeros((len(known), k)), known=np.array(known), coverage=0.5)
+
+
+def test_a_large_constant_leaves_the_same_items_out(rng):
+    """In float32 too, whose rounding of the constant is more than what is compared."""
+    scores = rng.normal(size=(2000, 10)).astype(np.float32) + np.float32(2.0**17)
+    narrow, wide = (otlabel.assign(kind, coverage=0.8) for kind in (scores, scores.astype(np.float64)))
+    assert (narrow.labels != wide.labels).mean() < 0.005
+    agrees(narrow, scores.astype(np.float64), 1 / 25, coverage=0.8)
+
+
+def test_potentials_of_before_are_a_start_where_a_label_was_full(rng):
+    scores, known = rng.normal(size=(10, 2)), np.append(np.zeros(5, dtype=int), np.full(5, -1))
+    first = otlabel.assign(scores, known=known)
+    assert first.potentials[0] == -np.inf
+    again = otlabel.assign(scores, known=known, init=first.potentials)
+    np.testing.assert_array_equal(again.labels, first.labels)
+
+
+def test_known_items_of_unequal_weights_must_fit_too(rng):
+    scores, a = rng.normal(size=(30, 3)), rng.dirichlet(np.full(30, 5.0))
+    known = np.append(np.zeros(25, dtype=int), np.full(5, -1))
+    with pytest.raises(ValueError, match=r"known gives label 0 a weight of .*, but its share is 0.333"):
+        otlabel.assign(scores, a=a, known=known)
+    with pytest.raises(ValueError, match=r"known gives label 2 a weight of .*, but its share is 0"):
+        otlabel.assign(scores, a=a, b=[0.5, 0.5, 0], known=np.append(2, np.full(29, -1)))

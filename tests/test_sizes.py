@@ -188,3 +188,25 @@ def test_errors_say_what_is_wrong(case, rng):
 def test_bounds_of_text_are_no_bounds(rng):
     with pytest.raises(TypeError, match="size_min must hold real numbers"):
         otlabel.assign(rng.normal(size=(20, 4)), size_min="many")
+
+
+def test_where_labels_lack_items_and_none_has_too_many(rng):
+    """The surplus is on the side of the least then, of labels that may have no items at all."""
+    scores = rng.normal(size=(1000, 3)) + np.array([-20, -20, 0])
+    for epsilon in (0.04, 1.0, 1e3):
+        result = otlabel.assign(scores, size_min=[0, 400, 0], size_max=[5, 1000, 1000], epsilon=epsilon)
+        has_the_best_total(result, scores, np.array([0, 400, 0]), np.array([5, 1000, 1000]), epsilon=epsilon)
+
+
+def test_a_label_forbidden_to_all_is_out_of_use_where_it_needs_no_items(rng):
+    scores = rng.normal(size=(10, 3))
+    scores[:, 2] = -np.inf
+    result = otlabel.assign(scores, size_max=8)
+    has_the_best_total(result, scores, np.zeros(3, dtype=int), np.full(3, 8), epsilon=1 / 25)
+    assert result.potentials[2] == -np.inf
+    few = otlabel.assign(scores[:2])  # fewer items than labels: floors are 0
+    np.testing.assert_array_equal(few.sizes, [1, 1, 0])
+    with pytest.raises(ValueError, match=r"label 2 is forbidden to all\. Allow it to some, or take it out of use"):
+        otlabel.assign(scores, size_min=1)
+    with pytest.raises(ValueError, match="without labels that are forbidden to all"):
+        otlabel.assign(scores, size_max=4)

@@ -73,7 +73,8 @@ class Library:
         raise NotImplementedError
 
     def with_soft_maximum(self, block: Any, scale: float) -> Any:
-        """(m, k+1): the block, and each row's logsumexp(block*scale)/scale; float32, of a float64 block float64."""
+        """(m, k+1) float32, of a float64 block float64: the block less each row's best, and how far above that its
+        logsumexp(block*scale)/scale is. A row of -inf stays one."""
         raise NotImplementedError
 
     def concatenate(self, blocks: list[Any]) -> Any:
@@ -155,9 +156,10 @@ class NumPy(Library):
         extended = np.empty((len(block), block.shape[1] + 1), dtype=np.result_type(block.dtype, np.float32))
         x = block.astype(np.float64)
         best = x.max(axis=1)
-        with np.errstate(invalid="ignore"):  # rows of -inf
-            spread = np.log(np.exp((x - best[:, None]) * scale).sum(axis=1)) / scale
-        extended[:, :-1], extended[:, -1] = block, np.where(np.isneginf(best), best, best + spread)
+        best[np.isneginf(best)] = 0.0
+        x -= best[:, None]
+        with np.errstate(divide="ignore"):  # rows of -inf
+            extended[:, :-1], extended[:, -1] = x, np.log(np.exp(x * scale).sum(axis=1)) / scale
         return extended
 
     def concatenate(self, blocks: list[np.ndarray]) -> np.ndarray:

@@ -13,7 +13,8 @@ from .sources import InMemory
 class WithNone(ScoreSource):
     """Scores (n, k) and, in column k, their soft maximum epsilon*logsumexp_j(S_ij/epsilon): the score of no label.
 
-    An item is the surer the less its best score lies below that. A constant added to a row changes nothing.
+    An item is the surer the less its best score lies below that. A constant added to a row changes nothing, so each
+    row's best is taken off: what is compared is small, and float32 rounds it by little.
 
     Args:
         scores: the source, whose protocol this one follows.

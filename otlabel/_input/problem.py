@@ -131,12 +131,13 @@ def problem_of(
         remedy = "b / b.sum(-1, keepdims=True)"
         checked = (_shares("b", row, (width,), "label shares") for row in shares)
         shares = np.stack([check_total("b", row, "label shares", remedy) for row in checked])
-    start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares)
+    may_be_full = bounds is not None or labels is not None  # then labels have been out of use that need not be now
+    start = np.zeros((h, width)) if init is None else _potentials(init, h, width, shares, may_be_full)
     if coverage is not None:
         heads = [WithNone(source, epsilon).kept() for source in heads]
         sources = [WithNone(source, epsilon) for source in sources]
         start = np.pad(start, ((0, 0), (0, 1)))
-        largest += epsilon * float(np.log(width))
+        largest = 2 * largest + epsilon * float(np.log(width))
     shape = (h, n, width + (coverage is not None))
     return Problem(
         heads,
@@ -309,8 +310,10 @@ def _per_head(name: str, value: Any, h: int, k: int) -> np.ndarray:
     return np.broadcast_to(array, (h, k))
 
 
-def _potentials(init: Any, h: int, k: int, shares: np.ndarray) -> np.ndarray:
+def _potentials(init: Any, h: int, k: int, shares: np.ndarray, may_be_full: bool) -> np.ndarray:
     start = _per_head("init", init, h, k)
+    if may_be_full:
+        start = np.where(np.isneginf(start), 0.0, start)
     bad = ~(np.abs(start) < _LARGEST) & (shares > 0)
     if bad.any():
         head, label = (int(axis[0]) for axis in np.nonzero(bad))

@@ -67,17 +67,6 @@ def reach_of(heads: list[ScoreSource], shares: np.ndarray, counted: np.ndarray) 
     return Reach(columns, degrees, [np.concatenate([*rows, np.zeros(0, dtype=np.int64)]) for rows in lost])
 
 
-def check_reached(reached: np.ndarray, shares: np.ndarray) -> None:
-    """Raise ValueError if a label in use has no score but -inf. reached, shares (h, k)."""
-    lost = np.argwhere(~reached & (shares > 0))
-    if len(lost):
-        head, label = (int(index) for index in lost[0])
-        raise ValueError(
-            f"every label in use needs an item that may have it, but label {label}{of_head(head, len(shares))} is "
-            f"forbidden to all. Allow it to some, or set b[{label}] to 0."
-        )
-
-
 def of_head(head: int, heads: int) -> str:
     """Which one, in a message; nothing where there is one only."""
     return f" of head {head}" if heads > 1 else ""

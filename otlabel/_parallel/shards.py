@@ -17,7 +17,7 @@ import numpy as np
 
 from .._input.known import Held
 from .._input.problem import Problem, check_equal_weights, check_total
-from .._input.reach import check_reached, reach_of
+from .._input.reach import reach_of
 from .._solver.engines import has_dense
 from ..backends.precision import swept
 from ..backends.protocol import Dense, Kernels, Shortlist, Survey
@@ -53,12 +53,11 @@ class SingleProcess:
         self.counted = self.weights > 0
         return problem
 
-    def reached(self, problem: Problem) -> Problem:
+    def reached(self, problem: Problem) -> tuple[Problem, np.ndarray]:
         if not problem.forbids:
-            return problem
+            return problem, np.ones(problem.b.shape, dtype=bool)
         reach = reach_of(problem.scores, problem.b, self.counted)
-        check_reached(reach.labels, problem.b)
-        return dataclasses.replace(problem.without(reach.lost), reach=reach)
+        return dataclasses.replace(problem.without(reach.lost), reach=reach), reach.labels
 
     def over_all_rows(self, kernels: Kernels) -> Kernels:
         return kernels
@@ -138,14 +137,12 @@ class Shards:
         self.counted = self.weights > 0
         return own
 
-    def reached(self, problem: Problem) -> Problem:
-        """Raise ValueError, in every process, if some label in use is forbidden to all rows of all of them."""
-        if problem.forbids:
-            counted = self.counted[self.rows]
-            found = self.together(lambda: reach_of(problem.scores, problem.b, counted))
-            check_reached(self.stack(found.labels.astype(float)).max(axis=0) > 0, problem.b)
-            problem = problem.without(found.lost)
-        return problem
+    def reached(self, problem: Problem) -> tuple[Problem, np.ndarray]:
+        """The problem without what its rows cannot have, and (h, k) bool, labels that some row of all may have."""
+        if not problem.forbids:
+            return problem, np.ones(problem.b.shape, dtype=bool)
+        found = self.together(lambda: reach_of(problem.scores, problem.b, self.counted[self.rows]))
+        return problem.without(found.lost), self.stack(found.labels.astype(float)).max(axis=0) > 0
 
     def over_all_rows(self, kernels: Kernels) -> Kernels:
         """Kernels of all rows, from this process's."""

@@ -38,7 +38,9 @@ def aim_of(problem: Problem, head: int, weights: np.ndarray) -> Aim:
         b = _left_over(problem.b[head], held, covered)
         least, most = Bounds.of_shares(b, covered * n)
         if problem.known is not None and _weigh_alike(held, weights):
-            least, most = _of_counts(problem.b[head], held, n, covered)
+            least, most = _of_counts(problem.b[head], held, n, covered, none)
+        elif problem.known is not None:
+            _check_weights(problem.b[head], held, weights)
         if problem.coverage is not None:
             b = np.append(covered * b, 1 - covered)
             least, most = np.append(least, none.least), np.append(most, none.most)
@@ -69,12 +71,24 @@ def _weigh_alike(held: Held, weights: np.ndarray) -> bool:
     return are_equal(weights) and bool(np.abs(held.weights - held.items * each).max() <= 1e-9)
 
 
-def _of_counts(b: np.ndarray, held: Held, n: int, covered: float) -> Bounds:
-    """What is left for n unknown items of floor and ceiling of all that will have a label."""
+def _check_weights(b: np.ndarray, held: Held, weights: np.ndarray) -> None:
+    """Raise ValueError if a label's known items weigh more than its share (k,) and one largest weight."""
+    largest = float(weights.max()) * (1 - held.weights.sum())
+    over = (held.weights > b + largest) | ((b == 0) & (held.items > 0))
+    if over.any():
+        label = int(np.argmax(over))
+        raise ValueError(
+            f"known gives label {label} a weight of {held.weights[label]:.3g}, but its share is {b[label]:.3g}. Give "
+            "it a larger share, or make some of them unknown (-1)."
+        )
+
+
+def _of_counts(b: np.ndarray, held: Held, n: int, covered: float, none: Bounds) -> Bounds:
+    """What is left for n unknown items, of which ``none`` get no label, of floor and ceiling of all that have one."""
     bounds = Bounds.of_shares(b, int(held.items.sum()) + covered * n)
     _check_room(held, bounds.most, "share")
     least, most = np.maximum(bounds.least - held.items, 0), bounds.most - held.items
-    if least.sum() > n or most.sum() < covered * n - 1:
+    if least.sum() > n - none.least[0] or most.sum() < n - none.most[0]:
         raise ValueError(
             f"known leaves {n:,} items, but to have their shares the labels still need {least.sum():,} at least and "
             f"{most.sum():,} at most. Make some labels unknown (-1), change b, or pass size_min and size_max."
@@ -91,6 +105,34 @@ def _check_room(held: Held, most: np.ndarray, what: str) -> None:
             f"known gives label {label} {held.items[label]:,} items, but {most[label]:,} is the most that it is to "
             f"have. Give it a larger {what}, or make some of them unknown (-1)."
         )
+
+
+def without_lost(aim: Aim, lost: np.ndarray, where: str) -> Aim:
+    """The same without labels (k,) that no item may have: out of use, as far as they need none.
+
+    Raises:
+        ValueError: one of them is to have items.
+    """
+    if not lost.any():
+        return aim
+    if (aim.bounds.least[lost] > 0).any():
+        label = int(np.flatnonzero(lost & (aim.bounds.least > 0))[0])
+        raise ValueError(
+            f"every label that is to have items needs one that may have it, but label {label}{where} is forbidden to "
+            f"all. Allow it to some, or take it out of use: b[{label}], or its size_min and size_max, are 0 then."
+        )
+    bounds = Bounds(aim.bounds.least, np.where(lost, 0, aim.bounds.most))
+    if aim.marginal.is_exact:
+        b = np.where(lost, 0.0, aim.shares)
+        return Aim(b / b.sum(), Marginal.exactly(b / b.sum()), bounds)
+    upper = np.where(lost, 0.0, aim.marginal.upper)
+    if upper.sum() < 1:
+        raise ValueError(
+            f"the sizes asked for cannot be met{where}: without labels that are forbidden to all the others may not "
+            "have all items. Allow more, or raise size_max."
+        )
+    marginal = Marginal.between(np.minimum(aim.marginal.lower, upper), upper)
+    return Aim(marginal.target, marginal, bounds)
 
 
 def within_reach(problem: Problem, head: int, aim: Aim, counted: np.ndarray) -> Aim:

@@ -184,7 +184,7 @@ def _sharpness_wanted(
     As some rows of the label with the largest surplus have it: it is they that have to be told apart.
     """
     sizes = np.bincount(labels, weights=mass, minlength=len(g))
-    u = int(np.argmax(sizes - mass.sum() * marginal.upper))
+    u = int(np.argmax(np.where(sizes > 0, sizes - mass.sum() * marginal.upper, -np.inf)))
     items = np.flatnonzero((mass > 0) & (labels == u))
     some = items[:: -(-len(items) // tuning.told_apart)]
     scores = kernels.rows(some)

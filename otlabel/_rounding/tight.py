@@ -39,6 +39,37 @@ def scores_of(short: Shortlist, labels: np.ndarray) -> np.ndarray:
     return scores
 
 
+def fill(
+    short: Shortlist,
+    g: np.ndarray,
+    weights: np.ndarray,
+    room: np.ndarray,
+    labels: np.ndarray,
+    order: np.ndarray,
+    slack: float,
+) -> None:
+    """Of each row's best labels the one with most room, a row after the other in an order (n,).
+
+    Args:
+        weights: (n,) that rows take of the room; those of weight 0 keep their labels.
+        room: (k,), changed.
+        labels: (n,), changed.
+        slack: nats: what is no further from the best is as good.
+    """
+    _fill(*short, g, weights, room, labels, order, slack)
+
+
+@jit()
+def _fill(best, indptr, label, value, g, weights, room, labels, order, slack):
+    for i in order:
+        if weights[i] == 0.0:
+            continue
+        for e in range(indptr[i], indptr[i + 1]):
+            if value[e] + g[label[e]] >= best[i] - slack and room[label[e]] > room[labels[i]]:
+                labels[i] = label[e]
+        room[labels[i]] -= weights[i]
+
+
 @jit()
 def _choose(best, indptr, label, value, g, labels, counted, room, slack):
     for i in range(labels.size):

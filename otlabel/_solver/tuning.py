@@ -189,9 +189,10 @@ class Tuning:
     """Of the surplus: a colder solve that leaves more was of no use; ..."""
     most_idle: int = 1
     """... of those that converge so many in a row are borne."""
+    weighted_least: int = 4000
+    """Entries that a linear program begins with at least, where items do not weigh the same, ..."""
     weighted_ties: int = 30
-    """Labels that rows have beside their best, k times this in all: what a linear program is made of where items do not
-    weigh the same."""
+    """... or k times this; lists are no wider than to have as many beside the rows' best."""
     rounds: int = 40
     """Shortlists at most: the guard of a loop that ends by itself."""
 

@@ -99,10 +99,10 @@ class Library(libraries.Library):
         with block.device:
             x = block.astype(np.float64)
             best = x.max(axis=1, keepdims=True)
-            spread = cupy.log(cupy.exp((x - best) * scale).sum(axis=1, keepdims=True)) / scale
-            soft = cupy.where(cupy.isneginf(best), best, best + spread)
+            x = x - cupy.where(cupy.isneginf(best), 0.0, best)
+            soft = cupy.log(cupy.exp(x * scale).sum(axis=1, keepdims=True)) / scale
             dtype = np.result_type(block.dtype, np.float32)
-            return cupy.concatenate([block.astype(dtype), soft.astype(dtype)], axis=1)
+            return cupy.concatenate([x.astype(dtype), soft.astype(dtype)], axis=1)
 
     def concatenate(self, blocks: list[Any]) -> Any:
         with blocks[0].device:

@@ -101,9 +101,11 @@ class Library(libraries.Library):
         return torch.softmax(block.double() * scale + torch.from_numpy(g).to(block.device), dim=1)
 
     def with_soft_maximum(self, block: torch.Tensor, scale: float) -> torch.Tensor:
-        dtype = torch.promote_types(block.dtype, torch.float32)
-        soft = torch.logsumexp(block.double() * scale, dim=1, keepdim=True) / scale
-        return torch.cat([block.to(dtype), soft.to(dtype)], dim=1)
+        dtype, x = torch.promote_types(block.dtype, torch.float32), block.double()
+        best = x.amax(dim=1, keepdim=True)
+        x = x - best.masked_fill(best == -torch.inf, 0.0)
+        soft = torch.logsumexp(x * scale, dim=1, keepdim=True) / scale
+        return torch.cat([x.to(dtype), soft.to(dtype)], dim=1)
 
     def concatenate(self, blocks: list[torch.Tensor]) -> torch.Tensor:
         return torch.cat(blocks)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,10 @@ import numpy as np
 import otlabel
 
 from ..cluster import BalancedKMeans
-from . import estimate
+from . import estimate, models
 from .options import FILE, Source, Target, bounds, files
 from .sure import distances
-from .telling import errors_said, finish, noted, progress, say_plan, vectors_of
-from .vectors import UnreadableError, Vectors
+from .telling import Output, errors_said, noted, progress, say_plan, vectors_of
 
 
 @click.group(context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
@@ -42,9 +39,11 @@ def main() -> None:
 @click.option("--k", type=click.IntRange(min=1), required=True, help="Clusters.")
 @bounds
 @click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", show_default=True)
-@click.option("--seed", type=int, help="Makes the result the same each time.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Makes the result the same each time.")
 @click.option("--starts", type=click.IntRange(min=1), default=1, show_default=True, help="The best of so many is kept.")
-@click.option("--max-iter", type=click.IntRange(min=1), default=100, show_default=True, help="Assignments of a start.")
+@click.option(
+    "--max-iter", type=click.IntRange(min=1), default=100, show_default=True, help="Exact assignments of a start."
+)
 @files(model=True)
 def cluster(
     source: Source,
@@ -63,26 +62,36 @@ def cluster(
     sure, 0 half way, negative where a nearer one was full. Ctrl-C ends it with the best labels so far, and writes them.
     """
     with errors_said():
+        target.check(source)
         vectors = vectors_of(source)
         estimator = BalancedKMeans(
             k, size_min=size_min, size_max=size_max, metric=metric, n_init=starts, max_iter=max_iter, random_state=seed
         )
+        estimator.check_parameters(len(vectors.matrix))
         if target.dry_run:
             say_plan(estimate.of_clusters(estimator, vectors.matrix), k, target)
             return
-        start = time.perf_counter()
+        out = Output(target, vectors, ("label", "confidence", "distance"))
         with progress() as bar, noted() as notes:
             estimator.set_params(callback=lambda step: bar(_of_step(step)))
             estimator.fit(vectors.matrix)
             bar("distances")
-            own, sure, nearest = distances(estimator, vectors.matrix)
+            written, nearest = _with_distances(estimator, vectors.matrix, estimator.labels_)
         rows = [("inertia", f"{estimator.inertia_:.6g}"), ("assignments", str(estimator.n_iter_))]
-        written = {"label": estimator.labels_, "confidence": sure, "distance": own}
+        out.write(written, estimator.sizes_, nearest, [*rows, *notes])
         if target.model is not None:
-            if vectors.names is not None:
-                estimator.feature_names_in_ = np.array(vectors.names, dtype=object)
-            estimator.save(target.model)
-        finish(vectors, written, estimator.sizes_, nearest, [*rows, *notes], target, start)
+            models.save_of_clusters(target.model, estimator, vectors.names)
+
+
+def _with_distances(
+    model: BalancedKMeans, points: np.ndarray, labels: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """The columns to write, and how many points are nearest to each centre; when interrupted labels alone."""
+    try:
+        own, sure, nearest = distances(model, points, labels)
+    except KeyboardInterrupt:
+        return {"label": labels}, None
+    return {"label": labels, "confidence": sure, "distance": own}, nearest
 
 
 @main.command(epilog="Example: otlabel label scores.npy --coverage 0.8 --out labels.csv")
@@ -99,20 +108,22 @@ def label(
     Writes label and confidence of each item: what the row of the plan gives to its label, 0 to 1.
     """
     with errors_said():
-        vectors = vectors_of(source)
+        target.check(source)
+        vectors = vectors_of(source, scores=True)
+        k = vectors.matrix.shape[1]
+        bounds = models.bounds_of_scores(size_min, size_max, k)
         if target.dry_run:
-            say_plan(estimate.of_labels(vectors.matrix, epsilon, tol), vectors.matrix.shape[1], target)
+            say_plan(estimate.of_labels(vectors.matrix, epsilon, tol, coverage, bounds), k, target)
             return
-        start = time.perf_counter()
+        out = Output(target, vectors, ("label", "confidence"))
         with progress() as bar, noted() as notes:
             result = otlabel.assign(
                 vectors.matrix,
                 epsilon=epsilon,
                 tol=tol,
-                size_min=size_min,
-                size_max=size_max,
                 coverage=coverage,
                 callback=lambda step: bar(f"{step.sweeps:.1f} sweeps, L1 error {step.error:.1e}"),
+                **bounds,
             )
             bar("confidence")
             labelled = np.maximum(result.labels, 0)
@@ -120,11 +131,9 @@ def label(
         rows = [("gap", f"{max(float(result.gap), 0.0):.1e} nats an item"), ("sweeps", f"{result.n_sweeps:.1f}")]
         if coverage is not None:
             rows.append(("without a label", f"{int((result.labels < 0).sum()):,}"))
+        out.write({"label": result.labels, "confidence": sure}, result.sizes, None, [*rows, *notes])
         if target.model is not None:
-            result.predictor.save(target.model)
-        finish(
-            vectors, {"label": result.labels, "confidence": sure}, result.sizes, None, [*rows, *notes], target, start
-        )
+            models.save_of_scores(target.model, models.OfScores(result.predictor, vectors.names or [], bounds))
 
 
 @main.command(epilog="Example: otlabel predict clusters.npz new.npy --balanced --out new.csv")
@@ -137,58 +146,40 @@ def predict(source: Source, target: Target, model: Path, balanced: bool) -> None
     Each item gets the best label, prices included, whatever the others get; with --balanced labels keep their shares.
     """
     with errors_said():
-        learned = _model(model)
-        vectors = vectors_of(source)
-        start = time.perf_counter()
-        if isinstance(learned, BalancedKMeans):
-            k, vectors = learned.n_clusters, _as_learned(vectors, learned)
-            if target.dry_run:
-                say_plan(estimate.of_prediction(vectors.matrix, k), k, target)
-                return
-            with progress() as bar:
-                bar("labels")
-                labels = learned.predict(vectors.matrix, balanced=balanced)
-                own, sure, nearest = distances(learned, vectors.matrix, labels)
-            written = {"label": labels, "confidence": sure, "distance": own}
-        else:
-            k, nearest = len(learned.potentials), None
-            if target.dry_run:
-                say_plan(estimate.of_prediction(vectors.matrix, k), k, target)
-                return
-            if balanced:
-                shares = learned.shares
-                result = otlabel.assign(vectors.matrix, epsilon=learned.epsilon, b=shares, init=learned.potentials)
-                labels = result.labels
-            else:
-                labels = learned.predict(vectors.matrix)
-            written = {"label": labels, "confidence": learned.confidence(vectors.matrix, labels)}
-        finish(vectors, written, np.bincount(labels, minlength=k), nearest, [], target, start)
+        target.check(source, model)
+        learned = models.load(model)
+        is_of_scores = isinstance(learned, models.OfScores)
+        vectors = models.as_learned(vectors_of(source, scores=is_of_scores), learned)
+        points, nearest = vectors.matrix, None
+        k = len(learned.predictor.potentials) if isinstance(learned, models.OfScores) else learned.n_clusters
+        if target.dry_run:
+            say_plan(estimate.of_prediction(points, k), k, target)
+            return
+        columns = ("label", "confidence") if is_of_scores else ("label", "confidence", "distance")
+        out = Output(target, vectors, columns)
+        with progress() as bar, noted() as notes:
+            bar("labels")
+            try:
+                if isinstance(learned, models.OfScores):
+                    labels, sure = _of_scores(learned, points, balanced)
+                    written = {"label": labels, "confidence": sure}
+                else:
+                    labels = learned.predict(points, balanced=balanced)
+                    written, nearest = _with_distances(learned, points, labels)
+            except ValueError as error:
+                raise ValueError(f"{error} Or leave --balanced out." if balanced else str(error)) from None
+        out.write(written, np.bincount(labels, minlength=k), nearest, notes)
 
 
-def _as_learned(vectors: Vectors, model: BalancedKMeans) -> Vectors:
-    """Columns in the order in which the model knows them."""
-    known = list(model.__dict__.pop("feature_names_in_", []))  # else scikit-learn wants them in every call
-    if not known or vectors.names is None or vectors.names == known:
-        return vectors
-    if sorted(known) != sorted(vectors.names):
-        odd = sorted(set(known) ^ set(vectors.names))[0]
-        raise UnreadableError(
-            f"the columns must be those of the model, {known[0]} to {known[-1]}, but {odd!r} is in one of them only. "
-            "Say --columns."
-        )
-    order = [vectors.names.index(name) for name in known]
-    return dataclasses.replace(vectors, matrix=vectors.matrix[:, order], names=known)
-
-
-def _model(path: Path) -> BalancedKMeans | otlabel.Predictor:
-    try:
-        return BalancedKMeans.load(path)
-    except ValueError:
-        pass
-    try:
-        return otlabel.Predictor.load(path)
-    except ValueError:
-        raise UnreadableError(f"{path} must be what `otlabel cluster` or `otlabel label` saved with --model.") from None
+def _of_scores(model: models.OfScores, scores: np.ndarray, balanced: bool) -> tuple[np.ndarray, np.ndarray]:
+    learned = model.predictor
+    if not balanced:
+        labels = learned.predict(scores)
+    else:
+        sizes: dict[str, Any] = model.bounds or {"b": learned.shares}
+        start = learned.potentials if np.isfinite(learned.potentials).all() else None
+        labels = otlabel.assign(scores, epsilon=learned.epsilon, init=start, **sizes).labels
+    return labels, learned.confidence(scores, labels)
 
 
 def _of_step(step: Any) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import otlabel
 
+from .._input.bounds import bounds_of, feasible
 from ..cluster import BalancedKMeans
 
 _TRIED = 20_000  # rows
@@ -38,13 +39,16 @@ def of_clusters(model: BalancedKMeans, points: np.ndarray) -> Needs:
     return Needs(model.n_init * _STEPS / 8 * seconds, n * (8 * d + _ITEM) + held)
 
 
-def of_labels(scores: np.ndarray, epsilon: float, tol: float) -> Needs:
-    """Of a solve, from one of some rows."""
-    n = len(scores)
+def of_labels(scores: np.ndarray, epsilon: float, tol: float, coverage: float | None, bounds: dict[str, Any]) -> Needs:
+    """Of a solve, from one of some rows; ValueError if the whole cannot be."""
+    n, k = scores.shape
+    least, most = bounds_of(bounds.get("size_min"), bounds.get("size_max"), 1, k)
+    part = 1.0 if coverage is None else coverage
+    feasible(least[0], most[0], (int(n * part), int(np.ceil(n * part))))
     some = np.array(scores[:: -(-n // _TRIED)])
     for _ in range(2):  # compiles first
         start = time.perf_counter()
-        otlabel.assign(some, epsilon=epsilon, tol=tol)
+        otlabel.assign(some, epsilon=epsilon, tol=tol, coverage=coverage)
         seconds = time.perf_counter() - start
     return Needs(seconds * n / len(some), n * (_ITEM + 8))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from . import picture, tables
+from .files import How
 
 FILE = click.Path(path_type=Path)
 
@@ -33,8 +35,7 @@ class Source:
     """What to read."""
 
     file: Path
-    key: str | None
-    columns: tuple[str, ...]
+    how: How
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,20 @@ class Target:
                 raise click.UsageError(f"--{name} must end in one of {', '.join(kinds[name])}, got {path}.")
             if not path.parent.is_dir():
                 raise click.UsageError(f"--{name} must be in a folder that exists: make {path.parent} first.")
+            if path.is_dir():
+                raise click.UsageError(f"--{name} must be a file, but {path} is a folder. Choose another name.")
+            if not os.access(path.parent, os.W_OK):
+                raise click.UsageError(f"--{name} must be in a folder where you may write, but {path.parent} is none.")
+
+    def check(self, *read: Source | Path) -> None:
+        """Raise UsageError if a file that is read would be overwritten, or a folder of shards get a file more."""
+        for source in read:
+            file = (source.file if isinstance(source, Source) else source).resolve()
+            for name, path in self.named():
+                if path.resolve() == file or (file.is_dir() and file in path.resolve().parents):
+                    raise click.UsageError(
+                        f"--{name} {path} would change what is read, {file.name}. Choose another name."
+                    )
 
     def named(self) -> list[tuple[str, Path]]:
         """Those that are wanted."""
@@ -68,8 +83,8 @@ def files(*, model: bool) -> Callable:
 
     def decorate(command: Callable) -> Callable:
         @functools.wraps(command)
-        def run(file, key, columns, out, picture, dry_run, save=None, **others):
-            return command(Source(file, key, columns), Target(out, picture, save, dry_run), **others)
+        def run(file, key, columns, header, out, picture, dry_run, save=None, **others):
+            return command(Source(file, How(columns, key, header)), Target(out, picture, save, dry_run), **others)
 
         saving = click.option("--model", "save", type=FILE, help="Save what was learned, as .npz, for `predict`.")
         decorated: Callable = saving(run) if model else run
@@ -78,6 +93,11 @@ def files(*, model: bool) -> Callable:
             click.option("--picture", type=FILE, help="A picture of the sizes: .png, .svg or .pdf."),
             click.option(
                 "--out", type=FILE, help="The table of labels: .csv, .parquet or .arrow; or .npy, the labels alone."
+            ),
+            click.option(
+                "--header/--no-header",
+                default=None,
+                help="Whether the first line of a CSV file is names, if not plain.",
             ),
             click.option("--key", help="Which array of an .npz, HDF5 or zarr file."),
             click.option(

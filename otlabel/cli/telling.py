@@ -16,8 +16,9 @@ from rich.table import Table
 
 from . import picture, tables
 from .estimate import Needs
+from .files import UnreadableError
 from .options import Source, Target
-from .vectors import UnreadableError, Vectors, read
+from .vectors import Vectors, read
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -53,10 +54,10 @@ def progress() -> Iterator[Any]:
         yield lambda text: shown.update(task, description=text)
 
 
-def vectors_of(source: Source) -> Vectors:
+def vectors_of(source: Source, *, scores: bool = False) -> Vectors:
     """Read them, and say what they are."""
     with progress():
-        vectors = read(source.file, source.columns, source.key)
+        vectors = read(source.file, source.how, scores=scores)
     n, d = vectors.matrix.shape
     what = f"{source.file}: {n:,} x {d} {vectors.matrix.dtype}"
     if vectors.names is not None:
@@ -76,41 +77,46 @@ def say_plan(needs: Needs, k: int, target: Target) -> None:
     out.print(f"would write: {', '.join(str(path) for _, path in target.named()) or 'nothing'}", markup=False)
 
 
-def finish(
-    vectors: Vectors,
-    written: dict[str, np.ndarray],
-    sizes: np.ndarray,
-    nearest: np.ndarray | None,
-    rows: list[tuple[str, str]],
-    target: Target,
-    start: float,
-) -> None:
-    """Write what was asked for, and say what came out.
+class Output:
+    """What is to be written, checked before the work; ``columns`` are ours."""
 
-    Args:
-        written: columns (n,), of which one is called label.
-        sizes: (k,) items a label.
-        nearest: (k,) items whose nearest centre is each, or None where there are no centres.
-        rows: more to be said.
-        start: of the work, on the performance counter.
-    """
-    assert target.out is not None  # or it is a dry run
-    notes = tables.write(target.out, vectors.carried, written)
-    if target.picture is not None:
-        picture.of_sizes(target.picture, sizes, nearest)
-    shown = Table(show_header=False, box=None)
-    shown.add_row("items", f"{len(vectors.matrix):,}")
-    shown.add_row("labels", f"{len(sizes):,}")
-    shown.add_row("sizes", _range(sizes))
-    if nearest is not None:
-        shown.add_row("by the nearest centre alone", _range(nearest))
-    for row in rows:
-        shown.add_row(*row)
-    shown.add_row("time", _duration(time.perf_counter() - start))
-    out.print(shown)
-    out.print(f"written: {', '.join(str(path) for _, path in target.named())}", markup=False)
-    for note in notes:
-        out.print(f"note: {note}", markup=False)
+    def __init__(self, target: Target, vectors: Vectors, columns: tuple[str, ...]):
+        assert target.out is not None  # or it is a dry run
+        self._target, self._n, self._start = target, len(vectors.matrix), time.perf_counter()
+        self._out = target.out
+        self._table, self._notes = tables.prepared(target.out, vectors.carried, columns)
+
+    def write(
+        self,
+        columns: dict[str, np.ndarray],
+        sizes: np.ndarray,
+        nearest: np.ndarray | None,
+        rows: list[tuple[str, str]],
+    ) -> None:
+        """The labels first, then the picture; and say what came out.
+
+        Args:
+            columns: (n,) each, of which one is called label.
+            sizes: (k,) items a label.
+            nearest: (k,) items whose nearest centre is each, or None where that is not known.
+            rows: more to be said.
+        """
+        tables.write(self._out, self._table, columns)
+        shown = Table(show_header=False, box=None)
+        shown.add_row("items", f"{self._n:,}")
+        shown.add_row("labels", f"{len(sizes):,}")
+        shown.add_row("sizes", _range(sizes))
+        if nearest is not None:
+            shown.add_row("by the nearest centre alone", _range(nearest))
+        for row in rows:
+            shown.add_row(*row)
+        shown.add_row("time", _duration(time.perf_counter() - self._start))
+        out.print(shown)
+        for note in self._notes:
+            out.print(f"note: {note}", markup=False)
+        out.print(f"written: {', '.join(str(path) for _, path in self._target.named())}", markup=False)
+        if self._target.picture is not None:
+            picture.of_sizes(self._target.picture, sizes, nearest)
 
 
 def _range(sizes: np.ndarray) -> str:

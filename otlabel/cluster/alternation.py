@@ -64,6 +64,7 @@ class Clustered(NamedTuple):
     gap: float  # squared distance an item
     prices: np.ndarray  # (k,): labels are the argmin of squared distance - price
     steps: int  # assignments of all points
+    interrupted: bool = False
 
 
 def scores_of(points: np.ndarray, centres: np.ndarray) -> LinearScores:
@@ -138,9 +139,12 @@ def alternate(points: Points, options: Options, random: np.random.RandomState) -
     """From first centres to labels that are exactly balanced, and optimal for their centres."""
     some = points.some(random)
     run = _Run(first_centres(some.points, options.k, options.init, some.weights, random), points, options)
-    run.anneal(some)
-    if some is not points:
-        run.follow()
+    try:
+        run.anneal(some)
+        if some is not points:
+            run.follow()
+    except KeyboardInterrupt:
+        return run.settle(at_once=True)
     return run.settle()
 
 
@@ -176,33 +180,40 @@ class _Run:
             if not found.sizes @ moved > self._options.tol * total:
                 return
 
-    def settle(self) -> Clustered:
-        """Exact steps as long as the inertia falls; when interrupted, what there is."""
+    def settle(self, at_once: bool = False) -> Clustered:
+        """Exact steps as long as the inertia falls; when interrupted, what there is.
+
+        at_once: it was, before: one step from where the centres are.
+        """
         best: Clustered | None = None
+        interrupted = at_once
         try:
-            for _ in range(self._options.max_iter):
+            for _ in range(1 if at_once else self._options.max_iter):
                 before = math.inf if best is None else best.inertia
-                best = self._exact_step()
+                best, found = self._exact_step()
+                self._tell("exact", best.inertia, found)  # once there is something to keep
                 if not before - best.inertia > self._options.tol * best.inertia:
                     break
                 self._centres = self._points.means(best.labels, self._centres)
         except KeyboardInterrupt:
             if best is None:
                 raise
+            interrupted = True
+        assert best is not None  # max_iter is 1 or more
+        if interrupted:
             warnings.warn(
                 f"interrupted after {best.steps} assignments of all points: what the last led to is kept.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        assert best is not None  # max_iter is 1 or more
-        return best
+        return best._replace(interrupted=interrupted)
 
-    def _exact_step(self) -> Clustered:
+    def _exact_step(self) -> tuple[Clustered, Assignment]:
         found = self._labelled(self._points, exact=True)
         self._g = found.potentials
         total, gap = self._points.inertia(found.labels, self._centres), float(found.gap) * self._epsilon
-        self._tell("exact", total, found)
-        return Clustered(self._centres, found.labels, total, gap, self._epsilon * self._g, self._of_all)
+        clustered = Clustered(self._centres, found.labels, total, gap, self._epsilon * self._g, self._of_all)
+        return clustered, found
 
     def _labelled(self, points: Points, *, exact: bool) -> Assignment:
         found = points.labelled(self._centres, self._epsilon, self._g, exact=exact)

@@ -26,6 +26,18 @@ from .centres import inertia, scale_of
 
 _METRICS = ("euclidean", "cosine")
 _INITS = ("k-means++", "random")
+# What NumPy raises for files that are none of its own.
+_DAMAGED = (
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_LARGEST = 1e152  # coordinates: sums of their squares must not overflow float64
 _SAVED = (
     "cluster_centers_", "sizes_", "inertia_", "gap_", "potentials_", "n_iter_", "n_features_in_", "_n_features_out",
     "_origin", "_scale", "_centres", "_prices",
@@ -134,18 +146,27 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             ValueError: fewer points than clusters, NaN or infinity, parameters out of their range.
         """
         X = points_of(self, X, reset=True)
-        self._check(len(X))
+        self.check_parameters(len(X))
         weights = _weights(sample_weight, X)
         # Squared distances far from the origin are small differences of large numbers; others a float may not hold.
         is_flat = self.metric == "euclidean"
         self._origin = X.mean(axis=0, dtype=np.float64) if is_flat else np.zeros(X.shape[1])
         self._scale = scale_of(X, self._origin) if is_flat else 1.0
+        if not self._scale < _LARGEST:
+            raise ValueError(f"X must be below {_LARGEST:.0e} in size, got {self._scale:.0e}. Rescale it.")
         options, random = self._options(), check_random_state(self.random_state)
         points = Points(self._placed(X), weights, options)
         best: Clustered | None = None
         for _ in range(self.n_init if isinstance(self.init, str) or callable(self.init) else 1):
-            found = alternate(points, options, random)
+            try:
+                found = alternate(points, options, random)
+            except KeyboardInterrupt:  # before this start had labels
+                if best is None:
+                    raise
+                break
             best = found if best is None or found.inertia < best.inertia else best
+            if found.interrupted:
+                break
         assert best is not None  # n_init is 1 or more
         self._centres, self._prices = best.centres, best.prices
         self.cluster_centers_ = (best.centres.astype(np.float64) * self._scale + self._origin).astype(X.dtype)
@@ -173,8 +194,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             of_points = Points(points, np.ones(len(points)), self._options())
             _, epsilon = of_points.temperatures(self._centres)
             return of_points.labelled(self._centres, epsilon, None, exact=True).labels
-        k = len(self._centres)
-        return Predictor(self._prices, 1.0, np.full(k, 1 / k)).predict(scores_of(points, self._centres))
+        return Predictor(self._prices, 1.0).predict(scores_of(points, self._centres))
 
     def transform(self, X: Any) -> np.ndarray:
         """(m, k) distances of points (m, d) to the centres."""
@@ -196,12 +216,14 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         check_is_fitted(self)
         given = self.get_params() | {"callback": None}
         given["init"] = given["init"] if isinstance(given["init"], str) else "k-means++"
-        given = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in given.items()}
-        if not isinstance(given["random_state"], int):
+        if not isinstance(given["random_state"], Integral):
             given["random_state"] = None
         arrays = {name: np.asarray(getattr(self, name)) for name in _SAVED}
         arrays["names"] = np.array(getattr(self, "feature_names_in_", []), dtype=str)
-        arrays |= {"kind": np.array(type(self).__name__), "params": np.array(json.dumps(given))}
+        arrays |= {
+            "kind": np.array(type(self).__name__),
+            "params": np.array(json.dumps(given, default=lambda value: value.tolist())),
+        }
         with atomic(path) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -214,7 +236,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             OSError: it cannot be opened.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 if str(file["kind"]) != cls.__name__:
                     raise KeyError("kind")
                 model = cls(**json.loads(str(file["params"])))
@@ -222,7 +244,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
                     setattr(model, name, file[name] if file[name].ndim else file[name].item())
                 if len(file["names"]):
                     model.feature_names_in_ = file["names"].astype(object)
-        except (KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except _DAMAGED as error:
             raise ValueError(f"{path} must be what {cls.__name__}.save wrote: {error}. Save it anew.") from None
         return model
 
@@ -270,8 +292,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             sizes = f"sizes {step.sizes.min()} to {step.sizes.max()}"
             print(f"{step.number}, {step.phase}: inertia {step.inertia:.6g}, {sizes}")
 
-    def _check(self, n: int) -> None:
-        """Parameters in their range."""
+    def check_parameters(self, n: int) -> None:
+        """Raise ValueError if a parameter is out of its range, for n points."""
         for name in ("n_clusters", "n_init", "max_iter"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..system import tensors
 from ..system.errors import UsageError
-from .models import RESNETS, TIMM, Network
+from .models import RESNETS, SMALL, TIMM, Network
 
 RANDOM, IMAGENET = "random", "imagenet"  # what ``init`` is where it is no file
 HOLDERS = ("model", "state_dict", "network", "teacher", "net", "model_state_dict", "student")  # keys of weights
@@ -27,6 +27,7 @@ OF_A_SIZE = ("conv1.weight", "pos_embed", "patch_embed")  # weights whose shape 
 # ResNets as a sequence, as in the code that SeLa was published with: 2 and 3 are no layers with weights.
 OLD_RESNET = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 SHOWN = 3
+REMEDY = f"Add `image_size` {SMALL} or more, or the side that transformers' weights were made for."
 
 
 class Taken(NamedTuple):

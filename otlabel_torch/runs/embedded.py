@@ -74,6 +74,8 @@ def embed(options: EmbedOptions, console: Console | None = None) -> None:
         alone = Processes(team.device)
         if is_folder:
             options.out.mkdir(parents=True, exist_ok=True)
+            if team.is_first and options.overwrite:
+                _without_others(options.out, len(work.jobs))
             _shards(options, work, alone, team)
             team.wait()
         else:
@@ -129,7 +131,7 @@ def _of_weights(options: EmbedOptions, team: Processes) -> Embedding:
     network = Network(options.arch, size, heads=1, k=1, hidden=False)
     taken = weights.initialise(network, options.arch, options.run)
     if left := taken.random:
-        raise UsageError(f"{options.run} does not fit images of {size} px: {', '.join(left)}. Add `image_size`.")
+        raise UsageError(f"{options.run} does not fit images of {size} px: {', '.join(left)}. {weights.REMEDY}")
     network = network.to(team.device).to(memory_format=torch.channels_last)
     return Embedding(network, parts, "float32", taken.notes)
 
@@ -149,14 +151,30 @@ def _shards(options: EmbedOptions, work: Embedding, alone: Processes, team: Proc
     wanted, jobs = work.fingerprint, list(enumerate(work.jobs))[team.rank :: team.size]
     for number, (part, rows) in _shown(work, jobs):
         path = options.out / f"part-{number:05d}.parquet"
-        if path.exists() and not options.overwrite:
-            known = json.loads((parquet.read_schema(path).metadata or {}).get(b"otlabel", b"{}")).get("fingerprint")
+        if path.exists() and not options.overwrite and (known := _fingerprint(path)) is not None:
             if known != wanted:
                 raise UsageError(f"{path} is of other images or another network. Choose another `out`, or `overwrite`.")
             continue
         table = _table(work, part, rows, _features(work, alone, part, rows))
         with atomic(path) as file:
             parquet.write_table(table.replace_schema_metadata({"otlabel": json.dumps({"fingerprint": wanted})}), file)
+
+
+def _fingerprint(path: Path) -> str | None:
+    """Of the shard in a file; None of a damaged one, which is made anew."""
+    arrow, parquet = pyarrow_parquet()
+    try:
+        return json.loads((parquet.read_schema(path).metadata or {}).get(b"otlabel", b"{}")).get("fingerprint", "")
+    except (arrow.ArrowInvalid, OSError):
+        return None
+
+
+def _without_others(out: Path, count: int) -> None:
+    """Shards of before that are beyond the last one would be taken for some of these images."""
+    kept = {f"part-{number:05d}.parquet" for number in range(count)}
+    for path in out.glob("part-*.parquet"):
+        if path.name not in kept:
+            path.unlink()
 
 
 def _whole(out: Path, work: Embedding, alone: Processes) -> None:

@@ -111,7 +111,7 @@ def _of_weights(options: EvaluateOptions, console: Console) -> Subject:
     network = Network(options.arch, size, heads=1, k=1, hidden=False)
     taken = weights.initialise(network, options.arch, str(options.run))
     if left := taken.random:
-        raise UsageError(f"{options.run} does not fit images of {size} px: {', '.join(left)}. Add `image_size`.")
+        raise UsageError(f"{options.run} does not fit images of {size} px: {', '.join(left)}. {weights.REMEDY}")
     for line in taken.notes:
         console.print(f"weights: {line}", highlight=False, soft_wrap=True, markup=False)
     train, test = _with_classes((train, test))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
 
@@ -240,6 +241,45 @@ def test_points_in_any_form(rng, tmp_path):
     assert set(models[-1].sizes_) == {10}
 
 
+def test_a_cluster_that_may_have_nothing_is_out_of_use(rng):
+    points = rng.normal(size=(300, 4))
+    model = BalancedKMeans(4, size_max=[100, 100, 100, 0], random_state=0).fit(points)
+    assert model.sizes_[3] == 0
+    assert model.predict(points).max() < 3
+    assert model.score(points) < 0
+
+
+def test_numbers_too_large_to_be_squared_are_named(rng):
+    with pytest.raises(ValueError, match=r"X must be below 1e\+152 in size, got .*\. Rescale it"):
+        BalancedKMeans(4).fit(rng.normal(size=(300, 4)) * 1e300)
+
+
+def test_ctrl_c_between_starts_keeps_the_best(rng, monkeypatch):
+    points, calls = rng.normal(size=(300, 3)), []
+    first = alternation.first_centres
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return first(*arguments)
+
+    monkeypatch.setattr(alternation, "first_centres", interrupted)
+    model = BalancedKMeans(5, n_init=4, random_state=0).fit(points)
+    assert len(calls) == 3
+    assert set(model.sizes_) == {60}
+
+
+def test_ctrl_c_in_a_soft_step_is_followed_by_an_exact_one(rng, monkeypatch):
+    def interrupted(step):
+        if step.number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model = BalancedKMeans(5, random_state=0, n_init=3, callback=interrupted).fit(rng.normal(size=(300, 3)))
+    assert set(model.sizes_) == {60}
+
+
 def test_the_callback_hears_of_every_assignment_and_a_bar_is_one(rng, capsys):
     points, steps = rng.normal(size=(300, 3)), []
     model = BalancedKMeans(6, random_state=0, callback=steps.append).fit(points)
@@ -265,9 +305,22 @@ def test_a_model_is_saved_without_pickle_and_comes_back_as_it_was(rng, tmp_path)
         assert loaded.inertia_ == model.inertia_
         assert list(loaded.feature_names_in_) == list("abcd")
         assert loaded.size_min == options.get("size_min")
+    model = BalancedKMeans(8, size_min=[np.int64(10)] * 8, size_max=[200] * 7 + [60], random_state=np.int64(0)).fit(
+        points
+    )
+    model.save(file)
+    assert BalancedKMeans.load(file).size_min == [10] * 8
+    stored = bytearray(file.read_bytes())
+    for place in rng.integers(0, len(stored), 60):  # a bit that flips is an error that says so, or does no harm
+        stored[place] ^= 16
+        (tmp_path / "flipped.npz").write_bytes(stored)
+        with contextlib.suppress(ValueError):
+            BalancedKMeans.load(tmp_path / "flipped.npz")
+        stored[place] ^= 16
+    (tmp_path / "empty.npz").touch()
     np.savez(tmp_path / "other.npz", kind=np.array("Predictor"))
     (tmp_path / "text.npz").write_text("no archive")
-    for name in ("other.npz", "text.npz"):
+    for name in ("other.npz", "text.npz", "empty.npz"):
         with pytest.raises(ValueError, match=r"must be what BalancedKMeans\.save wrote"):
             BalancedKMeans.load(tmp_path / name)
 

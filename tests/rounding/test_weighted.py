@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.optimize import linprog
@@ -101,3 +103,26 @@ def test_split_items_are_put_together_within_the_heaviest(rng):
         assert (fractions[np.arange(m), labels] > 0).all()
         change = np.bincount(labels, weights=weights, minlength=k) - weights @ fractions
         assert np.abs(change).max() <= weights.max() * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("kind", ["zeros", "alike", "one-hot"])
+def test_items_of_scores_alike_take_no_minutes(rng, kind):
+    n, k = 3000, 20
+    scores = {
+        "zeros": np.zeros((n, k)),
+        "alike": np.tile(rng.normal(size=k), (n, 1)),
+        "one-hot": np.eye(k)[rng.integers(0, k, n)],
+    }[kind]
+    a = rng.dirichlet(np.full(n, 3.0))
+    result = otlabel.assign(scores, a=a)
+    assert np.abs(np.bincount(result.labels, weights=a, minlength=k) - 1 / k).max() <= a.max() * (1 + 1e-9)
+    assert abs(result.gap) < 0.05
+
+
+def test_huge_scores_are_no_forbidden_ones(rng):
+    scores, a = rng.normal(size=(30, 3)), rng.dirichlet(np.full(30, 3.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", otlabel.ConvergenceWarning)
+        labels = [otlabel.assign(scores * scale, a=a, epsilon=0.1).labels for scale in (1e16, 1e18, 1e22)]
+    for found in labels:
+        np.testing.assert_array_equal(found, labels[0])
