@@ -7,6 +7,7 @@ that the inertia never rises; a last assignment follows the last centres. Of man
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .._arrays.libraries import HOST, Place
 from .._assign import assign
 from .._input.sources import LinearScores
 from .._result import Assignment
@@ -52,6 +54,7 @@ class Options:
     max_iter: int
     tol: float
     backend: str
+    place: Place  # where scores are computed: the points' own device, or the host
     callback: Callable[[Step], object]
 
 
@@ -67,9 +70,12 @@ class Clustered(NamedTuple):
     interrupted: bool = False
 
 
-def scores_of(points: np.ndarray, centres: np.ndarray) -> LinearScores:
-    """|x|^2 less the squared distances of points (n, d) to centres (k, d): linear in x, and as good for labels."""
-    return LinearScores(points, 2 * centres, -(centres**2).sum(axis=1))
+def scores_of(points: Any, centres: np.ndarray, place: Place = HOST) -> LinearScores:
+    """|x|^2 less the squared distances of points (n, d) to centres (k, d): linear in x, and as good for labels.
+
+    place: where the points are; the centres are put there.
+    """
+    return LinearScores(points, place.give_back(2 * centres), place.give_back(-(centres**2).sum(axis=1)))
 
 
 class Points:
@@ -77,6 +83,7 @@ class Points:
 
     def __init__(self, points: np.ndarray, weights: np.ndarray, options: Options, part: float = 1.0):
         self.points, self.weights, self._options = points, weights, options
+        self._placed_points = points if options.place == HOST else options.place.give_back(points)
         self._sizes: dict[str, Any] = {"b": options.shares}
         if options.bounds is not None:  # of a part of the points that part, and a whole number
             least, most = options.bounds
@@ -93,11 +100,11 @@ class Points:
     def labelled(self, centres: np.ndarray, epsilon: float, g: np.ndarray | None, *, exact: bool) -> Assignment:
         """The labels of these centres at a temperature in squared distances, from potentials g (k,) at it."""
         options = self._options
-        scores = scores_of(self.points, centres)
+        scores = scores_of(self._placed_points, centres, options.place)
         scores.may_be_kept = len(self.points) * options.k <= _HELD
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SizesAreRough)  # sizes are exact whatever the potentials are
-            return assign(
+            found = assign(
                 scores,
                 epsilon=epsilon,
                 rounding="balanced" if exact else "argmax",
@@ -106,6 +113,9 @@ class Points:
                 backend=options.backend,
                 **self._sizes,
             )
+        if options.place == HOST:
+            return found
+        return dataclasses.replace(found, labels=options.place.library.to_numpy(found.labels, "labels"))
 
     def inertia(self, labels: np.ndarray, centres: np.ndarray) -> float:
         """The weighted sum of squared distances."""

@@ -16,11 +16,11 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._arrays.libraries import NUMPY
+from .._arrays.libraries import HOST, NUMPY, Place
 from .._input.bounds import bounds_of, feasible
 from .._predictor import Predictor
 from .._system.files import atomic
-from ..backends import library_of
+from ..backends import library_of, place_of
 from .alternation import Clustered, Options, Points, Step, alternate, scores_of
 from .centres import inertia, scale_of
 
@@ -58,6 +58,11 @@ def points_of(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
         where = column if names is None else repr(names[column])
         raise ValueError(f"X must be finite, got {what} in row {row}, column {where}. Leave such rows out, or impute.")
     return X
+
+
+def _place_of(X: Any) -> Place:
+    """The device that points are on, or the host."""
+    return place_of(X) if library_of(X).on_device(X) else HOST
 
 
 def _weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
@@ -138,13 +143,15 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         """Cluster the points.
 
         Args:
-            X: (n, d) numbers; float32 and float64 are worked on as they are.
+            X: (n, d) numbers; float32 and float64 are worked on as they are. Of a CUDA tensor or a CuPy array the
+                assignments are solved on its device; means are taken on the host, which holds the points too.
             y: not used.
             sample_weight: (n,) of the points in means and inertia; sizes count points, whatever they weigh.
 
         Raises:
             ValueError: fewer points than clusters, NaN or infinity, parameters out of their range.
         """
+        place = _place_of(X)
         X = points_of(self, X, reset=True)
         self.check_parameters(len(X))
         weights = _weights(sample_weight, X)
@@ -154,7 +161,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         self._scale = scale_of(X, self._origin) if is_flat else 1.0
         if not self._scale < _LARGEST:
             raise ValueError(f"X must be below {_LARGEST:.0e} in size, got {self._scale:.0e}. Rescale it.")
-        options, random = self._options(), check_random_state(self.random_state)
+        options, random = self._options(place), check_random_state(self.random_state)
         points = Points(self._placed(X), weights, options)
         best: Clustered | None = None
         for _ in range(self.n_init if isinstance(self.init, str) or callable(self.init) else 1):
@@ -264,7 +271,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         points[:] = X
         return np.divide(X, lengths, out=points, where=lengths > 0)
 
-    def _options(self) -> Options:
+    def _options(self, place: Place = HOST) -> Options:
         given = not isinstance(self.init, str) and not callable(self.init)
         return Options(
             k=self.n_clusters,
@@ -275,6 +282,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             max_iter=self.max_iter,
             tol=self.tol,
             backend=self.backend,
+            place=place,
             callback=self._tell,
         )
 

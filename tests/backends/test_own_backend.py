@@ -18,6 +18,7 @@ import otlabel
 from otlabel import backends
 from otlabel._arrays.libraries import NUMPY
 from otlabel.backends import Backend, Shortlist, Sweep
+from otlabel.cluster import BalancedKMeans
 
 
 class Box:
@@ -237,3 +238,16 @@ def test_a_name_is_given_once():
         backends.register(TOY)
     with pytest.raises(ValueError, match="but 'auto' is taken"):
         backends.register(Backend("auto", sys.modules[__name__]))
+
+
+def test_points_on_a_device_are_assigned_there(rng):
+    """The means are the host's; what comes out is the same."""
+    points = rng.normal(size=(300, 4))
+    model = BalancedKMeans(6, random_state=0).fit(Box(points))
+    truth = BalancedKMeans(6, random_state=0, backend="numpy").fit(points)
+    assert isinstance(model.labels_, np.ndarray)
+    np.testing.assert_array_equal(model.labels_, truth.labels_)
+    assert set(model.sizes_) == {50}
+    np.testing.assert_array_equal(model.predict(Box(points)), truth.predict(points))
+    with pytest.raises(ValueError, match="backend 'numpy' cannot read scores of toy on a device"):
+        BalancedKMeans(6, random_state=0, backend="numpy").fit(Box(points))
