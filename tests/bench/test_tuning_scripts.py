@@ -32,13 +32,15 @@ def test_every_number_of_the_solver_has_a_half_and_a_double():
 
 
 def test_clusters_are_compared(capsys):
-    clusters.constrained(200, 4, 5, 2)
+    clusters.constrained(n=200, d=4, k=5, seeds=2)
+    clusters.constrained(0.5, 2.0, n=200, d=4, k=5, seeds=1)
     clusters.kmeans(300, 3, 6)
     clusters.million(400, 3, 8)
     clusters.residual(400, 3, 8)
     shown = capsys.readouterr().out
     assert "| clouds | " in shown
     assert "sizes 50\n" in shown
+    assert "sizes 20 to 80, 1 seeds" in shown
 
 
 def test_ratios_are_numbers():

@@ -22,7 +22,7 @@ FAULTS = {
     "columns": "ValueError: every process must pass the same problem, but the number of labels of process 1",
     "type": "TypeError: process 1 of {}: logits must hold real numbers",
     "weights": r"ValueError: a \(row weights of all processes\) must sum to 1 within 1e-6, got ",
-    "lost label": "ValueError: every label in use needs an item that may have it, but label 3 is forbidden to all",
+    "lost label": "ValueError: every label that is to have items needs one that may have it, but label 3 is forbidden",
     "weights of one": "ValueError: every process must pass the same problem, but whether a is given of process 1",
     "callback": "RuntimeError: process 1 of {}: integer division or modulo by zero",
     "source": "OSError: process 1 of {}: disk on fire",

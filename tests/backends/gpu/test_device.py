@@ -75,7 +75,7 @@ def test_forbidden_labels(generator):
     allowed[:, 0] = True
     labels = otlabel.assign(scores.where(allowed, -torch.inf), epsilon=0.5).labels
     assert allowed.gather(1, labels[:, None]).all()
-    with pytest.raises(ValueError, match="every label in use needs an item that may have it, but label 2"):
+    with pytest.raises(ValueError, match="every label that is to have items needs one that may have it, but label 2"):
         otlabel.assign(torch.where(torch.arange(8, device=PLACE) == 2, -torch.inf, scores))
     with pytest.raises(ValueError, match="but row 7 has none"):
         otlabel.assign(torch.where(torch.arange(200, device=PLACE)[:, None] == 7, -torch.inf, scores))

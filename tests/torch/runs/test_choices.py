@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -187,8 +188,8 @@ def test_labels_without_a_share_are_never_predicted(tmp_path):
     saved = ran(tmp_path / "run", prior=str(tmp_path / "prior.txt"), relabels=1)
     assert (saved["labels"] > 0).all()
     predict.run(predict.Options(tmp_path / "run", out=tmp_path / "new.csv"))
-    images, _ = load(Source("digits", image_size=8))
-    assert (read_labels(tmp_path / "new.csv", images).labels > 0).all()
+    with (tmp_path / "new.csv").open() as file:
+        assert all(int(row["head_0"]) > 0 for row in csv.DictReader(file))
 
 
 def test_the_output_folder_may_be_a_link(tmp_path):
