@@ -14,10 +14,12 @@ from tqdm import tqdm
 from ..system.devices import free_memory
 from ..system.errors import DataError
 from .decoding import Files, Reading, decode, shown
+from .duplicates import twins
 from .looking import look
 from .walk import walk
 
 MAX_SIZE = 224
+COMPARED = 200_000  # files whose contents are compared without being asked: minutes on a slow disk
 SHARE = 0.5  # of the free memory that decoded images may take
 MARGIN = 8 / 7  # files that are decoded anew each time are kept larger than what the network sees, 256 for 224:
 # crops of a part of them are then less blurred. In memory that would cost a third more.
@@ -44,13 +46,17 @@ class Squares(NamedTuple):
     pixel_range: tuple[float, float] | None  # of gray beyond 8 bits
 
 
-def listing(root: Path) -> Listing:
+def listing(root: Path, drop_duplicates: bool = False) -> Listing:
     """root/CLASS/.../IMAGE, or root/IMAGE without classes.
+
+    drop_duplicates: of files of the same content keep the first.
 
     Raises:
         DataError: there are no images, or some beside the classes.
     """
     found = walk(root)
+    found.images, said = _without_twins(found.images, drop_duplicates)
+    found_notes = [*found.notes, *said]
     alone = [path for path in found.images if path.parent == root]
     if not found.images:
         also = f" ({'; '.join(found.notes)})" if found.notes else ""
@@ -62,11 +68,25 @@ def listing(root: Path) -> Listing:
             f"{shown(other)}. Move one of them."
         )
     if alone:
-        return Listing(root, alone, None, [], found.notes)
+        return Listing(root, alone, None, [], found_notes)
     classes = [path.relative_to(root).parts[0] for path in found.images]
     names = sorted(set(classes))
     number = {name: place for place, name in enumerate(names)}
-    return Listing(root, found.images, [number[name] for name in classes], names, found.notes)
+    return Listing(root, found.images, [number[name] for name in classes], names, found_notes)
+
+
+def _without_twins(paths: list[Path], drop: bool) -> tuple[list[Path], list[str]]:
+    """The files, and what is said of those of the same content."""
+    groups = twins(paths) if drop or len(paths) <= COMPARED else []
+    if not groups:
+        return paths, []
+    more = sum(len(group) - 1 for group in groups)
+    example = f"{shown(groups[0][0])} and {shown(groups[0][1])}"
+    if not drop:
+        return paths, [f"{more:,} files have the content of another ({example}); `drop_duplicates` leaves them out"]
+    dropped = {path for group in groups for path in group[1:]}
+    kept = [path for path in paths if path not in dropped]
+    return kept, [f"{more:,} files left out that have the content of another ({example})"]
 
 
 def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_bad: bool, reading: Reading) -> Squares:

@@ -103,6 +103,7 @@ class Source:
         workers: threads that decode files.
         reading: how files become pixels.
         train_dir, val_dir: folders below ``root``, where their names do not say what they are.
+        drop_duplicates: of files of the same content, in one folder of images, keep the first.
     """
 
     data: str
@@ -115,6 +116,7 @@ class Source:
     reading: Reading = AS_USUAL
     train_dir: str | None = None
     val_dir: str | None = None
+    drop_duplicates: bool = False
 
 
 def load(source: Source) -> tuple[Images, Images | None]:
@@ -171,8 +173,8 @@ def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
         raise DataError(f"`root` must be a folder, but {root} is not there.")
     split = splits.of(root, source.train_dir, source.val_dir)
     if split is None:
-        return _listed(folders.listing(root), source, root), None
-    train = _listed(folders.listing(split.train), source, root, split.notes)
+        return _listed(folders.listing(root, source.drop_duplicates), source, root), None
+    train = _listed(folders.listing(split.train, source.drop_duplicates), source, root, split.notes)
     if split.val is None:
         return train, None
     as_train = dataclasses.replace(
@@ -181,7 +183,7 @@ def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
         keep=_kept(train),
         reading=dataclasses.replace(source.reading, pixel_range=train.pixel_range or source.reading.pixel_range),
     )
-    val = _listed(folders.listing(split.val), as_train, root)
+    val = _listed(folders.listing(split.val, source.drop_duplicates), as_train, root)
     return train, _renumbered(val, train, split)
 
 

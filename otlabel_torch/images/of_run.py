@@ -16,7 +16,7 @@ from .imbalance import imbalanced
 C = TypeVar("C", bound=Config)
 NAMED_BY = (
     "data", "root", "image_size", "imbalance", "seed", "skip_bad_images", "train_dir", "val_dir", "pixel_range",
-    "background", "upright", "max_pixels",
+    "background", "upright", "max_pixels", "drop_duplicates",
 )  # fmt: skip  # options that say which they are
 
 
@@ -37,6 +37,7 @@ def images_of(config: Config) -> tuple[Images, Images | None]:
             reading=Reading(config.pixel_range, config.background, config.upright, config.max_pixels),
             train_dir=config.train_dir,
             val_dir=config.val_dir,
+            drop_duplicates=config.drop_duplicates,
         )
     )
     return train if config.imbalance is None else imbalanced(train, config.imbalance, config.seed), test

@@ -51,6 +51,8 @@ class Config:
     """Folder of the training images below --root, where its name does not say so: train, training."""
     val_dir: str | None = None
     """Folder of the validation images below --root, where its name does not say so: val, valid, validation, or test."""
+    drop_duplicates: bool = False
+    """Of files of the same content keep the first."""
     pixel_range: tuple[float, float] | None = None
     """Of gray images beyond 8 bits: the values that become black and white, the same for all images. Default: from 0 to
     the largest that their bits would hold, as all of them together use them."""

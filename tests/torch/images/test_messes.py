@@ -135,3 +135,15 @@ def test_names_of_any_bytes(add, root, tmp_path):
     write_labels(tmp_path / "labels.csv", images, labels, torch.ones(5, 1))
     assert torch.equal(read_labels(tmp_path / "labels.csv", images).labels, labels)
     assert os.fsencode(strange) in (tmp_path / "labels.csv").read_bytes()
+
+
+def test_the_same_file_twice_is_said_and_may_be_left_out(add, root):
+    add("cat/1.png", "cat/2.png", "dog/3.png")
+    (root / "dog" / "copy.png").write_bytes((root / "cat" / "1.png").read_bytes())
+    (root / "dog" / "again.png").write_bytes((root / "cat" / "1.png").read_bytes())
+    images, _ = loaded(root)
+    assert len(images) == 5
+    assert any("2 files have the content of another" in line and "`drop_duplicates`" in line for line in images.notes)
+    kept, _ = loaded(root, drop_duplicates=True)
+    assert kept.paths == ["cat/1.png", "cat/2.png", "dog/3.png"]
+    assert any("2 files left out that have the content of another" in line for line in kept.notes)
