@@ -13,7 +13,8 @@ import numpy as np
 from . import backends
 from ._arrays.libraries import NUMPY
 from ._arrays.score_source import ScoreSource
-from ._input.problem import as_heads, as_scores, check_finite
+from ._input.finite import check_finite
+from ._input.problem import as_heads, as_scores
 from ._input.reach import reach_of
 from ._system.files import atomic
 from ._system.threads import threaded

@@ -8,20 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays.libraries import NUMPY, Place
+from .._arrays.libraries import Place
 from .._arrays.score_source import ScoreSource
-from .._system.threads import threaded
 from ..backends import library_of, place_of
 from .bounds import bounds_of
 from .coverage import WithNone
+from .finite import LARGEST, check_finite
 from .known import Held, check_allowed, known_of
-from .reach import Reach, WithBlanks, of_head, rows_of_block
+from .reach import Reach, WithBlanks, rows_of_block
 from .sources import as_heads, as_source, forbidden_where_masked, kept
 
 ROUNDINGS = ("balanced", "argmax")
 METHODS = ("lbfgs", "sinkhorn")
-_CHECKED = 1 << 20  # entries up to which the check for non-finite scores goes by one thread
-_LARGEST = 1e300  # |scores| / epsilon must stay below: sums of a few of them must not overflow float64
 
 
 @dataclass(frozen=True)
@@ -217,56 +215,6 @@ def _check_source(source: ScoreSource) -> None:
         )
 
 
-def check_finite(heads: list[ScoreSource], epsilon: float) -> tuple[float, bool]:
-    """The largest absolute score that is not -inf, and whether there is -inf.
-
-    Scores of -inf forbid a label for an item; ``reach_of`` says whether enough is left. NaN, +inf and overflow
-    are a ValueError that names the first bad row.
-    """
-
-    library = heads[0].place.library
-
-    def check_block(where: tuple[int, int, ScoreSource]) -> tuple[float, bool]:
-        head, first, scores = where
-        block = scores[first : first + step]
-        most = library.largest(block)
-        if most / epsilon < _LARGEST:
-            return most, False
-        wide = library.to_numpy(block, "logits").astype(np.float64)
-        allowed = np.abs(wide[~np.isneginf(wide)])
-        if (allowed / epsilon < _LARGEST).all():
-            return float(allowed.max(initial=0.0)), True
-        bad = ~(np.abs(wide) / epsilon < _LARGEST) & ~np.isneginf(wide)
-        row, column = (int(axis[0]) for axis in np.nonzero(bad))
-        raise ValueError(_say_bad(wide[row, column], f"row {first + row}{of_head(head, len(heads))}", column, epsilon))
-
-    # On a device one look at all is one launch; blocks only tell where something is.
-    if library is not NUMPY and all(head.in_memory for head in heads):
-        most = float(np.max([library.largest(head.array) for head in heads]))  # NaN if one is
-        if most / epsilon < _LARGEST:
-            return most, False
-    step = rows_of_block(heads)
-    starts = range(0, heads[0].shape[0], step)
-    blocks = [(head, first, scores) for head, scores in enumerate(heads) for first in starts]
-    # Another thread would not know the caller's stream; and small heads are looked at before it has started.
-    is_large = len(heads) * heads[0].shape[0] * heads[0].shape[1] > _CHECKED
-    with heads[0].reading():
-        found = threaded(check_block, blocks) if library is NUMPY and is_large else list(map(check_block, blocks))
-    return max(most for most, _ in found), any(forbids for _, forbids in found)
-
-
-def _say_bad(value: Any, row: str, column: int, epsilon: float) -> str:
-    if np.isfinite(value):
-        return (
-            f"logits / epsilon must be below {_LARGEST:.0e} in size, got {value} / {epsilon} in {row}, "
-            f"column {column}. Rescale the logits or raise epsilon."
-        )
-    return (
-        f"logits must be finite, or -inf where a label is forbidden, got {value} in {row}, column {column}. "
-        "Remove or repair such rows first."
-    )
-
-
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
@@ -277,9 +225,9 @@ def _positive(name: str, value: Any, hint: str) -> float:
         number = float("nan") if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         number = float("nan")
-    if not 1 / _LARGEST < number < _LARGEST:
+    if not 1 / LARGEST < number < LARGEST:
         raise ValueError(
-            f"{name} must be a positive number from {1 / _LARGEST:.0e} to {_LARGEST:.0e}, got {value!r}; {hint}."
+            f"{name} must be a positive number from {1 / LARGEST:.0e} to {LARGEST:.0e}, got {value!r}; {hint}."
         )
     return number
 
@@ -314,11 +262,11 @@ def _potentials(init: Any, h: int, k: int, shares: np.ndarray, may_be_full: bool
     start = _per_head("init", init, h, k)
     if may_be_full:
         start = np.where(np.isneginf(start), 0.0, start)
-    bad = ~(np.abs(start) < _LARGEST) & (shares > 0)
+    bad = ~(np.abs(start) < LARGEST) & (shares > 0)
     if bad.any():
         head, label = (int(axis[0]) for axis in np.nonzero(bad))
         raise ValueError(
-            f"init must be finite and below {_LARGEST:.0e} for every label in use, got {start[head, label]} "
+            f"init must be finite and below {LARGEST:.0e} for every label in use, got {start[head, label]} "
             f"for label {label}. Pass the potentials of an earlier Assignment, or leave init out."
         )
     return start

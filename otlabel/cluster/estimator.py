@@ -14,15 +14,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from .._arrays.libraries import HOST, NUMPY, Place
+from .._arrays.libraries import HOST, Place
 from .._input.bounds import bounds_of, feasible
 from .._predictor import Predictor
 from .._system.files import atomic
-from ..backends import library_of, place_of
 from .alternation import Clustered, Options, Points, Step, alternate, scores_of
 from .centres import inertia, scale_of
+from .points import place_of_points, points_of, weights_of
 
 _METRICS = ("euclidean", "cosine")
 _INITS = ("k-means++", "random")
@@ -42,36 +42,6 @@ _SAVED = (
     "cluster_centers_", "sizes_", "inertia_", "gap_", "potentials_", "n_iter_", "n_features_in_", "_n_features_out",
     "_origin", "_scale", "_centres", "_prices",
 )  # fmt: skip
-
-
-def points_of(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
-    """(n, d) float32 or float64 of what scikit-learn takes; an error names the first number that is none."""
-    library = library_of(X)
-    if library is not NUMPY:  # tensors and CuPy's arrays, which scikit-learn takes from host memory only, detached
-        X = library.to_numpy(X, "X")
-    kinds = [np.float32, np.float64] if getattr(X, "dtype", None) == np.float16 else [np.float64, np.float32]
-    names = getattr(X, "columns", None)
-    X = validate_data(estimator, X, dtype=kinds, order="C", reset=reset, ensure_all_finite=False)
-    if not np.isfinite(X.sum(dtype=np.float64)) and not np.isfinite(X).all():
-        row, column = (int(place) for place in np.argwhere(~np.isfinite(X))[0])
-        what = "NaN" if np.isnan(X[row, column]) else "infinity"
-        where = column if names is None else repr(names[column])
-        raise ValueError(f"X must be finite, got {what} in row {row}, column {where}. Leave such rows out, or impute.")
-    return X
-
-
-def _place_of(X: Any) -> Place:
-    """The device that points are on, or the host."""
-    return place_of(X) if library_of(X).on_device(X) else HOST
-
-
-def _weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
-    """(n,) float64, of points X."""
-    weights = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64))
-    if weights.size and weights.min() < 0:
-        row = int(np.argmin(weights))
-        raise ValueError(f"sample_weight must not be negative, got {weights[row]:g} in row {row}. Use 0 for no weight.")
-    return weights
 
 
 class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -151,10 +121,10 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         Raises:
             ValueError: fewer points than clusters, NaN or infinity, parameters out of their range.
         """
-        place = _place_of(X)
+        place = place_of_points(X)
         X = points_of(self, X, reset=True)
         self.check_parameters(len(X))
-        weights = _weights(sample_weight, X)
+        weights = weights_of(sample_weight, X)
         # Squared distances far from the origin are small differences of large numbers; others a float may not hold.
         is_flat = self.metric == "euclidean"
         self._origin = X.mean(axis=0, dtype=np.float64) if is_flat else np.zeros(X.shape[1])
@@ -210,7 +180,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia of points (m, d) with the clusters that ``predict`` gives them."""
         points, labels = self._points(X), self.predict(X)
-        return -(self._scale**2) * inertia(points, labels, _weights(sample_weight, points), self._centres)
+        return -(self._scale**2) * inertia(points, labels, weights_of(sample_weight, points), self._centres)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what was learned to an .npz file, atomically and without pickle; ``load`` reads it.

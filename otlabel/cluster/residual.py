@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .estimator import BalancedKMeans, points_of
+from .estimator import BalancedKMeans
+from .points import points_of
 
 
 class ResidualKMeans(BaseEstimator):
