@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from ..system.errors import DataError
-from . import folders, splits
+from . import folders, listed, splits
 from . import torchvision_sets as sets
 from .decoding import AS_USUAL, Files, Reading
 
@@ -132,6 +132,12 @@ def load(source: Source) -> tuple[Images, Images | None]:
         raise DataError(f"`data` {data} needs `root` DIR: {sets.WHERE.get(data, FOLDERS)}.")
     if data == "folder":
         return _folders(source, root)
+    if data == "table":
+        if not root.is_file():
+            raise DataError(
+                f"`data` table needs `root` FILE, a CSV or parquet table with a column of paths, got {root}."
+            )
+        return _parts(*listed.listings(root), source, root.parent)
     if data == "imagenet":
         train, val = (_listed(part, source, root) for part in sets.read_imagenet(root))
         return train, val
@@ -177,14 +183,26 @@ def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
     train = _listed(folders.listing(split.train, source.drop_duplicates), source, root, split.notes)
     if split.val is None:
         return train, None
-    as_train = dataclasses.replace(
+    val = _listed(folders.listing(split.val, source.drop_duplicates), _as_train(source, train), root)
+    return train, _renumbered(val, train, split)
+
+
+def _parts(
+    train: folders.Listing, val: folders.Listing | None, source: Source, root: Path
+) -> tuple[Images, Images | None]:
+    """The images of files that are listed; a path that is not below the folder is one from there all the same."""
+    images = _listed(train, source, root)
+    return images, None if val is None else _listed(val, _as_train(source, images), root)
+
+
+def _as_train(source: Source, train: Images) -> Source:
+    """How validation images are read: as the training images were."""
+    return dataclasses.replace(
         source,
         image_size=train.view_size,
         keep=_kept(train),
         reading=dataclasses.replace(source.reading, pixel_range=train.pixel_range or source.reading.pixel_range),
     )
-    val = _listed(folders.listing(split.val, source.drop_duplicates), as_train, root)
-    return train, _renumbered(val, train, split)
 
 
 def _listed(listing: folders.Listing, source: Source, base: Path, notes: Sequence[str] = ()) -> Images:
@@ -192,7 +210,7 @@ def _listed(listing: folders.Listing, source: Source, base: Path, notes: Sequenc
     squares = folders.squares(listing, source.image_size, source.keep, source.workers, source.skip_bad, source.reading)
     images = Images(
         squares.pixels,
-        [listing.paths[i].relative_to(base).as_posix() for i in squares.kept],
+        [_called(listing.paths[i], base) for i in squares.kept],
         None if listing.targets is None else torch.tensor([listing.targets[i] for i in squares.kept]),
         listing.class_names,
         squares.skipped,
@@ -205,6 +223,11 @@ def _listed(listing: folders.Listing, source: Source, base: Path, notes: Sequenc
             f"Add `image_size` {MIN_SIZE}."
         )
     return images
+
+
+def _called(path: Path, base: Path) -> str:
+    """By its path below a folder, or the whole of it."""
+    return (path.relative_to(base) if path.is_relative_to(base) else path).as_posix()
 
 
 def _kept(images: Images) -> str:

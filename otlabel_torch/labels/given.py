@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -13,7 +12,8 @@ from torch import Tensor
 from ..images.decoding import shown
 from ..images.images import Images
 from ..system.errors import DataError
-from .tables import HEADS, pyarrow_parquet
+from ..system.tables import columns_of
+from .tables import HEADS
 
 NAMES = (
     "path",
@@ -47,7 +47,7 @@ def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
     Raises:
         DataError: it is not plain whose labels they are, or they are none.
     """
-    names, columns = _columns(path)
+    names, columns = columns_of(path, "labels")
     keys = [name for name in (*NAMES, INDEX) if name in map(str.lower, names)]
     nameless = all(name.isdigit() for name in names)
     heads = [i for i, name in enumerate(names) if name.lower().startswith(HEADS) or nameless]
@@ -141,28 +141,3 @@ def _numbered(column: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     if not np.array_equal(values[: len(values) - len(notes)], np.arange(len(values) - len(notes))):
         notes.append(f"labels {values.min()} to {values.max()} are numbered 0 to {len(values) - 1}, without gaps")
     return labels.astype(np.int64), notes
-
-
-def _columns(path: Path) -> tuple[list[str], list[np.ndarray]]:
-    """Names and values of the columns; without names they are called by their number."""
-    try:
-        if path.suffix == ".parquet":
-            table = pyarrow_parquet()[1].read_table(path)
-            flat = [name for name in table.column_names if table.schema.field(name).type.num_fields == 0]
-            return flat, [table.column(name).to_numpy() for name in flat]
-        if path.suffix == ".npy":
-            array = np.load(path, allow_pickle=False)
-            array = array.reshape(len(array), -1)
-            return [str(i) for i in range(array.shape[1])], list(array.T)
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            lines = [line for line in csv.reader(file) if line]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"`labels` {path} cannot be read as a table: {error}") from None
-    if not lines or any(len(line) != len(lines[0]) for line in lines):
-        raise DataError(f"`labels` {path} must be a table, every line with as many columns as the first.")
-    named = not all(cell.strip().isdigit() for cell in lines[0])
-    names = [cell.strip() for cell in lines[0]] if named else [str(i) for i in range(len(lines[0]))]
-    rows = lines[named:]
-    if not rows:
-        raise DataError(f"`labels` {path} must have a line an image, got none.")
-    return names, [np.array(column) for column in zip(*rows, strict=True)]

@@ -14,6 +14,7 @@ from ..images.decoding import shown
 from ..images.images import Images
 from ..system.errors import UsageError
 from ..system.files import atomic, write_text
+from ..system.tables import pyarrow_parquet
 
 HEADS = ("head", "label", "cluster")  # how columns of labels begin, of ours and of others
 
@@ -49,15 +50,3 @@ def _is_unicode(name: str) -> bool:
 def confidence_text(value: float) -> str:
     """A confidence as tables show it; empty where labels come from no plan."""
     return "" if math.isnan(value) else f"{value:.4f}"
-
-
-def pyarrow_parquet():
-    """pyarrow and its module of parquet, if they are there."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise UsageError(
-            "parquet needs pyarrow, which is not installed. Run: pip install pyarrow, or use CSV."
-        ) from None
-    return pyarrow, pyarrow.parquet

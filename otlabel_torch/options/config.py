@@ -16,7 +16,7 @@ from .names import NameIn
 
 Preset = Literal["digits", "modern", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
 PRESETS = Path(__file__).parent / "presets"
-DataSet = Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet"]
+DataSet = Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet", "table"]
 Augmentation = Literal["imagenet", "cifar", "small", "moco", "scans", "crops"]
 WordOrFile = Annotated[str, "a word, or the path of a file"]
 
@@ -41,7 +41,8 @@ class Config:
     """What to label: 1,797 scanned digits that come with scikit-learn, a folder of images, or a data set of
     torchvision's (see --root)."""
     root: Path | None = None
-    """For --data folder: images, or CLASS/IMAGE, or train/ and val/ with such inside. Classes are used for evaluation
+    """For --data table: a CSV or parquet file with a column of paths, and maybe class and split. For --data folder:
+    images, or CLASS/IMAGE, or train/ and val/ with such inside. Classes are used for evaluation
     only. For a data set: where torchvision keeps it."""
     download: bool = False
     """Let torchvision fetch the data set into --root if it is not there."""

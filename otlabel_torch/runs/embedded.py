@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from ..images.images import Images
 from ..images.of_run import images_of, others
-from ..labels.tables import pyarrow_parquet
 from ..network import weights
 from ..network.collect import Precision, collect
 from ..network.models import Network, check_arch
@@ -24,6 +23,7 @@ from ..options.of_embed import EmbedOptions
 from ..system.errors import UsageError, memory_errors
 from ..system.files import atomic
 from ..system.processes import Processes, join
+from ..system.tables import pyarrow_parquet
 from .folder import RunFolder
 
 SHARD = 8192  # images whose features are held, and lost by a kill, at most

@@ -1,0 +1,67 @@
+"""Images that a table names: a line an image, with its class and its part of the data if there are such columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..system.errors import DataError
+from ..system.tables import columns_of
+from .decoding import shown
+from .folders import Listing
+from .splits import TEST, TRAIN, VAL
+
+PATHS = ("path", "filepath", "image_path", "filename", "file_name", "file", "image")
+CLASSES = ("class", "class_name", "label", "category", "target")
+PARTS = ("split", "part", "subset", "fold")
+
+
+def listings(table: Path) -> tuple[Listing, Listing | None]:
+    """Training images and, if the table tells parts, validation images.
+
+    Paths are absolute, or from the folder of the table.
+
+    Raises:
+        DataError: no such columns, or files that are not there.
+    """
+    names, columns = columns_of(table, "root")
+    by_name = {name.lower(): column.astype(str) for name, column in zip(names, columns, strict=True)}
+    paths = _first(by_name, PATHS)
+    if paths is None:
+        raise DataError(
+            f"`root` {table} must have a column of paths, called {', '.join(PATHS)}, got {', '.join(map(repr, names))}."
+        )
+    files = [Path(text) if Path(text).is_absolute() else table.parent / text for text in paths.tolist()]
+    gone = [file for file in files if not file.is_file()]
+    if gone:
+        raise DataError(
+            f"`root` {table} must name files, absolute or from its folder, but {len(gone)} of {len(files)} are not "
+            f"there ({shown(gone[0])} for one)."
+        )
+    twice = len(files) - len(set(files))
+    if twice:
+        raise DataError(f"`root` {table} must name every image once, but {twice} lines repeat another's.")
+    classes, parts = _first(by_name, CLASSES), _first(by_name, PARTS)
+    known = sorted(set(classes.tolist())) if classes is not None else []
+
+    def listing(rows: np.ndarray) -> Listing:
+        targets = None if classes is None else [known.index(name) for name in classes[rows].tolist()]
+        return Listing(table.parent, [files[row] for row in rows.tolist()], targets, known)
+
+    if parts is None:
+        return listing(np.arange(len(files))), None
+    low = np.char.lower(parts)
+    train, val, test = (np.flatnonzero(np.isin(low, part)) for part in (TRAIN, VAL, TEST))
+    if len(train) + len(val) + len(test) < len(files) or not len(train):
+        odd = sorted(set(parts[~np.isin(low, (*TRAIN, *VAL, *TEST))].tolist()))
+        raise DataError(
+            f"`root` {table} must call parts of the data train and val, valid, validation or test, got "
+            f"{', '.join(odd) or 'no train'}. Rename them, or leave the column out."
+        )
+    held_out = val if len(val) else test
+    return listing(train), listing(held_out) if len(held_out) else None
+
+
+def _first(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
+    return next((columns[name] for name in names if name in columns), None)
