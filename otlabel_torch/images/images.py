@@ -14,9 +14,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from ..system.errors import DataError
-from . import folders, listed, splits
+from . import archives, folders, listed, splits
 from . import torchvision_sets as sets
-from .decoding import AS_USUAL, Files, Reading
+from .decoding import AS_USUAL, Files, Reading, shown
 
 MIN_SIZE = 8
 FOLDERS = "a folder of images, or of folders of them for every class, or with train/ and val/ of such inside"
@@ -175,8 +175,15 @@ def _resized(part: sets.Part, size: int | None) -> Images:
 
 def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
     """A folder of images, or its train/ and val/."""
+    if archives.is_archive(root):
+        folder = archives.unpacked(root)
+        train, val = _folders(source, folder)
+        where = f"{shown(root.name)} is unpacked: {shown(folder)}"
+        return dataclasses.replace(train, notes=[where, *train.notes]), val
     if not root.is_dir():
-        raise DataError(f"`root` must be a folder, but {root} is not there.")
+        what = "is a file of another kind" if root.exists() else "is not there"
+        endings = ", ".join(archives.ENDINGS)
+        raise DataError(f"`root` must be a folder, or a file {endings}, but {root} {what}.")
     split = splits.of(root, source.train_dir, source.val_dir)
     if split is None:
         return _listed(folders.listing(root, source.drop_duplicates), source, root), None

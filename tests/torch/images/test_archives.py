@@ -1,0 +1,95 @@
+"""Folders of images in archives, and archives that are not to be trusted."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.system.errors import DataError
+
+PICTURES = {"train/x/1.png": 10, "train/y/2.png": 200, "val/x/3.png": 90}
+
+
+def png(value):
+    data = io.BytesIO()
+    Image.fromarray(np.full((12, 12, 3), value, np.uint8)).save(data, "png")
+    return data.getvalue()
+
+
+def packed(path, files):
+    """An archive of the kind that its name says."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, data in files.items():
+                file.writestr(name, data)
+        return path
+    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as file:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            file.addfile(member, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tgz"])
+@pytest.mark.parametrize("inside", ["", "dataset/"])
+def test_an_archive_is_the_folder_in_it(tmp_path, name, inside):
+    files = {inside + path: png(value) for path, value in PICTURES.items()} | {"__MACOSX/._1.png": b"nothing"}
+    archive = packed(tmp_path / name, files)
+    for _ in range(2):  # the second time it is there
+        images, val = load(Source("folder", archive, 12))
+        assert (images.paths, val.paths) == (["train/x/1.png", "train/y/2.png"], ["val/x/3.png"])
+        assert images.pixels[:, 0, 0, 0].tolist() == [10, 200]
+        assert f"{name} is unpacked" in images.notes[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, f"{name}.unpacked"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("name", ["../outside.png", "/tmp/outside.png", "a/../../outside.png", "..\\\\outside.png"])
+def test_nothing_is_written_outside(tmp_path, kind, name):
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    archive = packed(folder / f"a.{kind}", {"1.png": png(1), name: png(2)})
+    with pytest.raises(DataError, match="holds a file outside of itself"):
+        load(Source("folder", archive, 12))
+    assert [path.name for path in folder.iterdir()] == [archive.name]
+    assert [path.name for path in tmp_path.iterdir()] == ["inner"]
+
+
+def test_bombs_and_damage_leave_nothing_behind(tmp_path):
+    bomb = packed(tmp_path / "bomb.zip", {"1.png": bytes(300 << 20)})
+    with pytest.raises(DataError, match="times as large: it is not to be trusted"):
+        load(Source("folder", bomb, 12))
+    half = packed(tmp_path / "half.tar.gz", {"1.png": np.random.default_rng().bytes(100_000)})
+    half.write_bytes(half.read_bytes()[:50_000])
+    noise = tmp_path / "noise.zip"
+    noise.write_bytes(b"noise")
+    for archive in (half, noise):
+        with pytest.raises(DataError, match="cannot be unpacked"):
+            load(Source("folder", archive, 12))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bomb.zip", "half.tar.gz", "noise.zip"]
+
+
+def test_links_in_an_archive_are_left(tmp_path):
+    archive = tmp_path / "a.tar"
+    with tarfile.open(archive, "w") as file:
+        member = tarfile.TarInfo("1.png")
+        member.size = len(png(7))
+        file.addfile(member, io.BytesIO(png(7)))
+        link = tarfile.TarInfo("2.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        file.addfile(link)
+    images, _ = load(Source("folder", archive, 12))
+    assert images.paths == ["1.png"]
+
+
+def test_other_files_are_no_roots(tmp_path):
+    (tmp_path / "a.rar").write_bytes(b"Rar!")
+    with pytest.raises(DataError, match=r"must be a folder, or a file \.zip, .*, but .* is a file of another kind"):
+        load(Source("folder", tmp_path / "a.rar", 12))
