@@ -69,5 +69,6 @@ def _check(archive: Path, sizes: dict[str, int]) -> None:
     free = shutil.disk_usage(archive.parent).free
     if total > 0.95 * free:
         raise DataError(
-            f"`root` {archive} takes {total / 2**30:.1f} GiB beside it, but {free / 2**30:.1f} are free. Make room, or move it."
+            f"`root` {archive} takes {total / 2**30:.1f} GiB beside it, but {free / 2**30:.1f} are free. Make room, "
+            "or move it."
         )
