@@ -60,7 +60,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 def _check(archive: Path, sizes: dict[str, int]) -> None:
     """Before anything is written: names below the folder, and room for what they will take."""
     for name in sizes:
-        path = PurePosixPath(name.replace("\\\\", "/"))
+        path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or path.drive:
             raise DataError(f"`root` {archive} holds a file outside of itself, {name!r}: it is not to be trusted.")
     total, packed = sum(sizes.values()), archive.stat().st_size

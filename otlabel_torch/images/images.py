@@ -14,9 +14,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from ..system.errors import DataError
-from . import archives, folders, listed, splits
+from . import archives, folders, listed, parquets, splits
 from . import torchvision_sets as sets
 from .decoding import AS_USUAL, Files, Reading, shown
+from .walk import walk
 
 MIN_SIZE = 8
 FOLDERS = "a folder of images, or of folders of them for every class, or with train/ and val/ of such inside"
@@ -179,6 +180,11 @@ def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
         folder = archives.unpacked(root)
         train, val = _folders(source, folder)
         where = f"{shown(root.name)} is unpacked: {shown(folder)}"
+        return dataclasses.replace(train, notes=[where, *train.notes]), val
+    if (shards := parquets.shards_in(root)) and not (root.is_dir() and walk(root).images):
+        folder = parquets.unpacked(root, shards)
+        train, val = _folders(source, folder)
+        where = f"the images in {len(shards)} parquet files are written out: {shown(folder)}"
         return dataclasses.replace(train, notes=[where, *train.notes]), val
     if not root.is_dir():
         what = "is a file of another kind" if root.exists() else "is not there"

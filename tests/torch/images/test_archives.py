@@ -51,7 +51,7 @@ def test_an_archive_is_the_folder_in_it(tmp_path, name, inside):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-@pytest.mark.parametrize("name", ["../outside.png", "/tmp/outside.png", "a/../../outside.png", "..\\\\outside.png"])
+@pytest.mark.parametrize("name", ["../outside.png", "/tmp/outside.png", "a/../../outside.png", "..\\outside.png"])
 def test_nothing_is_written_outside(tmp_path, kind, name):
     folder = tmp_path / "inner"
     folder.mkdir()

@@ -1,0 +1,80 @@
+"""Images in parquet files, as Hugging Face's data sets have them."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from otlabel_torch.images.images import Source, load
+from otlabel_torch.system.errors import DataError
+
+
+def encoded(value, kind):
+    data = io.BytesIO()
+    Image.fromarray(np.full((12, 12, 3), value, np.uint8)).save(data, kind)
+    return data.getvalue()
+
+
+def written(path, values, labels=None, names=None, kind="png"):
+    images = [{"bytes": encoded(value, kind), "path": f"{value}.png"} for value in values]
+    columns = {"image": pa.array(images, type=pa.struct([("bytes", pa.binary()), ("path", pa.string())]))}
+    if labels is not None:
+        columns["label"] = pa.array(labels)
+    table = pa.table(columns)
+    if names is not None:
+        about = {"info": {"features": {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(about)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(table, path)
+    return path
+
+
+def shades(images):
+    return images.pixels[:, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("below", ["", "data"])
+def test_splits_and_class_names(tmp_path, below):
+    root, names = tmp_path / "set", ["cat", "a/dog"]
+    written(root / below / "train-00000-of-00002.parquet", [10, 20], [1, 0], names)
+    written(root / below / "train-00001-of-00002.parquet", [30], [1], names)
+    written(root / below / "validation-00000-of-00001.parquet", [90], [0], names)
+    for _ in range(2):  # the second time they are there
+        images, val = load(Source("folder", root, 12))
+        assert images.class_names == ["a_dog", "cat"]
+        assert sorted(zip(shades(images), images.classes.tolist(), strict=True)) == [(10, 0), (20, 1), (30, 0)]
+        assert (shades(val), val.classes.tolist()) == ([90], [1])
+        assert "the images in 3 parquet files are written out" in images.notes[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.unpacked"]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "gif"])
+def test_one_file_without_labels(tmp_path, kind):
+    images, val = load(Source("folder", written(tmp_path / "a.parquet", [10, 200, 90], kind=kind), 12))
+    np.testing.assert_allclose(shades(images), [10, 200, 90], atol=2)
+    assert (images.classes, val) == (None, None)
+
+
+def test_what_holds_no_images(tmp_path):
+    parquet.write_table(pa.table({"x": [1.0]}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"must have one column of images .*, got none of x"):
+        load(Source("folder", tmp_path / "x.parquet", 12))
+    (tmp_path / "y.parquet").write_bytes(b"noise")
+    with pytest.raises(DataError, match="cannot be read as a parquet file of images"):
+        load(Source("folder", tmp_path / "y.parquet", 12))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.parquet", "y.parquet"]
+
+
+def test_a_damaged_image_is_named(tmp_path):
+    table = pa.table({"image": [encoded(10, "png"), b"noise"]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a-0000001\.png cannot be read as an image"):
+        load(Source("folder", tmp_path / "a.parquet", 12))
+    images, _ = load(Source("folder", tmp_path / "a.parquet", 12, skip_bad=True))
+    assert shades(images) == [10]
