@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..system.errors import DataError
 from .decoding import shown
-from .walk import walk
+from .walk import Found, walk
 
 TRAIN = ("train", "training")
 VAL = ("val", "valid", "validation")
@@ -46,14 +46,27 @@ def of(root: Path, train_dir: str | None = None, val_dir: str | None = None) -> 
             f"{root} must say which of its folders are for training and validation, got {names}. Add `train_dir` "
             f"{shown(train[0].name)} and, if there is one, `val_dir`; or move what is no class away."
         )
+    beside = _beside(root)
+    if beside.images:
+        raise DataError(
+            f"{root} must hold images or folders of images, but {shown(beside.images[0].name)} lies beside the folder "
+            f"{shown(train[0].name)}. Move one of them."
+        )
     chosen = next(iter(val or test), None)
-    notes = []
+    notes = beside.notes
     if not val and test:
         notes.append(f"{shown(test[0].name)}/ is taken for validation images, since there are no others")
     if val and test:
         notes.append(f"{shown(test[0].name)}/ is left out: `val_dir` {shown(test[0].name)} evaluates on it")
     notes += [f"{shown(path.name)}/ is left out: no images are in it" for path in others]
     return Split(train[0], chosen, notes)
+
+
+def _beside(root: Path) -> Found:
+    """What lies in a folder itself, not in those below it."""
+    found = walk(root)
+    kinds = found.images, found.others, found.junk, found.links
+    return Found(*([path for path in paths if path.parent == root] for paths in kinds))
 
 
 def _named(root: Path, train_dir: str | None, val_dir: str | None) -> Split:

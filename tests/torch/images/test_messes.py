@@ -8,9 +8,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from otlabel_torch.images.images import Source, load
+from otlabel_torch.images.walk import walk
 from otlabel_torch.labels.given import read_labels
 from otlabel_torch.labels.tables import write_labels
 from otlabel_torch.system.errors import DataError
@@ -147,3 +150,44 @@ def test_the_same_file_twice_is_said_and_may_be_left_out(add, root):
     kept, _ = loaded(root, drop_duplicates=True)
     assert kept.paths == ["cat/1.png", "cat/2.png", "dog/3.png"]
     assert any("2 files left out that have the content of another" in line for line in kept.notes)
+
+
+NAMES = ["1.png", "2.JPG", "b.webp", "notes.txt", ".DS_Store", "Thumbs.db", "photo", "._3.png", "x.csv", "c.bmp"]
+FOLDERS = st.lists(st.sampled_from(["cat", "dog", "__MACOSX", ".hidden", "train", "val", "deep"]), max_size=3)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    tree=st.dictionaries(FOLDERS.map("/".join), st.sets(st.sampled_from(NAMES), min_size=1), min_size=1), data=st.data()
+)
+def test_every_file_is_an_image_or_counted(tree, data, tmp_path_factory):
+    """Of trees of any shape: what is walked, and what is loaded or refused with a reason."""
+    root = tmp_path_factory.mktemp("tree")
+    mode = data.draw(st.sampled_from(["1", "L", "P", "RGB", "RGBA", "LA", "I;16", "CMYK"]))
+    for folder, names in tree.items():
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            path = root / folder / name
+            if path.suffix.lower() in (".png", ".jpg", ".webp", ".bmp"):
+                fits = mode if path.suffix == ".png" and mode != "CMYK" else "RGB"
+                steps = np.tile(np.linspace(0, 255, 12).astype(np.uint8), (12, 1))
+                wide = Image.fromarray(steps.astype(np.uint16) * 257)
+                (wide if fits == "I;16" else Image.fromarray(steps).convert(fits)).save(path)
+            else:
+                path.write_text("nothing")
+    found = walk(root)
+    files = {path for path in root.rglob("*") if path.is_file() and not set(path.parents) & set(found.junk)}
+    assert {*found.images, *found.others, *(path for path in found.junk if path.is_file())} == files
+    try:
+        images, val = load(Source("folder", root, 12))
+    except DataError as refused:
+        known = "must hold images", "must say which", "may only have classes"
+        assert any(words in str(refused) for words in known)  # noqa: PT017
+        return
+    loaded_paths = {root / path for part in (images, val) if part is not None for path in part.paths}
+    assert loaded_paths <= set(found.images)
+    left = set(found.images) - loaded_paths
+    assert not left or any("is left out" in line for line in images.notes)
+    for part in (images, val) if val is not None else (images,):
+        bright = part.take(torch.arange(len(part))).float().mean(dim=(1, 2))
+        assert (bright[:, -3:].mean(dim=1) > bright[:, :3].mean(dim=1)).all()
