@@ -15,6 +15,9 @@ from .marginal import Marginal
 from .point import Point
 from .tuning import Tuning
 
+# A change whose square is smaller may be lost to underflow, and no direction is found by dividing by it.
+NOTHING = 1e-200
+
 
 class Kind(enum.Enum):
     """How a direction was found."""
@@ -130,8 +133,8 @@ class Pairs:
     def add(self, step: np.ndarray, change: np.ndarray) -> None:
         """Learn from a step (m,) and how much the gradient fell, unless rounding error is all there is to learn."""
         s, y = step * self._root, change / self._root
-        sy = s @ y
-        if not sy > self._least * np.sqrt((s @ s) * (y @ y)):
+        sy, yy = s @ y, y @ y
+        if not sy > self._least * np.sqrt((s @ s) * yy) or yy < NOTHING:
             return
         if self.count == self._most:
             for vectors in (self._s, self._y):

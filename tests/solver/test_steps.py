@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from otlabel._solver.directions import Directions, Kind
+from otlabel._solver.directions import Directions, Kind, Pairs
 from otlabel._solver.marginal import Marginal
 from otlabel._solver.outcome import Ended
 from otlabel._solver.point import Point
@@ -86,7 +86,7 @@ def test_it_ends_when_no_more_may_be_evaluated(rng, evaluations):
 
 
 def test_it_ends_when_steps_gain_nothing(rng):
-    _, why = Dense(rng).climb(0.0, tuning=dataclasses.replace(DEFAULT, step_patience=3))  # no error is 0
+    _, why = Dense(rng).climb(-1.0, tuning=dataclasses.replace(DEFAULT, step_patience=3))  # some errors are 0
     assert why is Ended.STALLED
 
 
@@ -106,3 +106,13 @@ def test_far_away_and_where_columns_are_empty_steps_are_sinkhorn_s(rng):
     empty = dataclasses.replace(near, log_c=near.log_c - np.eye(8)[0] * 2 * DEFAULT.widest)
     directions.learn(Kind.SINKHORN, model.evaluate(np.zeros(8)), near, 1)
     assert directions.next(model, empty, held, held)[0] is Kind.SINKHORN
+
+
+def test_a_change_too_small_to_be_squared_teaches_nothing(rng):
+    """Shares of 1e-170 have such gradients: sqrt(y @ y) is 0 where s @ y is not."""
+    pairs, step = Pairs(np.full(4, 0.25), most=5, least=1e-3), np.abs(rng.normal(size=4))
+    pairs.add(step, 1e-170 * step)
+    assert pairs.count == 0
+    pairs.add(step, 1e-60 * step)
+    assert pairs.count == 1
+    assert np.isfinite(pairs.direction(1e-60 * rng.normal(size=4))).all()
