@@ -12,7 +12,8 @@ PROGRAM = "python -m otlabel_torch.embed"
 
 def main() -> None:
     options = tyro.cli(EmbedOptions, prog=PROGRAM, config=FLAGS)
-    with one_line_errors(EmbedOptions, interrupted="whole shards stay; add --resume to go on with them"):
+    stays = "whole shards stay; add --resume to go on with them" if options.in_shards else "nothing was written"
+    with one_line_errors(EmbedOptions, interrupted=stays):
         from .runs.embedded import embed  # torch: seconds, which --help does not need
 
         embed(options)

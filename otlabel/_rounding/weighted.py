@@ -49,6 +49,9 @@ def balance(
     Returns:
         (n,) int64, and the gap in nats an item of mean weight: what the labels score less than the best plan of split
         items. As their sums of weights are not the shares, they may score more.
+
+    Raises:
+        ValueError: -inf among the scores leaves no plan with these shares.
     """
     width = min(width, tuning.near_tie)
     short = kernels.shortlist(g, width)
@@ -108,11 +111,12 @@ def _best_plan(short: Shortlist, g: np.ndarray, shares: np.ndarray, weights: np.
             continue
         # Where much is tied, potentials of a program are arbitrary: those that it began with may prove more.
         best = min((plan, plan._replace(g=g)), key=lambda one: _worse(short, one, weights))
-        leads = _next_best(short, plan.g, plan.labels)[may_move]
-        better = may_move[(leads < -1e-9 * (1 + np.abs(plan.g[shares > 0]).max())) & ~opened[may_move]]
+        leads = _next_best(short, plan.g, plan.labels)
+        is_better = leads < -1e-9 * (1 + np.abs(plan.g[shares > 0]).max())
+        better = may_move[(is_better & ~opened)[may_move]]
         if not len(better) or _worse(short, best, weights) <= _AS_GOOD:
             break
-        worst_first = better[np.argsort(_next_best(short, plan.g, plan.labels)[better], kind="stable")]
+        worst_first = better[np.argsort(leads[better], kind="stable")]
         opened[worst_first[np.cumsum(counts[worst_first]) <= most]] = True
     return best
 

@@ -16,7 +16,7 @@ from .point import Point
 from .tuning import Tuning
 
 # A change whose square is smaller may be lost to underflow, and no direction is found by dividing by it.
-NOTHING = 1e-200
+_LOST = 1e-200
 
 
 class Kind(enum.Enum):
@@ -134,7 +134,7 @@ class Pairs:
         """Learn from a step (m,) and how much the gradient fell, unless rounding error is all there is to learn."""
         s, y = step * self._root, change / self._root
         sy, yy = s @ y, y @ y
-        if not sy > self._least * np.sqrt((s @ s) * yy) or yy < NOTHING:
+        if not sy > self._least * np.sqrt((s @ s) * yy) or yy < _LOST:
             return
         if self.count == self._most:
             for vectors in (self._s, self._y):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from .._progress import Bar
 from .alternation import Step
 
 
-class Progress:
+class Progress(Bar):
     """A tqdm bar to pass as ``callback``: assignments so far, and what the last one led to.
 
     with otlabel.cluster.Progress() as bar:
@@ -22,11 +22,7 @@ class Progress:
     """
 
     def __init__(self, **options: Any):
-        try:
-            from tqdm.auto import tqdm
-        except ImportError:
-            raise ImportError("otlabel.cluster.Progress needs tqdm, not installed: pip install tqdm.") from None
-        self.bar = tqdm(**({"desc": "cluster", "unit": "assignment"} | options))
+        super().__init__(**({"desc": "cluster", "unit": "assignment"} | options))
 
     def __call__(self, step: Step) -> None:
         inertia = "" if math.isnan(step.inertia) else f", inertia {step.inertia:.6g}"
@@ -34,11 +30,3 @@ class Progress:
             f"{step.phase}{inertia}, sizes {step.sizes.min()} to {step.sizes.max()}", refresh=False
         )
         self.bar.update()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.close()

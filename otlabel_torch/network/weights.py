@@ -16,13 +16,8 @@ from .models import RESNETS, SMALL, TIMM, Network
 
 RANDOM, IMAGENET = "random", "imagenet"  # what ``init`` is where it is no file
 HOLDERS = ("model", "state_dict", "network", "teacher", "net", "model_state_dict", "student")  # keys of weights
-PREFERRED = (
-    "encoder_q.",
-    "teacher.",
-    "trunk.",
-    "backbone.",
-    "encoder.",
-)  # of several networks in a file: MoCo's has two
+# Of several networks in a file the first of these: MoCo's has two.
+PREFERRED = ("encoder_q.", "teacher.", "trunk.", "backbone.", "encoder.")
 OF_A_SIZE = ("conv1.weight", "pos_embed", "patch_embed")  # weights whose shape follows from that of the images
 # ResNets as a sequence, as in the code that SeLa was published with: 2 and 3 are no layers with weights.
 OLD_RESNET = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}

@@ -10,6 +10,8 @@ import tyro
 
 from .config import DataSet
 
+KINDS = (".parquet", ".npy")  # of files; any other ``out`` is a folder
+
 
 @dataclass(frozen=True)
 class EmbedOptions:
@@ -43,3 +45,8 @@ class EmbedOptions:
     """Leave files out that cannot be read as images, as a run with that option always does."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto: the best there is."""
+
+    @property
+    def in_shards(self) -> bool:
+        """Whether ``out`` is a folder."""
+        return self.out.suffix not in KINDS

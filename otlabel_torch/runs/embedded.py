@@ -19,7 +19,7 @@ from ..network import weights
 from ..network.collect import Precision, collect
 from ..network.models import Network, check_arch
 from ..options.config import Config
-from ..options.of_embed import EmbedOptions
+from ..options.of_embed import KINDS, EmbedOptions
 from ..system.errors import UsageError, memory_errors
 from ..system.files import atomic
 from ..system.processes import Processes, join
@@ -27,7 +27,6 @@ from ..system.tables import pyarrow_parquet
 from .folder import RunFolder
 
 SHARD = 8192  # images whose features are held, and lost by a kill, at most
-KINDS = (".parquet", ".npy")
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,11 @@ class Embedding:
 def embed(options: EmbedOptions, console: Console | None = None) -> None:
     """Write the table."""
     console = console or Console()
-    is_folder = options.out.suffix not in KINDS
     with join(options.device) as team:
-        _check(options, team, is_folder)
+        _check(options, team)
         work = _of_run(options, team) if Path(options.run).is_dir() else _of_weights(options, team)
         alone = Processes(team.device)
-        if is_folder:
+        if options.in_shards:
             options.out.mkdir(parents=True, exist_ok=True)
             if team.is_first and options.overwrite:
                 _without_others(options.out, len(work.jobs))
@@ -91,8 +89,8 @@ def embed(options: EmbedOptions, console: Console | None = None) -> None:
             console.print(told, highlight=False, soft_wrap=True, markup=False)
 
 
-def _check(options: EmbedOptions, team: Processes, is_folder: bool) -> None:
-    out = options.out
+def _check(options: EmbedOptions, team: Processes) -> None:
+    out, is_folder = options.out, options.in_shards
     if is_folder and out.suffix:
         raise UsageError(f"`out` must be a folder, or end in {' or '.join(KINDS)}, got {out}.")
     if not is_folder and (team.size > 1 or options.resume):

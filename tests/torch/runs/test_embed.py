@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from pyarrow import csv
 from sklearn.datasets import load_digits
 
 from otlabel.cli.vectors import read
+from otlabel_torch.embed import main
 from otlabel_torch.images.of_run import images_of
 from otlabel_torch.network.collect import collect
 from otlabel_torch.options.of_embed import EmbedOptions
@@ -154,3 +156,23 @@ def test_what_is_wrong_is_named(weights, images, tmp_path, change, words):
         embed(replace(given, **change))
     assert words in str(raised.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_features_of_timm_s_weights(images, tmp_path):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    net = timm.create_model("resnet10t", pretrained=False)
+    torch.save(net.state_dict(), tmp_path / "timm.pt")
+    embed(replace(options(tmp_path / "timm.pt", images, tmp_path / "e.parquet"), arch="timm/resnet10t"))
+    found, _ = vectors(tmp_path / "e.parquet")
+    assert found.shape == (90, net.num_features)
+    assert len(np.unique(found.round(4), axis=0)) > 80  # images are told apart
+
+
+@pytest.mark.parametrize(("out", "words"), [("e.npy", "nothing was written"), ("shards", "add --resume")])
+def test_ctrl_c_says_what_stays(monkeypatch, out, words):
+    """Shards can be gone on with, a file can't."""
+    monkeypatch.setattr(sys, "argv", ["embed", "imagenet", "--out", out])
+    monkeypatch.setattr(embedded, "embed", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(SystemExit, match=words):
+        main()
