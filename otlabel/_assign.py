@@ -60,7 +60,8 @@ def assign(
         k: a check, not a choice: if given it must equal ``logits.shape[-1]``.
         epsilon: temperature of the plan in units of the scores; SeLa's lambda is 1/epsilon.
         a: row weights, shape (n,), non-negative, summing to 1. Default 1/n. A row of weight 0 is labelled but not
-            counted, with -1 if it is all -inf. Balanced rounding needs the positive weights to be equal.
+            counted, with -1 if it is all -inf. With ``size_min`` or ``size_max`` the positive
+            weights must be equal.
         b: share of each label, shape (k,) or (h, k), non-negative, summing to 1. Default 1/k. A label of share 0 is
             not used.
         size_min, size_max: least and most items of each label, in the place of ``b``: numbers, or of shape (k,) or

@@ -11,10 +11,10 @@ import otlabel
 
 from .._input.bounds import bounds_of, feasible
 from ..cluster import BalancedKMeans
+from ..cluster.alternation import HELD
 
 _TRIED = 20_000  # rows
 _STEPS = 25  # assignments, soft and exact, that a start takes: 17 to 28 of those in docs/clusters.md
-_HELD = 1 << 27  # distances that are held in memory
 _ITEM = 1200  # bytes of an item beside its vector and its distances: lists
 
 
@@ -35,7 +35,7 @@ def of_clusters(model: BalancedKMeans, points: np.ndarray) -> Needs:
     start = time.perf_counter()
     few.fit(some)
     seconds = (time.perf_counter() - start) * n / len(some) * k / len(centres)
-    held = 4 * min(n * k, _HELD)
+    held = 4 * min(n * k, HELD)
     return Needs(model.n_init * _STEPS / 8 * seconds, n * (8 * d + _ITEM) + held)
 
 

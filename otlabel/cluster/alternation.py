@@ -26,7 +26,7 @@ from .centres import first_centres, inertia, means, soft_means
 
 _SAMPLED_ITEMS = 100  # points a cluster in a sample
 _SAMPLED = 1 << 14  # points in a sample at least
-_HELD = 1 << 27  # scores of points and centres that are held in memory, half a GiB of float32
+HELD = 1 << 27  # scores of points and centres that are held in memory, half a GiB of float32
 _WARMEST, _COLDEST, _FALL = 1.0, 0.01, 0.5  # temperatures, in leads of a point's nearest centre; and from step to step
 _TOLD_APART = 500  # points that tell the lead
 _DEPTH = 4.0  # nats: of what means in the plan are made of
@@ -101,7 +101,7 @@ class Points:
         """The labels of these centres at a temperature in squared distances, from potentials g (k,) at it."""
         options = self._options
         scores = scores_of(self._placed_points, centres, options.place)
-        scores.may_be_kept = len(self.points) * options.k <= _HELD
+        scores.may_be_kept = len(self.points) * options.k <= HELD
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SizesAreRough)  # sizes are exact whatever the potentials are
             found = assign(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from ..system.errors import DataError
+from .beside import made_beside
 from .walk import JUNK
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -28,18 +28,10 @@ def unpacked(archive: Path) -> Path:
     Raises:
         DataError: it is damaged, or unsafe, or there is no room.
     """
-    folder = archive.with_name(f"{archive.name}.unpacked")
-    if not folder.is_dir():
-        part = archive.with_name(f".{archive.name}.{os.getpid()}.part")
-        try:
-            _unpack(archive, part)
-            part.rename(folder)
-        except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
-            raise DataError(
-                f"`root` {archive} cannot be unpacked: {error}. Unpack it yourself, or repair it."
-            ) from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    try:
+        folder = made_beside(archive, [archive], lambda folder: _unpack(archive, folder))
+    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"`root` {archive} cannot be unpacked: {error}. Unpack it yourself, or repair it.") from None
     inside = [path for path in folder.iterdir() if path.name not in JUNK and not path.name.startswith(".")]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 

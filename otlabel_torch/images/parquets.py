@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from PIL import Image
 
 from ..system.errors import DataError
 from ..system.tables import pyarrow_parquet
+from .beside import made_beside
 from .splits import TEST, TRAIN, VAL
 from .walk import extensions
 
@@ -37,21 +36,21 @@ def unpacked(root: Path, shards: list[Path]) -> Path:
     """The folder that the images of parquet files are written to: whole, or not there.
 
     Raises:
-        DataError: no column holds images, or there is no room.
+        DataError: no column holds images, or two classes would have one folder, or there is no room.
     """
-    folder = root.with_name(f"{root.name}.unpacked")
-    if folder.is_dir():
-        return folder
-    part = root.with_name(f".{root.name}.{os.getpid()}.part")
-    try:
+
+    top = root if root.is_dir() else root.parent
+
+    def write(folder: Path) -> None:
+        classes: dict[str, str] = {}
         for shard in shards:
-            _write(shard, part / _split_of(shard))
-        part.rename(folder)
+            called = "-".join(shard.relative_to(top).with_suffix("").parts)  # two folders may have one of a name
+            _write(shard, folder / _split_of(shard), called, classes)
+
+    try:
+        return made_beside(root, shards, write)
     except OSError as error:
         raise DataError(f"`root` {root} cannot be written out as files: {error}.") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return folder
 
 
 def _split_of(shard: Path) -> str:
@@ -60,7 +59,8 @@ def _split_of(shard: Path) -> str:
     return _SPLITS.get(word, "")
 
 
-def _write(shard: Path, folder: Path) -> None:
+def _write(shard: Path, folder: Path, called: str, classes: dict[str, str]) -> None:
+    """The images of a shard; ``classes`` are the folders so far, and whose they are."""
     arrow, parquet = pyarrow_parquet()
     try:
         file = parquet.ParquetFile(shard)
@@ -71,9 +71,10 @@ def _write(shard: Path, folder: Path) -> None:
         for batch in file.iter_batches(_ROWS, columns=columns):
             for row in batch.to_pylist():
                 data = row[image]["bytes"] if isinstance(row[image], dict) else row[image]
-                place = folder / _safe(names(row[label])) if label is not None else folder
+                place = folder if label is None else folder / _folder_of(names(row[label]), classes, shard)
                 place.mkdir(parents=True, exist_ok=True)
-                (place / f"{shard.stem}-{number:07d}{_suffix(data)}").write_bytes(data or b"")
+                with (place / f"{called}-{number:07d}{_suffix(data)}").open("xb") as image_file:
+                    image_file.write(data or b"")
                 number += 1
     except (arrow.ArrowException, KeyError, TypeError) as error:
         raise DataError(f"`root` {shard} cannot be read as a parquet file of images: {error}") from None
@@ -104,9 +105,15 @@ def _names(schema: Any, label: str | None) -> Any:
     return lambda value: names[value] if names and isinstance(value, int) and 0 <= value < len(names) else str(value)
 
 
-def _safe(name: str) -> str:
-    """A name as a folder may have it."""
-    return re.sub(r"[^\w .()+-]", "_", name).strip(". ") or "_"
+def _folder_of(name: str, classes: dict[str, str], shard: Path) -> str:
+    """A class's name as a folder may have it."""
+    folder = re.sub(r"[^\w .()+-]", "_", name).strip(". ") or "_"
+    if classes.setdefault(folder, name) != name:
+        raise DataError(
+            f"`root` {shard} must have classes whose names differ as names of folders do, but {classes[folder]!r} and "
+            f"{name!r} are both {folder!r}. Rename one."
+        )
+    return folder
 
 
 def _suffix(data: bytes | None) -> str:

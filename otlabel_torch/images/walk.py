@@ -10,13 +10,8 @@ from PIL import Image
 
 from .decoding import DataError, opened, shown
 
-JUNK = (
-    "__MACOSX",
-    "@eaDir",
-    "Thumbs.db",
-    "desktop.ini",
-    "lost+found",
-)  # of file managers and archives; and what begins with a dot
+# Of file managers and archives; and what begins with a dot.
+JUNK = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lost+found")
 # Formats that Pillow knows by name only, or would start other programs for.
 NOT_READ = ("BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF")
 LOOKED_INTO = 200  # files of other names that are tried as images

@@ -11,21 +11,12 @@ from torch import Tensor
 
 from ..images.decoding import shown
 from ..images.images import Images
+from ..images.listed import PATHS
 from ..system.errors import DataError
 from ..system.tables import columns_of
 from .tables import HEADS
 
-NAMES = (
-    "path",
-    "filepath",
-    "image_path",
-    "filename",
-    "file_name",
-    "file",
-    "image",
-    "name",
-    "id",
-)  # of columns of names
+NAMES = (*PATHS, "name", "id")  # of columns of names
 INDEX = "index"  # the column of numbers of images, from 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 import zipfile
 
@@ -47,7 +48,17 @@ def test_an_archive_is_the_folder_in_it(tmp_path, name, inside):
         assert (images.paths, val.paths) == (["train/x/1.png", "train/y/2.png"], ["val/x/3.png"])
         assert images.pixels[:, 0, 0, 0].tolist() == [10, 200]
         assert f"{name} is unpacked" in images.notes[0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [name, f"{name}.unpacked"]
+    there = sorted(path.name for path in tmp_path.iterdir())
+    assert len(there) == 2
+    assert re.fullmatch(rf"{name}\.[0-9a-f]{{8}}\.unpacked", there[1])
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
+def test_an_archive_that_has_changed_is_unpacked_anew(tmp_path, name):
+    """What lies beside it is of the one before."""
+    load(Source("folder", packed(tmp_path / name, {"1.png": png(10)}), 12))
+    images, _ = load(Source("folder", packed(tmp_path / name, {"1.png": png(20), "2.png": png(30)}), 12))
+    assert images.pixels[:, 0, 0, 0].tolist() == [20, 30]
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])

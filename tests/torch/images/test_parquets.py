@@ -51,7 +51,24 @@ def test_splits_and_class_names(tmp_path, below):
         assert sorted(zip(shades(images), images.classes.tolist(), strict=True)) == [(10, 0), (20, 1), (30, 0)]
         assert (shades(val), val.classes.tolist()) == ([90], [1])
         assert "the images in 3 parquet files are written out" in images.notes[0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.unpacked"]
+    assert len(list(tmp_path.glob("set.*.unpacked"))) == 1
+    written(root / below / "train-00002-of-00002.parquet", [40], [1], names)
+    images, _ = load(Source("folder", root, 12))  # a shard more: what was written out is of those before
+    assert sorted(shades(images)) == [10, 20, 30, 40]
+
+
+def test_shards_of_one_name_in_two_folders_are_both_there(tmp_path):
+    for value, folder in enumerate(("plain", "other")):
+        written(tmp_path / "set" / folder / "train-00000.parquet", [value], [0], ["cat"])
+    images, _ = load(Source("folder", tmp_path / "set", 12))
+    assert sorted(shades(images)) == [0, 1]
+
+
+def test_classes_are_not_put_together_because_folders_would_be(tmp_path):
+    path = written(tmp_path / "a.parquet", [1, 2], [0, 1], ["a/b", "a:b"])
+    with pytest.raises(DataError, match=r"'a/b' and 'a:b' are both 'a_b'\. Rename one\."):
+        load(Source("folder", path, 12))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "gif"])
