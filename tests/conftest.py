@@ -7,8 +7,6 @@ kernels in its interpreter.
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,27 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from environment import BACKENDS, CUDA_ON_HOST, SEED
 
 from otlabel import ScoreSource, backends
 from otlabel._input.sources import InMemory
 from otlabel.backends import Kernels
 
 sys.path += [str(Path(__file__).parent / room) for room in ("backends/gpu", "torch")]  # what tests of a room share
-
-SEED = int(os.environ.get("OTLABEL_TEST_SEED", np.random.SeedSequence().entropy % 2**31))
-
-
-def has_cupy_gpu() -> bool:
-    if importlib.util.find_spec("cupy") is None:
-        return False
-    import cupy
-
-    return bool(cupy.is_available())
-
-
-CUDA_ON_HOST = not has_cupy_gpu()
-# A backend named here must be tested, not skipped: OTLABEL_TEST_BACKENDS=numba,numpy pytest
-BACKENDS = os.environ.get("OTLABEL_TEST_BACKENDS", "numba,numpy,torch,cupy").split(",")
 
 
 def pytest_report_header() -> str:

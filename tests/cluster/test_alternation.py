@@ -35,7 +35,7 @@ def test_many_points_begin_with_a_sample_and_are_not_held(rng, monkeypatch):
     monkeypatch.setattr(alternation, "_SAMPLED_ITEMS", 20)
     points = (rng.normal(size=(10, 4))[rng.integers(0, 10, 3000)] * 3 + rng.normal(size=(3000, 4))).astype("float32")
     held = BalancedKMeans(10, random_state=0).fit(points)
-    monkeypatch.setattr(alternation, "_HELD", 0)
+    monkeypatch.setattr(alternation, "HELD", 0)
     streamed = BalancedKMeans(10, random_state=0).fit(points)
     assert set(held.sizes_) == {300}
     assert set(streamed.sizes_) == {300}

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
-from conftest import SEED
+from environment import SEED
 
 import otlabel
 from otlabel_torch.comm import TorchComm

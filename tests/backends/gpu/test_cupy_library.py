@@ -9,7 +9,7 @@ import types
 
 import numpy as np
 import pytest
-from conftest import has_cupy_gpu
+from environment import has_cupy_gpu
 
 from otlabel._arrays.libraries import HOST, NUMPY
 from otlabel._input.sources import InMemory, LinearScores

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import pytest
-from conftest import BACKENDS
+from environment import BACKENDS
 
 from otlabel.backends.gpu import kernels as gpu
 
