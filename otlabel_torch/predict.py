@@ -79,7 +79,7 @@ def run(options: Options) -> Path:
         raise UsageError(f"`part` val: {config.root or config.data} has no validation images. Leave the option out.")
     labels, confidence = trained.labels_of(images, alone)
     write_labels(out, images, labels, confidence)
-    for line in [*(f"skipped: {line}" for line in images.skipped), *(f"images: {line}" for line in images.notes)]:
+    for line in images.said:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     worth = "" if images.classes is None else f", NMI to the classes {metrics.nmi(labels, images.classes):.1f}"
     used = len(torch.unique(labels[:, 0]))

@@ -6,7 +6,33 @@ import hashlib
 from collections import defaultdict
 from pathlib import Path
 
+from .notes import Note
+
+COMPARED = 200_000  # files whose contents are compared without being asked: minutes on a slow disk
 _END = 1 << 12  # bytes of the end of a file that are looked at before all of it is
+
+
+def without_twins(paths: list[Path], drop: bool) -> tuple[list[int], list[Note]]:
+    """Which files are kept, all unless ``drop``; and what is said of those of the same content."""
+    groups = twins(paths) if drop or len(paths) <= COMPARED else []
+    more = [path for group in groups for path in group[1:]]
+    if not more:
+        return list(range(len(paths))), []
+    if not drop:
+        what = "files of the content of another, which `drop_duplicates` leaves out"
+        return list(range(len(paths))), [Note(what, more)]
+    dropped = set(more)
+    kept = [row for row, path in enumerate(paths) if path not in dropped]
+    return kept, [Note("left out: files of the content of another", more)]
+
+
+def on_both_sides(train: list[Path], val: list[Path]) -> list[Note]:
+    """What is said of validation images that are trained on."""
+    if len(train) + len(val) > COMPARED:
+        return []
+    known = set(train)
+    seen = [path for group in twins([*train, *val]) if group[0] in known for path in group if path not in known]
+    return [Note("validation images of the content of a training image", seen)] if seen else []
 
 
 def twins(paths: list[Path]) -> list[list[Path]]:

@@ -14,12 +14,12 @@ from tqdm import tqdm
 from ..system.devices import free_memory
 from ..system.errors import DataError
 from .decoding import Files, Reading, decode, shown
-from .duplicates import twins
+from .duplicates import on_both_sides, without_twins
 from .looking import look
+from .notes import Note
 from .walk import walk
 
 MAX_SIZE = 224
-COMPARED = 200_000  # files whose contents are compared without being asked: minutes on a slow disk
 SHARE = 0.5  # of the free memory that decoded images may take
 MARGIN = 8 / 7  # files that are decoded anew each time are kept larger than what the network sees, 256 for 224:
 # crops of a part of them are then less blurred. In memory that would cost a third more.
@@ -33,7 +33,18 @@ class Listing:
     paths: list[Path]
     targets: list[int] | None
     class_names: list[str]
-    notes: list[str] = field(default_factory=list)  # what was left out
+    notes: list[Note] = field(default_factory=list)  # what was left out
+
+    def without_twins(self, drop: bool) -> Listing:
+        """With a word on files of the same content, or only the first of each."""
+        kept, notes = without_twins(self.paths, drop)
+        targets = None if self.targets is None else [self.targets[row] for row in kept]
+        paths = [self.paths[row] for row in kept]
+        return dataclasses.replace(self, paths=paths, targets=targets, notes=[*self.notes, *notes])
+
+    def judging(self, train: Listing) -> Listing:
+        """With a word on files that are training images too."""
+        return dataclasses.replace(self, notes=[*self.notes, *on_both_sides(train.paths, self.paths)])
 
 
 class Squares(NamedTuple):
@@ -42,25 +53,23 @@ class Squares(NamedTuple):
     pixels: Tensor | Files
     kept: list[int]  # indices of the listing's paths
     skipped: list[str]  # why the others are not
-    notes: list[str]  # what was done to them
+    notes: list[Note]  # what was done to them
     pixel_range: tuple[float, float] | None  # of gray beyond 8 bits
 
 
-def listing(root: Path, drop_duplicates: bool = False) -> Listing:
+def listing(root: Path) -> Listing:
     """root/CLASS/.../IMAGE, or root/IMAGE without classes.
-
-    drop_duplicates: of files of the same content keep the first.
 
     Raises:
         DataError: there are no images, or some beside the classes.
     """
     found = walk(root)
-    found.images, said = _without_twins(found.images, drop_duplicates)
-    found_notes = [*found.notes, *said]
     alone = [path for path in found.images if path.parent == root]
     if not found.images:
-        also = f" ({'; '.join(found.notes)})" if found.notes else ""
-        raise DataError(f"{root} must hold images, or a folder of images for every class, got none{also}.")
+        also = f" ({'; '.join(map(str, found.notes))})" if found.notes else ""
+        packed = [path for path in found.others if path.name.lower().endswith(".zip")]
+        remedy = f" Point `root` at {shown(packed[0])}, or unpack it." if packed else ""
+        raise DataError(f"{root} must hold images, or a folder of images for every class, got none{also}.{remedy}")
     if alone and len(alone) < len(found.images):
         other = next(path for path in found.images if path.parent != root).relative_to(root).parts[0]
         raise DataError(
@@ -68,25 +77,11 @@ def listing(root: Path, drop_duplicates: bool = False) -> Listing:
             f"{shown(other)}. Move one of them."
         )
     if alone:
-        return Listing(root, alone, None, [], found_notes)
+        return Listing(root, alone, None, [], found.notes)
     classes = [path.relative_to(root).parts[0] for path in found.images]
     names = sorted(set(classes))
     number = {name: place for place, name in enumerate(names)}
-    return Listing(root, found.images, [number[name] for name in classes], names, found_notes)
-
-
-def _without_twins(paths: list[Path], drop: bool) -> tuple[list[Path], list[str]]:
-    """The files, and what is said of those of the same content."""
-    groups = twins(paths) if drop or len(paths) <= COMPARED else []
-    if not groups:
-        return paths, []
-    more = sum(len(group) - 1 for group in groups)
-    example = f"{shown(groups[0][0])} and {shown(groups[0][1])}"
-    if not drop:
-        return paths, [f"{more:,} files have the content of another ({example}); `drop_duplicates` leaves them out"]
-    dropped = {path for group in groups for path in group[1:]}
-    kept = [path for path in paths if path not in dropped]
-    return kept, [f"{more:,} files left out that have the content of another ({example})"]
+    return Listing(root, found.images, [number[name] for name in classes], names, found.notes)
 
 
 def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_bad: bool, reading: Reading) -> Squares:

@@ -14,10 +14,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from ..system.errors import DataError
-from . import archives, folders, listed, parquets, splits
+from . import folders, listed, packed, splits
 from . import torchvision_sets as sets
-from .decoding import AS_USUAL, Files, Reading, shown
-from .walk import walk
+from .decoding import AS_USUAL, Files, Reading
+from .notes import Note
 
 MIN_SIZE = 8
 FOLDERS = "a folder of images, or of folders of them for every class, or with train/ and val/ of such inside"
@@ -32,7 +32,7 @@ class Images:
     classes: Tensor | None  # (n,) int64 ground truth, for evaluation only
     class_names: list[str]
     skipped: list[str] = field(default_factory=list)  # files that cannot be read, where that was allowed
-    notes: list[str] = field(default_factory=list)  # what was left out of a folder, and what was done to its images
+    notes: list[Note] = field(default_factory=list)  # what was left out of a folder, and what was done to its images
     pixel_range: tuple[float, float] | None = None  # of gray beyond 8 bits: what became black and white
 
     def __len__(self) -> int:
@@ -58,6 +58,11 @@ class Images:
     def fingerprint(self) -> str:
         """Of the paths in their order: labels of other images must not be taken for labels of these."""
         return hashlib.sha256("\n".join(self.paths).encode("utf-8", "surrogateescape")).hexdigest()
+
+    @property
+    def said(self) -> list[str]:
+        """What is printed of them: files that cannot be read, and what was done to the others or left out."""
+        return [*(f"skipped: {line}" for line in self.skipped), *(f"images: {note}" for note in self.notes)]
 
     def batches(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
         """Pixels (m, 3, size, size) for each of the tensors of m indices, in order."""
@@ -95,7 +100,7 @@ class Source:
     """Where images come from and how they are kept.
 
     Args:
-        data: "digits", "folder", or a data set of ``sets.NAMES``.
+        data: "digits", "folder", "csv", one of ``packed.KINDS``, or a data set of ``sets.NAMES``.
         root: the folder of images, or where torchvision keeps the data set.
         image_size: side of the images, or None for that of the data.
         download: let torchvision fetch the data set if ``root`` does not hold it.
@@ -133,11 +138,11 @@ def load(source: Source) -> tuple[Images, Images | None]:
         raise DataError(f"`data` {data} needs `root` DIR: {sets.WHERE.get(data, FOLDERS)}.")
     if data == "folder":
         return _folders(source, root)
-    if data == "table":
+    if data in packed.KINDS:
+        return _folders(source, root, data)
+    if data == "csv":
         if not root.is_file():
-            raise DataError(
-                f"`data` table needs `root` FILE, a CSV or parquet table with a column of paths, got {root}."
-            )
+            raise DataError(f"`data` csv needs `root` FILE, a CSV or parquet table with a column of paths, got {root}.")
         return _parts(*listed.listings(root), source, root.parent)
     if data == "imagenet":
         train, val = (_listed(part, source, root) for part in sets.read_imagenet(root))
@@ -174,29 +179,25 @@ def _resized(part: sets.Part, size: int | None) -> Images:
     return Images(pixels, paths, classes, part.class_names)
 
 
-def _folders(source: Source, root: Path) -> tuple[Images, Images | None]:
-    """A folder of images, or its train/ and val/."""
-    if archives.is_archive(root):
-        folder = archives.unpacked(root)
+def _folders(source: Source, root: Path, kind: str | None = None) -> tuple[Images, Images | None]:
+    """A folder of images, or its train/ and val/; or what is packed, of a kind that is said or found out."""
+    made = packed.unpacked(root, kind)
+    if made is not None:
+        folder, said = made
         train, val = _folders(source, folder)
-        where = f"{shown(root.name)} is unpacked: {shown(folder)}"
-        return dataclasses.replace(train, notes=[where, *train.notes]), val
-    if (shards := parquets.shards_in(root)) and not (root.is_dir() and walk(root).images):
-        folder = parquets.unpacked(root, shards)
-        train, val = _folders(source, folder)
-        where = f"the images in {len(shards)} parquet files are written out: {shown(folder)}"
-        return dataclasses.replace(train, notes=[where, *train.notes]), val
+        return dataclasses.replace(train, notes=[*said, *train.notes]), val
     if not root.is_dir():
         what = "is a file of another kind" if root.exists() else "is not there"
-        endings = ", ".join(archives.ENDINGS)
+        endings = ", ".join(packed.ENDINGS)
         raise DataError(f"`root` must be a folder, or a file {endings}, but {root} {what}.")
     split = splits.of(root, source.train_dir, source.val_dir)
     if split is None:
-        return _listed(folders.listing(root, source.drop_duplicates), source, root), None
-    train = _listed(folders.listing(split.train, source.drop_duplicates), source, root, split.notes)
+        return _listed(folders.listing(root), source, root), None
+    listing = folders.listing(split.train)
+    train = _listed(listing, source, root, split.notes)
     if split.val is None:
         return train, None
-    val = _listed(folders.listing(split.val, source.drop_duplicates), _as_train(source, train), root)
+    val = _listed(folders.listing(split.val).judging(listing), _as_train(source, train), root)
     return train, _renumbered(val, train, split)
 
 
@@ -205,7 +206,7 @@ def _parts(
 ) -> tuple[Images, Images | None]:
     """The images of files that are listed; a path that is not below the folder is one from there all the same."""
     images = _listed(train, source, root)
-    return images, None if val is None else _listed(val, _as_train(source, images), root)
+    return images, None if val is None else _listed(val.judging(train), _as_train(source, images), root)
 
 
 def _as_train(source: Source, train: Images) -> Source:
@@ -218,8 +219,9 @@ def _as_train(source: Source, train: Images) -> Source:
     )
 
 
-def _listed(listing: folders.Listing, source: Source, base: Path, notes: Sequence[str] = ()) -> Images:
+def _listed(listing: folders.Listing, source: Source, base: Path, notes: Sequence[Note] = ()) -> Images:
     """The images of files; an image is called by its path below ``base``."""
+    listing = listing.without_twins(source.drop_duplicates)
     squares = folders.squares(listing, source.image_size, source.keep, source.workers, source.skip_bad, source.reading)
     images = Images(
         squares.pixels,

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ..system.errors import DataError
-from ..system.tables import columns_of
+from ..system.tables import NOTHING, columns_of
+from . import spelling
 from .decoding import shown
 from .folders import Listing
+from .notes import Note
 from .splits import TEST, TRAIN, VAL
 
 PATHS = ("path", "filepath", "image_path", "filename", "file_name", "file", "image")
@@ -32,7 +34,7 @@ def listings(table: Path) -> tuple[Listing, Listing | None]:
         raise DataError(
             f"`root` {table} must have a column of paths, called {', '.join(PATHS)}, got {', '.join(map(repr, names))}."
         )
-    files = [Path(text) if Path(text).is_absolute() else table.parent / text for text in paths.tolist()]
+    files = [spelling.found(text, table.parent) for text in paths.tolist()]
     gone = [file for file in files if not file.is_file()]
     if gone:
         raise DataError(
@@ -43,11 +45,21 @@ def listings(table: Path) -> tuple[Listing, Listing | None]:
     if twice:
         raise DataError(f"`root` {table} must name every image once, but {twice} lines repeat another's.")
     classes, parts = _first(by_name, CLASSES), _first(by_name, PARTS)
-    known = sorted(set(classes.tolist())) if classes is not None else []
+    labels = [None if name.lower() in NOTHING else name for name in classes.tolist()] if classes is not None else []
+    known = sorted({name for name in labels if name is not None})
+    number = {name: place for place, name in enumerate(known)}
 
     def listing(rows: np.ndarray) -> Listing:
-        targets = None if classes is None else [known.index(name) for name in classes[rows].tolist()]
-        return Listing(table.parent, [files[row] for row in rows.tolist()], targets, known)
+        chosen = [files[row] for row in rows.tolist()]
+        without = [files[row] for row in rows.tolist() if labels and labels[row] is None]
+        if not labels or without:
+            notes = (
+                [Note("images without a class in the table, so that those of the others are not used", without)]
+                if without
+                else []
+            )
+            return Listing(table.parent, chosen, None, [], notes)
+        return Listing(table.parent, chosen, [number[labels[row]] for row in rows.tolist()], known)
 
     if parts is None:
         return listing(np.arange(len(files))), None
@@ -59,8 +71,10 @@ def listings(table: Path) -> tuple[Listing, Listing | None]:
             f"`root` {table} must call parts of the data train and val, valid, validation or test, got "
             f"{', '.join(odd) or 'no train'}. Rename them, or leave the column out."
         )
-    held_out = val if len(val) else test
-    return listing(train), listing(held_out) if len(held_out) else None
+    first, held_out = listing(train), val if len(val) else test
+    if len(val) and len(test):
+        first.notes.append(Note("left out: images of the part test", [files[row] for row in test.tolist()]))
+    return first, listing(held_out) if len(held_out) else None
 
 
 def _first(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..system.errors import DataError
-from .decoding import Reading, is_wide, opened, orientation, shown
+from .decoding import Reading, is_wide, opened, orientation
+from .notes import Note
 
-MOST = 2000  # files, evenly chosen
+MOST = 200_000  # files, evenly chosen: a minute or two
 STANDARD = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # largest values of gray: of floats, and of 8 to 16 bits
 
 
@@ -33,7 +34,7 @@ class Look:
 
     side: int  # median of the shorter sides
     pixel_range: tuple[float, float] | None
-    notes: list[str]
+    notes: list[Note]
 
 
 def look(paths: list[Path], reading: Reading, workers: int) -> Look:
@@ -57,7 +58,7 @@ def look(paths: list[Path], reading: Reading, workers: int) -> Look:
                     min(image.size),
                     orientation(image) != 1,
                     bool(image.has_transparency_data),
-                    getattr(image, "n_frames", 1) > 1,
+                    bool(getattr(image, "is_animated", False)),  # n_frames would read them all
                     values,
                 )
         except DataError as error:
@@ -71,21 +72,19 @@ def look(paths: list[Path], reading: Reading, workers: int) -> Look:
     wide = [one.values for _, one in good if one.values is not None]
     chosen = reading.pixel_range or (_range(wide) if wide else None)
     of = f" of {len(some):,} looked at" if len(some) < len(paths) else ""
-    notes = []
     turned = "turned upright, as" if reading.upright else "not turned, whatever"
+    notes = []
     for which, what in (
         ([path for path, one in good if one.is_turned], f"{turned} their EXIF orientation says"),
         ([path for path, one in good if one.is_transparent], f"put on {reading.background} where transparent"),
-        ([path for path, one in good if one.is_animated], "animated: their first frame is taken"),
+        ([path for path, one in good if one.is_animated], "that are animated, of which the first frame is taken"),
     ):
         if which:
-            notes.append(f"{len(which):,} images{of} {what} ({shown(which[0])}{' for one' if len(which) > 1 else ''})")
+            notes.append(Note(f"images{of} {what}", which))
     if chosen is not None and wide:
-        first = next(path for path, one in good if one.values is not None)
-        notes.append(
-            f"{len(wide):,} images{of} have gray beyond 8 bits: {chosen[0]:g} becomes black and {chosen[1]:g} white "
-            f"({shown(first)} for one); `pixel_range` says otherwise"
-        )
+        which = [path for path, one in good if one.values is not None]
+        black_white = f"{chosen[0]:g} becomes black and {chosen[1]:g} white, unless `pixel_range` says otherwise"
+        notes.append(Note(f"images{of} of gray beyond 8 bits, where {black_white}", which))
     return Look(round(statistics.median(one.side for _, one in good)), chosen, notes)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..system.errors import DataError
 from .decoding import shown
+from .notes import Note
 from .walk import Found, walk
 
 TRAIN = ("train", "training")
@@ -20,7 +21,7 @@ class Split:
 
     train: Path
     val: Path | None
-    notes: list[str]
+    notes: list[Note]
 
 
 def of(root: Path, train_dir: str | None = None, val_dir: str | None = None) -> Split | None:
@@ -55,10 +56,12 @@ def of(root: Path, train_dir: str | None = None, val_dir: str | None = None) -> 
     chosen = next(iter(val or test), None)
     notes = beside.notes
     if not val and test:
-        notes.append(f"{shown(test[0].name)}/ is taken for validation images, since there are no others")
+        notes.append(Note(f"{shown(test[0].name)}/ is taken for validation images, since there are no others"))
     if val and test:
-        notes.append(f"{shown(test[0].name)}/ is left out: `val_dir` {shown(test[0].name)} evaluates on it")
-    notes += [f"{shown(path.name)}/ is left out: no images are in it" for path in others]
+        name = shown(test[0].name)
+        left = walk(test[0]).images
+        notes.append(Note(f"left out: images in {name}/, which `val_dir` {name} evaluates on", left))
+    notes += [Note(f"left out: {shown(path.name)}/, in which no file is an image", _all_in(path)) for path in others]
     return Split(train[0], chosen, notes)
 
 
@@ -67,6 +70,11 @@ def _beside(root: Path) -> Found:
     found = walk(root)
     kinds = found.images, found.others, found.junk, found.links
     return Found(*([path for path in paths if path.parent == root] for paths in kinds))
+
+
+def _all_in(folder: Path) -> list[Path]:
+    found = walk(folder)
+    return [*found.others, *found.junk, *found.links, *found.empty]
 
 
 def _named(root: Path, train_dir: str | None, val_dir: str | None) -> Split:

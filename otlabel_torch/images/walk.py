@@ -8,13 +8,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from .decoding import DataError, opened, shown
+from .decoding import DataError, opened
+from .notes import Note
 
 # Of file managers and archives; and what begins with a dot.
 JUNK = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lost+found")
 # Formats that Pillow knows by name only, or would start other programs for.
 NOT_READ = ("BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF")
-LOOKED_INTO = 200  # files of other names that are tried as images
+LOOKED_INTO = 20_000  # files of other names that are tried as images
 
 
 def extensions() -> frozenset[str]:
@@ -34,21 +35,18 @@ class Found:
     empty: list[Path] = field(default_factory=list)  # folders without anything
 
     @property
-    def notes(self) -> list[str]:
-        """What was left out, a line a kind."""
-        said = []
+    def notes(self) -> list[Note]:
+        """What was left out, by its kind."""
         hidden = [path for path in self.others if _is_image_inside(path)] if len(self.others) <= LOOKED_INTO else []
         rest = [path for path in self.others if path not in set(hidden)]
-        for paths, what in (
-            (hidden, "left out: images by what is in them, but not by their names"),
-            (rest, "left out: no images"),
-            (self.junk, "left out: hidden, or of a file manager"),
-            (self.links, "left out: links that lead nowhere or in circles"),
-            (self.empty, "empty folders"),
-        ):
-            if paths:
-                said.append(f"{len(paths)} {what} ({shown(paths[0])}{' for one' if len(paths) > 1 else ''})")
-        return said
+        kinds = (
+            ("left out: files that are images by what is in them, but not by their names", hidden),
+            ("left out: files that are no images", rest),
+            ("left out: hidden files and folders, and those of file managers", self.junk),
+            ("left out: links that lead nowhere or in circles", self.links),
+            ("empty folders", self.empty),
+        )
+        return [Note(what, paths) for what, paths in kinds if paths]
 
 
 def walk(root: Path) -> Found:

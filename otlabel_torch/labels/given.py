@@ -12,8 +12,9 @@ from torch import Tensor
 from ..images.decoding import shown
 from ..images.images import Images
 from ..images.listed import PATHS
+from ..images.spelling import plain
 from ..system.errors import DataError
-from ..system.tables import columns_of
+from ..system.tables import NOTHING, columns_of
 from .tables import HEADS
 
 NAMES = (*PATHS, "name", "id")  # of columns of names
@@ -32,7 +33,7 @@ def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
 
     Args:
         path: columns of labels, a head each, called as in ``HEADS``; and one of ``NAMES`` by which images are found,
-            by their path or, if that is no image's, their name without folders; or ``index``.
+            by their path, in another spelling if it must be, or their name without folders; or ``index``.
         in_order: the lines are in the order of the images: for tables without such a column.
 
     Raises:
@@ -78,18 +79,24 @@ def _rows(
         given = [str(cell) for cell in columns[key].tolist()]
         if key == INDEX:
             given = [cell.removesuffix(".0") for cell in given]
-        for of, how in ((str, ""), (_base_name, f"images are found by their names without folders (column {key})")):
-            if how and key == INDEX:
-                continue
+        for of, how in ((str, ""),) if key == INDEX else _WAYS:
             found = _matched(list(map(of, wanted)), list(map(of, given)))
             if isinstance(found, np.ndarray):
-                return found, [how] if how else []
+                more = [f"{count - n} lines of the table are of other images"] if count > n else []
+                return found, [f"images are found by {how} (column {key})", *more] if how else more
             failures.append(found)
     raise DataError(f"`labels` {path} must label every image once, but {failures[0]}. Is it of these images?")
 
 
 def _base_name(path: str) -> str:
-    return PurePosixPath(path.replace("\\", "/")).name
+    return PurePosixPath(plain(path)).name
+
+
+_WAYS = (
+    (str, ""),
+    (plain, "their paths in another spelling, of accents or slashes"),
+    (_base_name, "their names without folders"),
+)
 
 
 def _matched(wanted: list[str], given: list[str]) -> np.ndarray | str:
@@ -106,7 +113,7 @@ def _matched(wanted: list[str], given: list[str]) -> np.ndarray | str:
 def _numbered(column: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     """Labels as numbers from 0 without gaps, and what was made of what."""
     cells = [str(cell).strip() for cell in column.tolist()]
-    empty = [row for row, cell in enumerate(cells) if cell.lower() in ("", "nan", "none", "null", "<na>")]
+    empty = [row for row, cell in enumerate(cells) if cell.lower() in NOTHING]
     if empty:
         raise DataError(f"{where} must label every image, but {len(empty)} have none (image {empty[0]} for one).")
     try:

@@ -16,7 +16,10 @@ from .names import NameIn
 
 Preset = Literal["digits", "modern", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
 PRESETS = Path(__file__).parent / "presets"
-DataSet = Literal["digits", "folder", "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet", "table"]
+DataSet = Literal[
+    "digits", "folder", "csv", "hf", "webdataset",
+    "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet",
+]  # fmt: skip
 Augmentation = Literal["imagenet", "cifar", "small", "moco", "scans", "crops"]
 WordOrFile = Annotated[str, "a word, or the path of a file"]
 
@@ -38,12 +41,13 @@ class Config:
     """Print the configuration as YAML and end: with --preset, what that stands for."""
 
     data: DataSet = "digits"
-    """What to label: 1,797 scanned digits that come with scikit-learn, a folder of images, or a data set of
-    torchvision's (see --root)."""
+    """What to label: 1,797 scanned digits that come with scikit-learn, a folder of images, the images that a table
+    names (csv), Hugging Face's parquet or Arrow files (hf), WebDataset's shards, or a data set of torchvision's: see
+    --root."""
     root: Path | None = None
-    """For --data table: a CSV or parquet file with a column of paths, and maybe class and split. For --data folder:
-    images, or CLASS/IMAGE, or train/ and val/ with such inside. Classes are used for evaluation
-    only. For a data set: where torchvision keeps it."""
+    """For folder: images, or CLASS/IMAGE, or train/ and val/ with such inside; or an archive of that, or files as for
+    hf and webdataset, alone or in a folder. For csv: a CSV or parquet table with a column of paths, and maybe of class
+    and split. Classes are used for evaluation only. For a data set: where torchvision keeps it."""
     download: bool = False
     """Let torchvision fetch the data set into --root if it is not there."""
     skip_bad_images: bool = False
@@ -73,7 +77,7 @@ class Config:
     20, ... percent), or a file with the share to keep of each class, a line a class."""
     image_size: int | None = None
     """Side of the square images the network sees: the shorter side is resized to it, then the centre is cropped.
-    Default: 16 for digits; for a folder the shorter side of its first image, at most 224."""
+    Default: 16 for digits; for files the median of their shorter sides, at most 224."""
     train_size: int | None = None
     """Side of the augmented images that the network is trained on; labels and features are taken at --image-size.
     Cropping enlarges what is in an image, so smaller ones show it at the size it has in the whole image (Touvron et

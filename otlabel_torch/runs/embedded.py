@@ -82,8 +82,7 @@ def embed(options: EmbedOptions, console: Console | None = None) -> None:
             for line in work.notes:
                 console.print(f"weights: {line}", highlight=False, soft_wrap=True, markup=False)
             for images in work.parts.values():
-                said = [*(f"skipped: {line}" for line in images.skipped), *(f"images: {line}" for line in images.notes)]
-                for line in said:
+                for line in images.said:
                     console.print(line, highlight=False, soft_wrap=True, markup=False)
             told = f"{work.count} images, {work.network.width} features: {options.out}"
             console.print(told, highlight=False, soft_wrap=True, markup=False)

@@ -43,6 +43,9 @@ def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[s
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.overwrite:
         raise UsageError(f"`out` {out} is not empty. Choose another folder, or add `overwrite`.")
     subject, own = (_of_weights(options, console), None) if is_weights else _of_run(options)
+    parts = [subject.train, *([subject.test] if subject.test else [])]
+    for line in (line for part in parts for line in part.said):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     features = dict(layer_scores(subject, name, options.linear) for name in options.layers)
     labels = label_scores(subject, own)
     protocol = (
@@ -56,6 +59,8 @@ def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[s
         "protocol": protocol,
         "images": len(subject.train),
         "validation_images": len(subject.test or []),
+        "skipped": [line for part in parts for line in part.skipped],
+        "notes": [note.plain() for part in parts for note in part.notes],
         "seconds": round(time.perf_counter() - began, 1),
         "seed": options.seed,
         "versions": {"otlabel": VERSION, "torch": torch.__version__},

@@ -17,6 +17,7 @@ from rich.console import Console
 from torch import Tensor
 from tqdm import tqdm
 
+from ..images.images import Images
 from ..images.of_run import images_of
 from ..labels.given import read_labels
 from ..labels.transport import VERSION
@@ -116,10 +117,8 @@ class Run:
             f"{len(train)} images of {config.image_size} px{trained}{more}; {config.arch} on {where}; "
             f"{config.heads} heads of {config.k} labels; {labels} in {config.epochs} epochs; output in {config.out}"
         )
-        for line in self._skipped():
-            self._print(f"skipped: {line}")
-        for line in self._notes():
-            self._print(f"images: {line}")
+        for line in (line for part in self._parts() for line in part.said):
+            self._print(line)
         for line in self.given:
             self._print(f"labels: {line}")
         if any(drop_epoch(drop, config.epochs) >= config.epochs for drop in config.lr_drops):
@@ -137,11 +136,8 @@ class Run:
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-    def _skipped(self) -> list[str]:
-        return [*self.train.skipped, *(self.test.skipped if self.test else [])]
-
-    def _notes(self) -> list[str]:
-        return [*self.train.notes, *(self.test.notes if self.test else [])]
+    def _parts(self) -> list[Images]:
+        return [self.train, *([self.test] if self.test else [])]
 
     def _save(self, state: State, every_file: bool = False) -> None:
         if self.team.is_first:
@@ -175,8 +171,9 @@ class Run:
             },
             "processes": team.size,
             "threads": torch.get_num_threads(),
-            "skipped": self._skipped(),
-            "notes": [*self._notes(), *self.given],
+            "skipped": [line for part in self._parts() for line in part.skipped],
+            "notes": [note.plain() for part in self._parts() for note in part.notes],
+            "labels_given": self.given,
             "rows": rows,
         }
         self.folder.save_report(facts)

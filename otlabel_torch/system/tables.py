@@ -9,6 +9,8 @@ import numpy as np
 
 from .errors import DataError, UsageError
 
+NOTHING = ("", "nan", "none", "null", "<na>")  # how tables write that there is no value, in small letters
+
 
 def columns_of(path: Path, option: str) -> tuple[list[str], list[np.ndarray]]:
     """Names and values of the columns of a CSV, parquet or .npy file; without names they are called by their number.

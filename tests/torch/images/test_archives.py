@@ -47,7 +47,7 @@ def test_an_archive_is_the_folder_in_it(tmp_path, name, inside):
         images, val = load(Source("folder", archive, 12))
         assert (images.paths, val.paths) == (["train/x/1.png", "train/y/2.png"], ["val/x/3.png"])
         assert images.pixels[:, 0, 0, 0].tolist() == [10, 200]
-        assert f"{name} is unpacked" in images.notes[0]
+        assert f"{name} is unpacked" in images.said[0]
     there = sorted(path.name for path in tmp_path.iterdir())
     assert len(there) == 2
     assert re.fullmatch(rf"{name}\.[0-9a-f]{{8}}\.unpacked", there[1])
@@ -98,6 +98,26 @@ def test_links_in_an_archive_are_left(tmp_path):
         file.addfile(link)
     images, _ = load(Source("folder", archive, 12))
     assert images.paths == ["1.png"]
+    assert any("links and devices in the archive: 1 (2.png)" in line for line in images.said)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
+def test_of_two_files_of_one_name_the_last_is_there(tmp_path, name):
+    path = packed(tmp_path / name, {"1.png": png(10), "2.png": png(20)})
+    with zipfile.ZipFile(path, "a") if name == "a.zip" else tarfile.open(path, "a") as file:
+        if name == "a.zip":
+            with pytest.warns(UserWarning, match="Duplicate name"):
+                file.writestr("1.png", png(30))
+        else:
+            member = tarfile.TarInfo("1.png")
+            member.size = len(png(30))
+            file.addfile(member, io.BytesIO(png(30)))
+    images, _ = load(Source("folder", path, 12))
+    assert images.pixels[:, 0, 0, 0].tolist() == [30, 20]
+    assert any(
+        "names more than once in the archive, of which the last file is taken: 1 (1.png)" in line
+        for line in images.said
+    )
 
 
 def test_other_files_are_no_roots(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pandas
 import pytest
@@ -37,7 +39,7 @@ def written(root, name="images.csv", **columns):
 def test_a_column_of_paths_is_enough(root, name, column):
     order = [3, 0, 5, 1, 4, 2]
     file = written(root, name, **{column: [paths(root)[i] for i in order]})
-    images, val = load(Source("table", file, 12))
+    images, val = load(Source("csv", file, 12))
     assert images.paths == [paths(root)[i] for i in order]
     assert images.pixels[:, 0, 0, 0].tolist() == [40 * i for i in order]
     assert (images.classes, val) == (None, None)
@@ -47,10 +49,44 @@ def test_classes_and_parts(root):
     file = written(
         root, path=paths(root), label=list("abcabc"), split=["train", "train", "Train", "valid", "valid", "test"]
     )
-    images, val = load(Source("table", file, 12))
+    images, val = load(Source("csv", file, 12))
     assert images.class_names == list("abc")
     assert (images.paths, images.classes.tolist()) == (paths(root)[:3], [0, 1, 2])
     assert (val.paths, val.classes.tolist()) == (paths(root)[3:5], [0, 1])
+    assert f"images: left out: images of the part test: 1 ({paths(root)[5]})" in images.said
+
+
+@pytest.mark.parametrize("name", ["images.csv", "images.parquet"])
+def test_lines_without_a_class_are_of_none(root, name):
+    """Not of one called None, or nan."""
+    images, _ = load(Source("csv", written(root, name, path=paths(root), label=["a", None, "b", "a", None, "b"]), 12))
+    assert images.classes is None
+    assert any(
+        "images without a class in the table, so that those of the others are not used: 2 (" in line
+        for line in images.said
+    )
+
+
+def test_names_are_found_in_other_spellings(root):
+    """macOS takes letters with accents apart, Windows writes backslashes; archives and clouds change the first."""
+    names = ["caf\u00e9", "cafe\u0301 2", "plain"]
+    for name in names:
+        (root / "here" / "pictures" / f"{name}.png").write_bytes((root / "here" / "pictures" / "3.png").read_bytes())
+    for form in ("NFC", "NFD"):
+        table = written(root, path=[unicodedata.normalize(form, f"pictures\\{name}.png") for name in names])
+        images, _ = load(Source("csv", table, 12))
+        assert images.paths == [f"pictures/{name}.png" for name in names]
+
+
+def test_twins_of_a_table_are_said_and_may_be_left_out(root):
+    (root / "here" / "again.png").write_bytes((root / "here" / "pictures" / "0.png").read_bytes())
+    table = written(root, path=["again.png", *paths(root)], label=list("abcabca"))
+    images, _ = load(Source("csv", table, 12))
+    assert any(
+        "files of the content of another, which `drop_duplicates` leaves out: 1 (" in line for line in images.said
+    )
+    images, _ = load(Source("csv", table, 12, drop_duplicates=True))
+    assert (images.paths, images.classes.tolist()) == (["again.png", *paths(root)[1:]], [0, 2, 0, 1, 2, 0])
 
 
 @pytest.mark.parametrize(
@@ -64,9 +100,9 @@ def test_classes_and_parts(root):
 )
 def test_tables_that_are_wrong_say_what_to_do(root, columns, message):
     with pytest.raises(DataError, match=message):
-        load(Source("table", written(root, **columns), 12))
+        load(Source("csv", written(root, **columns), 12))
 
 
 def test_the_root_of_a_table_is_a_file(root):
-    with pytest.raises(DataError, match="`data` table needs `root` FILE"):
-        load(Source("table", root, 12))
+    with pytest.raises(DataError, match="`data` csv needs `root` FILE"):
+        load(Source("csv", root, 12))

@@ -57,7 +57,7 @@ def test_splits_have_many_names(add, root, train, val):
     assert images.paths == [f"{train}/x/1.png", f"{train}/y/2.png"]
     assert (held_out.paths, held_out.classes.tolist()) == ([f"{val}/y/3.png"], [1])
     if val.lower() == "test":
-        assert any(f"{val}/ is taken for validation images" in line for line in images.notes)
+        assert any(f"{val}/ is taken for validation images" in line for line in images.said)
 
 
 def test_a_third_folder_is_no_class(add, root):
@@ -66,7 +66,7 @@ def test_a_third_folder_is_no_class(add, root):
     (root / "annotations" / "a.json").write_text("{}")
     images, _ = loaded(root)
     assert images.class_names == ["x"]
-    assert any("annotations/ is left out: no images are in it" in line for line in images.notes)
+    assert any("annotations/, in which no file is an image: 1 (" in line for line in images.said)
     add("sample/x/3.png")
     with pytest.raises(DataError, match=r"got train, val, sample\. Add `train_dir` train and, if there is"):
         loaded(root)
@@ -82,7 +82,7 @@ def test_val_and_test_and_which_of_them_counts(add, root):
     add("train/x/1.png", "val/x/2.png", "test/x/3.png")
     images, held_out = loaded(root)
     assert held_out.paths == ["val/x/2.png"]
-    assert any("test/ is left out: `val_dir` test evaluates on it" in line for line in images.notes)
+    assert any("left out: images in test/, which `val_dir` test evaluates on: 1 (" in line for line in images.said)
     assert loaded(root, train_dir="train", val_dir="test")[1].paths == ["test/x/3.png"]
 
 
@@ -94,10 +94,10 @@ def test_what_is_nobody_s_is_left_out_and_counted(add, root):
     (root / "bird").mkdir()
     images, _ = loaded(root)
     assert (images.paths, images.class_names) == (["cat/1.png", "dog/2.png"], ["cat", "dog"])
-    notes = " ".join(images.notes)
-    assert "2 left out: no images" in notes
-    assert "7 left out: hidden, or of a file manager" in notes
-    assert "1 empty folders" in notes
+    notes = " ".join(images.said)
+    assert "left out: files that are no images: 2 (" in notes
+    assert "and those of file managers: 7 (" in notes
+    assert "empty folders: 1 (" in notes
     assert "bird" in notes
 
 
@@ -105,7 +105,7 @@ def test_images_by_content_are_said(add, root):
     add("1.png", "photo")
     images, _ = loaded(root)
     assert images.paths == ["1.png"]
-    assert any("1 left out: images by what is in them, but not by their names" in line for line in images.notes)
+    assert any("images by what is in them, but not by their names: 1 (" in line for line in images.said)
 
 
 def test_links_are_followed_once(add, root):
@@ -116,7 +116,7 @@ def test_links_are_followed_once(add, root):
     (root / "more").symlink_to(root / "dog", target_is_directory=True)  # another class with the same images
     images, _ = loaded(root)
     assert images.paths == ["cat/1.png", "dog/2.png", "more/2.png"]
-    assert any("3 left out: links that lead nowhere or in circles" in line for line in images.notes)
+    assert any("links that lead nowhere or in circles: 3 (" in line for line in images.said)
 
 
 def test_the_size_is_the_usual_one(add, root):
@@ -146,10 +146,30 @@ def test_the_same_file_twice_is_said_and_may_be_left_out(add, root):
     (root / "dog" / "again.png").write_bytes((root / "cat" / "1.png").read_bytes())
     images, _ = loaded(root)
     assert len(images) == 5
-    assert any("2 files have the content of another" in line and "`drop_duplicates`" in line for line in images.notes)
+    assert any("of another, which `drop_duplicates` leaves out: 2 (" in line for line in images.said)
     kept, _ = loaded(root, drop_duplicates=True)
     assert kept.paths == ["cat/1.png", "cat/2.png", "dog/3.png"]
-    assert any("2 files left out that have the content of another" in line for line in kept.notes)
+    assert any("left out: files of the content of another: 2 (" in line for line in kept.said)
+
+
+def test_images_on_both_sides_are_said(add, root):
+    """What is trained on is no judge."""
+    add("train/x/1.png", "train/y/2.png", "val/x/3.png")
+    (root / "val" / "y").mkdir()
+    (root / "val" / "y" / "4.png").write_bytes((root / "train" / "y" / "2.png").read_bytes())
+    (root / "val" / "y" / "5.png").write_bytes((root / "val" / "y" / "4.png").read_bytes())
+    (root / "val" / "y" / "6.png").write_bytes((root / "val" / "x" / "3.png").read_bytes())
+    _, val = loaded(root)
+    assert any(
+        "validation images of the content of a training image: 2 (" in line and "y/4.png" in line for line in val.said
+    )
+
+
+def test_an_archive_in_a_folder_is_pointed_at(root):
+    root.mkdir()
+    (root / "images.zip").write_bytes(b"")
+    with pytest.raises(DataError, match=r"Point `root` at .*images\.zip, or unpack it\."):
+        loaded(root)
 
 
 NAMES = ["1.png", "2.JPG", "b.webp", "notes.txt", ".DS_Store", "Thumbs.db", "photo", "._3.png", "x.csv", "c.bmp"]
@@ -187,7 +207,7 @@ def test_every_file_is_an_image_or_counted(tree, data, tmp_path_factory):
     loaded_paths = {root / path for part in (images, val) if part is not None for path in part.paths}
     assert loaded_paths <= set(found.images)
     left = set(found.images) - loaded_paths
-    assert not left or any("is left out" in line for line in images.notes)
+    assert not left or any("left out" in line for line in images.said)
     for part in (images, val) if val is not None else (images,):
         bright = part.take(torch.arange(len(part))).float().mean(dim=(1, 2))
         assert (bright[:, -3:].mean(dim=1) > bright[:, :3].mean(dim=1)).all()

@@ -50,7 +50,10 @@ def test_gray_beyond_8_bits_has_the_scale_of_all_files(tmp_path, top, dtype, suf
     np.testing.assert_allclose(found[0], 255 * STEPS, atol=2.5)
     np.testing.assert_allclose(found[1], 255 * STEPS / 4, atol=2.5)
     assert images.pixel_range == (0, top)
-    assert any(f"2 images have gray beyond 8 bits: 0 becomes black and {top:g} white" in line for line in images.notes)
+    assert any(
+        f"gray beyond 8 bits, where 0 becomes black and {top:g} white, unless `pixel_range` says otherwise: 2 (" in line
+        for line in images.said
+    )
     given, images = brightness(tmp_path, reading=Reading(pixel_range=(0, 2 * top)))
     np.testing.assert_allclose(given[0], 127.5 * STEPS, atol=2.5)
 
@@ -81,7 +84,7 @@ def test_what_is_behind_transparent_pixels(tmp_path, mode, suffix, background, v
     found, images = brightness(tmp_path, reading=Reading(background=background))
     np.testing.assert_allclose(found[0, :8], 0, atol=1)
     np.testing.assert_allclose(found[0, 8:], value, atol=1)
-    assert any(f"put on {background} where transparent" in line for line in images.notes)
+    assert any(f"put on {background} where transparent" in line for line in images.said)
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
@@ -112,7 +115,9 @@ def test_the_first_frame_of_what_is_animated(tmp_path):
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     found, images = brightness(tmp_path)
     np.testing.assert_allclose(found, 200, atol=1)
-    assert "1 images animated: their first frame is taken (a.gif)" in " ".join(images.notes).replace(f"{tmp_path}/", "")
+    assert "that are animated, of which the first frame is taken: 1 (a.gif)" in " ".join(images.said).replace(
+        f"{tmp_path}/", ""
+    )
 
 
 def test_too_many_pixels_are_named_with_a_remedy_that_works(tmp_path):

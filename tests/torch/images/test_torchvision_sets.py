@@ -22,7 +22,7 @@ N = 30
 
 
 def test_options_name_every_data_set_that_can_be_read():
-    assert set(get_args(DataSet)) == {"digits", "folder", "table", "imagenet", *sets.NAMES}
+    assert set(get_args(DataSet)) == {"digits", "folder", "csv", "hf", "webdataset", "imagenet", *sets.NAMES}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 
 import numpy as np
 import pyarrow.parquet
@@ -83,6 +84,26 @@ def test_lines_in_any_order_are_found_by_name(images, labels, tmp_path, column, 
     assert found.notes == (
         [] if full else [f"images are found by their names without folders (column {column.lower()})"]
     )
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_in_another_spelling_are_found(images, labels, tmp_path, form):
+    """Of a table from macOS or Windows, and one that also labels images that are not here."""
+    assert any(unicodedata.normalize("NFC", path) != unicodedata.normalize("NFD", path) for path in images.paths)
+    path = tmp_path / "theirs.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", "path"])
+        for i in np.random.default_rng().permutation(N):
+            name = unicodedata.normalize(form, images.paths[i])
+            writer.writerow([int(labels[i, 0]), f"./{name}".replace("/", "\\")])
+        writer.writerow([3, "elsewhere.png"])
+    found = read_labels(path, images)
+    assert torch.equal(found.labels, labels[:, :1])
+    assert found.notes == [
+        "images are found by their paths in another spelling, of accents or slashes (column path)",
+        "1 lines of the table are of other images",
+    ]
 
 
 @pytest.mark.parametrize(
