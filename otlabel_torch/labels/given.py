@@ -89,13 +89,14 @@ def _rows(
 
 
 def _base_name(path: str) -> str:
-    return PurePosixPath(plain(path)).name
+    return PurePosixPath(path.replace("\\", "/")).name
 
 
 _WAYS = (
     (str, ""),
     (plain, "their paths in another spelling, of accents or slashes"),
     (_base_name, "their names without folders"),
+    (lambda path: plain(_base_name(path)), "their names without folders, in another spelling"),
 )
 
 

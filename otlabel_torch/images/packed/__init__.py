@@ -43,11 +43,10 @@ def unpacked(root: Path, kind: str | None = None) -> tuple[Path, list[Note]] | N
         raise DataError(f"{root} holds {' and '.join(_ARE[name] for name in found)}. Add `data` {' or '.join(found)}.")
     ((name, files),) = found.items()
     folder, notes = _made(root, files, name, lambda folder: KINDS[name].write(root, files, folder))
-    files_are = "file is" if len(files) == 1 else "files are"
     beside = Found(others=sorted({*there.others} - {*files}), junk=there.junk, links=there.links).notes
     if there.images:
         beside.append(Note("left out: images beside them", there.images))
-    first = Note(f"the images in {len(files)} {files_are} written out: {shown(folder)}")
+    first = Note(f"the images in {shown(root.name)} ({len(files)} files) are written out: {shown(folder)}")
     return folder, [first, *notes, *beside]
 
 

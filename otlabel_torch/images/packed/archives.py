@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ...system.errors import DataError
 from ..notes import Note
@@ -38,6 +38,8 @@ def unpack(archive: Path, folder: Path) -> list[Note]:
     if archive.suffix.lower() == ".zip":
         with zipfile.ZipFile(archive) as file:
             members = [member for member in file.infolist() if not member.is_dir()]
+            for member in members:  # .NET's programs write backslashes; here they would be a part of the name
+                member.filename = member.filename.replace("\\", "/")
             check(archive, [(member.filename, member.file_size) for member in members])
             file.extractall(folder, members)
             return _twice([member.filename for member in members])
@@ -67,7 +69,7 @@ def check(archive: Path, sizes: list[tuple[str, int]]) -> None:
     """
     for name, _ in sizes:
         path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or path.drive:
+        if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
             raise DataError(f"`root` {archive} holds a file outside of itself, {name!r}: it is not to be trusted.")
     total, packed = sum(size for _, size in sizes), archive.stat().st_size
     if total > _RATIO * packed + (1 << 20):

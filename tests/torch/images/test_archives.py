@@ -62,7 +62,9 @@ def test_an_archive_that_has_changed_is_unpacked_anew(tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-@pytest.mark.parametrize("name", ["../outside.png", "/tmp/outside.png", "a/../../outside.png", "..\\outside.png"])
+@pytest.mark.parametrize(
+    "name", ["../outside.png", "/tmp/outside.png", "a/../../outside.png", "..\\outside.png", "C:\\outside.png"]
+)
 def test_nothing_is_written_outside(tmp_path, kind, name):
     folder = tmp_path / "inner"
     folder.mkdir()
@@ -85,6 +87,13 @@ def test_bombs_and_damage_leave_nothing_behind(tmp_path):
         with pytest.raises(DataError, match="cannot be unpacked"):
             load(Source("folder", archive, 12))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bomb.zip", "half.tar.gz", "noise.zip"]
+
+
+def test_backslashes_in_a_zip_are_folders(tmp_path):
+    """As .NET wrote them for years: without folders there would be no classes."""
+    archive = packed(tmp_path / "a.zip", {"cat\\1.png": png(10), "dog\\2.png": png(20)})
+    images, _ = load(Source("folder", archive, 12))
+    assert (images.paths, images.class_names) == (["cat/1.png", "dog/2.png"], ["cat", "dog"])
 
 
 def test_links_in_an_archive_are_left(tmp_path):

@@ -50,7 +50,7 @@ def test_splits_and_class_names(tmp_path, below):
         assert images.class_names == ["a_dog", "cat"]
         assert sorted(zip(shades(images), images.classes.tolist(), strict=True)) == [(10, 0), (20, 1), (30, 0)]
         assert (shades(val), val.classes.tolist()) == ([90], [1])
-        assert "the images in 3 files are written out" in images.said[0]
+        assert "the images in set (3 files) are written out" in images.said[0]
     assert len(list(tmp_path.glob("set.*.unpacked"))) == 1
     written(root / below / "train-00002-of-00002.parquet", [40], [1], names)
     images, _ = load(Source("folder", root, 12))  # a shard more: what was written out is of those before
