@@ -215,7 +215,7 @@ def test_images_of_any_depth_are_read_as_they_look(folder):
         (["--data", "folder"], "--data folder needs --root DIR"),
         (
             ["--data", "folder", "--root", "/nowhere"],
-            ".tar.bz2, .tar.xz, but /nowhere is not there",
+            ".parquet, .arrow, but /nowhere is not there",
         ),
         (["--k", "5000"], "--k must not exceed the number of images: k=5000, images=1797"),
         (["--batch-size", "1"], "--batch-size must be at least 2"),
