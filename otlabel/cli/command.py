@@ -13,6 +13,7 @@ import otlabel
 
 from ..cluster import BalancedKMeans
 from . import estimate, models
+from .exploring import explore
 from .options import FILE, Source, Target, bounds, files
 from .sure import distances
 from .telling import Output, errors_said, noted, progress, say_plan, vectors_of
@@ -30,6 +31,7 @@ def main() -> None:
     otlabel cluster embeddings.npy --k 1000 --out labels.parquet --model clusters.npz
     otlabel predict clusters.npz new.npy --out new.csv
     otlabel label scores.npy --out labels.csv
+    otlabel explore labels.parquet --embeddings embeddings.npy --open
     """
 
 
@@ -180,6 +182,9 @@ def _of_scores(model: models.OfScores, scores: np.ndarray, balanced: bool) -> tu
         start = learned.potentials if np.isfinite(learned.potentials).all() else None
         labels = otlabel.assign(scores, epsilon=learned.epsilon, init=start, **sizes).labels
     return labels, learned.confidence(scores, labels)
+
+
+main.add_command(explore)
 
 
 def _of_step(step: Any) -> str:

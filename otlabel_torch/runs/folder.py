@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,15 +21,16 @@ from ..system import files
 from ..system.errors import DataError, UnwritableError, UsageError, UserError
 from ..training import checkpoint
 from ..training.state import State, build, load_network
-from . import checkpoint_rules, report, rules
+from . import checkpoint_rules, history, report, rules
 from .trained import TrainedRun
 
 CONFIGURATION, CHECKPOINTS, METRICS, REPORT = "config.yaml", "checkpoints", "metrics.jsonl", "report.json"
 LABELS, SIZES, CLUSTERS, PREDICTED = "labels", "sizes.csv", "clusters.png", "predicted.csv"
-TENSORBOARD, EVALUATION = "tensorboard", "evaluation"
+TENSORBOARD, EVALUATION, EXPLORER, HISTORY = "tensorboard", "evaluation", "explore", "history"
 TABLES = ("csv", "parquet")
 MADE = {
     CONFIGURATION, CHECKPOINTS, METRICS, REPORT, SIZES, CLUSTERS, PREDICTED, TENSORBOARD, EVALUATION,
+    EXPLORER, HISTORY,
     *(f"{LABELS}.{table}" for table in TABLES),
 }  # fmt: skip  # all that a run and those who ask it write
 REMEDY = "Restore it from a copy, or start a run anew"
@@ -66,6 +68,11 @@ class RunFolder:
     def evaluation(self) -> Path:
         """The folder of an evaluation."""
         return self.path / EVALUATION
+
+    @property
+    def explorer(self) -> Path:
+        """The page of the clusters."""
+        return self.path / EXPLORER
 
     @property
     def has_configuration(self) -> bool:
@@ -122,6 +129,8 @@ class RunFolder:
             assert state.confidence is not None
             write_labels(self.labels(config.table), images, state.labels, state.confidence)
             report.write_sizes(self.path / SIZES, state.labels, state.confidence, config.k)
+            assert state.labels_epoch is not None
+            history.add(self.path / HISTORY, state.labels_epoch, state.labels, config.k)
 
     def save_clusters(self, images: Images, labels: Tensor, confidence: Tensor) -> None:
         """The contact sheet of labels (n,) of one head."""
@@ -195,6 +204,14 @@ class RunFolder:
             network = build(config)
             load_network(network, saved, self.checkpoint)
         return TrainedRun(config, saved, network.to(device).to(memory_format=torch.channels_last))
+
+    def history(self, n: int, k: int) -> list[tuple[int, np.ndarray]]:
+        """Epochs that were finished, and the labels (n,) of the first head of then.
+
+        Raises:
+            DataError: a file of them is damaged, or is of other images.
+        """
+        return history.read(self.path / HISTORY, n, k)
 
     def records(self) -> list[dict[str, Any]]:
         """The metrics of every epoch.

@@ -1,0 +1,64 @@
+"""What the explorer shows: items and their labels, and whatever is known of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+
+class Thumbnails(Protocol):
+    """Pictures of the items, on sheets of ``side`` x ``side``."""
+
+    side: int
+
+    def sheets(self, order: np.ndarray) -> Iterator[bytes]:
+        """Files of WebP: the pictures of items ``order``, row by row, a sheet at a time."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Items and their labels.
+
+    Args:
+        names: (n,) of the items: file names, ids.
+        labels: (n, heads) from 0.
+        k: labels of a head.
+        confidence: (n, heads) of 1, nan where nobody knows; None: of none.
+        classes: (n,) of the items, -1: not known; None: of none.
+        class_names: of the classes.
+        centres: of each head (k, d): clusters of similar directions are near; None: nobody knows.
+        history: earlier labels (n,) of head 0, oldest first, and when they were made; the last are today's.
+        thumbnails: pictures of the items.
+        cluster_names: by head and label, "0/12".
+        items: what they are called, in the plural.
+    """
+
+    title: str
+    names: Sequence[str]
+    labels: np.ndarray
+    k: int
+    confidence: np.ndarray | None = None
+    classes: np.ndarray | None = None
+    class_names: Sequence[str] = ()
+    centres: Sequence[np.ndarray] | None = None
+    history: Sequence[tuple[str, np.ndarray]] = ()
+    thumbnails: Thumbnails | None = None
+    cluster_names: dict[str, str] = field(default_factory=dict)
+    items: str = "items"
+
+    @property
+    def order(self) -> np.ndarray:
+        """(n,) items by label and, among those of one, by confidence: what is looked at together lies together."""
+        sure = np.zeros(len(self.labels)) if self.confidence is None else np.nan_to_num(self.confidence[:, 0])
+        return np.lexsort((-sure, self.labels[:, 0]))
+
+    @property
+    def key(self) -> str:
+        """Of these items with these labels: what a browser keeps for them is not for others."""
+        digest = hashlib.sha256("\n".join(self.names).encode("utf-8", "surrogateescape"))
+        digest.update(np.ascontiguousarray(self.labels, dtype=np.int64).tobytes())
+        return digest.hexdigest()[:16]
