@@ -21,7 +21,9 @@ from otlabel import ScoreSource, backends
 from otlabel._input.sources import InMemory
 from otlabel.backends import Kernels
 
-sys.path += [str(Path(__file__).parent / room) for room in ("backends/gpu", "torch")]  # what tests of a room share
+sys.path += [
+    str(Path(__file__).parent / room) for room in ("backends/gpu", "explore", "torch")
+]  # what tests of a room share
 
 
 def pytest_report_header() -> str:

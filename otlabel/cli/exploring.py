@@ -101,10 +101,10 @@ def contents_of(
     naming = _column(file, table, "name", name, _NAMES)
     items = [str(row) for row in range(len(table))]
     if naming is not None:
-        items = [str(cell) for cell in _as_written(file, table, naming).to_pylist()]
+        items = [cell or "" for cell in _cells(_as_written(file, table, naming))]
     classes, class_names = None, []
     if (column := _column(file, table, "class", of_class, ())) is not None:
-        cells = [None if cell is None else str(cell) for cell in _as_written(file, table, column).to_pylist()]
+        cells = _cells(_as_written(file, table, column))
         class_names = sorted({cell for cell in cells if cell is not None})
         number = {cell: place for place, cell in enumerate(class_names)}
         classes = np.array([-1 if cell is None else number[cell] for cell in cells])
@@ -150,6 +150,11 @@ def _as_written(file: Path, table: pa.Table, column: str) -> pa.ChunkedArray:
     return (read_csv(file, layout_of(file, None), [column]) if kind(file) == ".csv" else table).column(column)
 
 
+def _cells(column: pa.ChunkedArray) -> list[str | None]:
+    """As text; None where a cell is empty."""
+    return [None if cell is None or cell == "" else str(cell) for cell in column.to_pylist()]
+
+
 def _labels(file: Path, column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, dict[str, str]]:
     """Labels from 0, and names where they were words; items of label -1, or without one, have one of their own."""
     if column.null_count == len(column):
@@ -162,7 +167,7 @@ def _labels(file: Path, column: pa.ChunkedArray, name: str) -> tuple[np.ndarray,
         labels = np.where(missing, -1, values).astype(np.int64)
         called: dict[str, str] = {}
     else:
-        cells = [None if cell is None else str(cell) for cell in column.to_pylist()]
+        cells = _cells(column)
         words = sorted({cell for cell in cells if cell is not None})
         number = {word: place for place, word in enumerate(words)}
         labels = np.array([-1 if cell is None else number[cell] for cell in cells])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-MOST = 8  # neighbours of a cluster
+MOST = 6  # neighbours of a cluster
 
 
 class Near(NamedTuple):

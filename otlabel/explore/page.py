@@ -116,7 +116,7 @@ def _parts(contents: Contents, order: np.ndarray) -> Iterator[tuple[str, Any]]:
         yield f"labels-{head}", _numbers(contents.labels[order, head])
         if known[head]:
             assert sure is not None
-            yield f"confidence-{head}", _numbers(np.rint(255 * np.clip(sure[order, head], 0, 1)).astype(np.uint8))
+            yield f"confidence-{head}", _numbers(np.rint(65535 * np.clip(sure[order, head], 0, 1)).astype(np.uint16))
         if contents.centres is not None:
             found = near(contents.centres[head])
             yield f"near-{head}", {"nearest": found.nearest.tolist(), "order": found.order.tolist()}

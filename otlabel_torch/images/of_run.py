@@ -53,8 +53,8 @@ def others(
     """A run's configuration, with the images that a command names; the run's own where it names none.
 
     A root of its own is a folder of images unless data is named too; other data needs its own root. Other images are
-    taken as they are, and kept where there is room: the run's ``imbalance`` and ``keep`` are not for them. Nothing is
-    fetched.
+    taken as they are, and kept where there is room: the run's ``imbalance``, ``labels`` and ``keep`` are not for them.
+    Nothing is fetched.
     """
     is_own = data in (None, config.data) and (root is None or root.absolute() == config.root)
     return dataclasses.replace(
@@ -64,6 +64,7 @@ def others(
         image_size=config.image_size if image_size is None else image_size,
         skip_bad_images=skip_bad_images or config.skip_bad_images,
         imbalance=config.imbalance if is_own else None,
+        labels=config.labels if is_own else None,
         train_dir=config.train_dir if is_own else None,
         val_dir=config.val_dir if is_own else None,
         keep=config.keep if is_own and image_size in (None, config.image_size) else "auto",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..images.decoding import shown
 from ..images.images import Images
 from ..images.listed import PATHS
+from ..images.notes import Note
 from ..images.spelling import plain
 from ..system.errors import DataError
 from ..system.tables import NOTHING, columns_of
@@ -22,10 +24,20 @@ INDEX = "index"  # the column of numbers of images, from 0
 
 
 class Given(NamedTuple):
-    """Of images, in their order."""
+    """Of the images that have a label, in their order."""
 
-    labels: Tensor  # (n, heads) int64, each head's from 0 without gaps
+    labels: Tensor  # (m, heads) int64, each head's from 0 without gaps
+    rows: Tensor  # (m,) which images they are
     notes: list[str]  # what was made of the table
+
+    def only(self, images: Images, table: Path) -> Images:
+        """The images that have a label, and a word on the others."""
+        if len(self.rows) == len(images):
+            return images
+        known = set(self.rows.tolist())
+        others = [path for i, path in enumerate(images.paths) if i not in known]
+        note = Note(f"left out: images without a label in {shown(table)}", others)
+        return dataclasses.replace(images.of(self.rows), notes=[*images.notes, note])
 
 
 def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
@@ -33,7 +45,8 @@ def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
 
     Args:
         path: columns of labels, a head each, called as in ``HEADS``; and one of ``NAMES`` by which images are found,
-            by their path, in another spelling if it must be, or their name without folders; or ``index``.
+            by their path, in another spelling if it must be, or their name without folders; or ``index``. Where a label
+            is empty the image has none.
         in_order: the lines are in the order of the images: for tables without such a column.
 
     Raises:
@@ -51,12 +64,16 @@ def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
     rows, notes = _rows(
         path, {name.lower(): column for name, column in zip(names, columns, strict=True)}, keys, images, in_order
     )
+    cells = np.array([[str(cell).strip() for cell in columns[head][rows].tolist()] for head in heads])
+    labelled = np.flatnonzero(~np.isin(np.char.lower(cells), NOTHING).any(axis=0))
+    if not len(labelled):
+        raise DataError(f"`labels` {path} must label images, but all cells of {names[heads[0]]!r} are empty.")
     labels = []
-    for head in heads:
-        numbers, said = _numbered(columns[head][rows], f"`labels` {path}, column {names[head]!r},")
+    for head, column in zip(heads, cells[:, labelled], strict=True):
+        numbers, said = _numbered(column, f"`labels` {path}, column {names[head]!r},")
         labels.append(numbers)
         notes += said
-    return Given(torch.from_numpy(np.stack(labels, axis=1)), list(dict.fromkeys(notes)))
+    return Given(torch.from_numpy(np.stack(labels, axis=1)), torch.from_numpy(labelled), list(dict.fromkeys(notes)))
 
 
 def _rows(
@@ -111,12 +128,8 @@ def _matched(wanted: list[str], given: list[str]) -> np.ndarray | str:
     return np.array([place[key] for key in wanted])
 
 
-def _numbered(column: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
+def _numbered(cells: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     """Labels as numbers from 0 without gaps, and what was made of what."""
-    cells = [str(cell).strip() for cell in column.tolist()]
-    empty = [row for row, cell in enumerate(cells) if cell.lower() in NOTHING]
-    if empty:
-        raise DataError(f"{where} must label every image, but {len(empty)} have none (image {empty[0]} for one).")
     try:
         numbers = np.array(cells, dtype=np.float64)
     except ValueError:

@@ -15,7 +15,6 @@ from ..evaluation.features import layer_scores
 from ..evaluation.labellings import RunLabels, label_scores
 from ..evaluation.subject import Subject
 from ..images.images import Images
-from ..images.imbalance import imbalanced
 from ..images.of_run import images_of, others
 from ..labels.transport import VERSION
 from ..network import weights
@@ -27,6 +26,7 @@ from ..system.devices import pick_device
 from ..system.errors import DataError, UsageError, memory_errors
 from ..system.processes import Processes
 from .folder import REPORT, RunFolder
+from .own import labelled
 
 ROW = "row.csv"
 SEEDS = 2**32  # scikit-learn's lie below
@@ -88,8 +88,8 @@ def _of_run(options: EvaluateOptions) -> tuple[Subject, RunLabels | None]:
     config = others(trained.config, options.data, options.root, options.image_size, options.skip_bad_images)
     train, test = _with_classes(images_of(dataclasses.replace(config, imbalance=None)))
     subject = Subject(trained.network, train, test, team, options.seed, config.precision)
-    own = train if config.imbalance is None else imbalanced(train, config.imbalance, config.seed)
-    if trained.labels is None or own.fingerprint != trained.images:
+    own = labelled(config, train, trained.images)
+    if trained.labels is None or own is None:
         return subject, None
     folder.check_rows(trained.labels, own)
     of_test = None if test is None or trained.why_no_labels is not None else trained.labels_of(test, team)[0]

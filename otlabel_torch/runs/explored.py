@@ -24,6 +24,7 @@ from ..system.errors import UnwritableError, UsageError, memory_errors
 from ..system.processes import Processes
 from ..system.tables import columns_of
 from .folder import RunFolder
+from .own import labelled
 from .trained import TrainedRun
 
 
@@ -70,8 +71,9 @@ def _of_run(options: ExploreOptions, run: TrainedRun) -> tuple[Images, Contents]
     folder, labels = RunFolder(options.run), run.labels
     assert labels is not None, "it was opened"
     skip = options.skip_bad_images or run.config.skip_bad_images
-    images, _ = images_of(dataclasses.replace(run.config, skip_bad_images=skip, download=False))
-    if images.fingerprint != run.images:
+    named = dataclasses.replace(run.config, skip_bad_images=skip, download=False)
+    images = labelled(named, images_of(dataclasses.replace(named, imbalance=None))[0], run.images)
+    if images is None:
         raise UsageError(
             f"{options.run} has labels of other images than are there now: files were added, removed or renamed. "
             "Restore them, or give the table of labels and `root` instead of the run."
@@ -99,7 +101,7 @@ def _of_table(options: ExploreOptions) -> tuple[Images, Contents]:
     named = Config(data=options.data or "folder", root=options.root, skip_bad_images=options.skip_bad_images)
     images, _ = images_of(named)
     given = read_labels(options.run, images)
-    labels = given.labels.numpy()
+    images, labels = given.only(images, options.run), given.labels.numpy()
     return images, Contents(
         title=options.run.name,
         names=images.paths,

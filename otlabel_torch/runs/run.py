@@ -66,6 +66,7 @@ class Run:
             given = None
             if options.labels is not None:
                 given = read_labels(options.labels, self.train, in_order=options.labels_in_order)
+                self.train = given.only(self.train, options.labels)
             self.table = None if given is None else given.labels
             self.given = [] if given is None else given.notes
             known = None if self.table is None else (self.table.shape[1], int(self.table.max()) + 1)

@@ -77,7 +77,7 @@
   window.addEventListener("hashchange", () => {
     state.search = get("search").value = "";
     otlabel.show();
-    main.focus();
+    if (!main.contains(document.activeElement)) main.focus();
   });
   get("title").addEventListener("click", () => { if (state.search) { state.search = get("search").value = ""; otlabel.show(); } });
   get("head").addEventListener("change", async () => { state.head = Number(get("head").value); location.hash = "#/"; await choose(); otlabel.show(); });

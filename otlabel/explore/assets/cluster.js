@@ -66,7 +66,7 @@ otlabel.views.cluster = (state, main, j, wanted) => {
       const bar = make("span", { class: "bar", "aria-hidden": "true" });
       bar.style.width = `${Math.round((90 * count) / clusters.sizes[j])}px`;
       if (colour) bar.style.setProperty("--edge", colour(of));
-      const text = `${name(of)} ${otlabel.percent(count / clusters.sizes[j])}`;
+      const text = `${name(of)}: ${otlabel.percent(count / clusters.sizes[j])}`;
       list.append(make("li", {}, bar, linked ? make("a", { href: `#/cluster/${of}`, text }) : text));
     }
     if (counts.length > 6) list.append(make("li", { class: "none", text: `and ${otlabel.count(counts.length - 6)} more` }));
@@ -77,7 +77,7 @@ otlabel.views.cluster = (state, main, j, wanted) => {
     const item = members[place];
     const isWrong = edits.isWrong(head, item);
     const name = make("span", { class: "name" });
-    const sure = clusters.confidence ? otlabel.percent(clusters.confidence[item] / 255) : "";
+    const sure = clusters.confidence ? otlabel.percent(clusters.confidence[item] / 65535) : "";
     const of = clusters.classes ? otlabel.className(clusters, clusters.classes[item]) : "";
     const facts = [isWrong ? "wrong" : "", of, sure].filter(Boolean).join(" · ");
     const button = make("button", { type: "button", class: "item", "aria-pressed": String(isWrong) });

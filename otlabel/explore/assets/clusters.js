@@ -2,7 +2,7 @@
 /* Items by their labels: members, sizes, confidence, purity; how one labelling became the next. */
 otlabel.Clusters = class {
   /**
-   * labels: of every item. confidence: 0 to 255 of every item, or null. classes: of every item, or null.
+   * labels: of every item. confidence: 0 to 65535 of every item, or null. classes: of every item, or null.
    * Members of a cluster are in the order of the items, which is that of confidence in the first labelling.
    */
   constructor(labels, k, confidence, classes, classNames) {
@@ -29,7 +29,7 @@ otlabel.Clusters = class {
     if (!this.confidence || !this.sizes[j]) return NaN;
     let sum = 0;
     for (let place = this.starts[j]; place < this.starts[j + 1]; place++) sum += this.confidence[this.places[place]];
-    return sum / 255 / this.sizes[j];
+    return sum / 65535 / this.sizes[j];
   }
 
   /** [class, items] by number, most first. */

@@ -39,7 +39,7 @@ otlabel.views.overview = (state, main) => {
     card.append(otlabel.make("b", { text: `#${j}${name ? ` ${name}` : ""}` }), otlabel.make("span", { text: facts }));
     if (clusters.classes && clusters.sizes[j]) {
       const [most] = clusters.composition(j)[0];
-      card.append(otlabel.make("span", { text: `${otlabel.percent(clusters.purity(j))} ${otlabel.className(clusters, most)}` }));
+      card.append(otlabel.make("span", { text: `${otlabel.percent(clusters.purity(j))} of class ${otlabel.className(clusters, most)}` }));
     } else if (state.before) {
       card.append(otlabel.make("span", { text: `${otlabel.percent(cameFrom(j))} stayed together` }));
     }

@@ -86,6 +86,20 @@ def test_lines_in_any_order_are_found_by_name(images, labels, tmp_path, column, 
     )
 
 
+@pytest.mark.parametrize("nothing", ["", "nan", "None"])
+def test_images_without_a_label_are_left_out(images, tmp_path, nothing):
+    """As the explorer leaves the cell of those that are in the wrong cluster."""
+    cells = [nothing if i in (3, 5) else 10 + i % 4 for i in range(N)]
+    path = tmp_path / "corrected.csv"
+    path.write_text("index,label\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(cells)))
+    found = read_labels(path, images)
+    assert found.rows.tolist() == [i for i in range(N) if i not in (3, 5)]
+    assert found.labels[:, 0].tolist() == [i % 4 for i in range(N) if i not in (3, 5)]
+    kept = found.only(images, path)
+    assert kept.paths == [path for i, path in enumerate(images.paths) if i not in (3, 5)]
+    assert kept.notes[-1].files == [images.paths[3], images.paths[5]]
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_names_in_another_spelling_are_found(images, labels, tmp_path, form):
     """Of a table from macOS or Windows, and one that also labels images that are not here."""
@@ -136,7 +150,10 @@ def test_labels_of_any_kind_become_numbers(images, tmp_path, theirs, ours, note)
         ),
         ("a,b\n1,2\n3\n", "every line with as many columns"),
         ("index,label\n" + "".join(f"{i},1.5\n" for i in range(N)), "must hold whole numbers or words, got 1.5"),
-        ("index,label\n" + "".join(f"{i},\n" for i in range(N)), "must label every image, but 40 have none (image 0"),
+        (
+            "index,label\n" + "".join(f"{i},\n" for i in range(N)),
+            "must label images, but all cells of 'label' are empty",
+        ),
         ("label\n" + "7\n" * (N - 1), "must say whose labels they are"),
         ("index,label\n" + "3,1\n" * N, "must label every image once, but 39 lines repeat another's"),
         (
