@@ -107,9 +107,10 @@ def read(path: Path, reading: Reading, size: int | None = None) -> Image.Image:
         DataError: the file is damaged, or is no image, or has too many pixels.
     """
     with opened(path, reading.max_pixels) as image:
+        turned = orientation(image)  # before the pixels are read: of TIFF files Pillow then turns them, and says 1
         if is_wide(image):
             low, high = reading.pixel_range or (0.0, 255.0)
-            values = (np.asarray(image, dtype=np.float64) - low) * (255 / (high - low))
+            values = (wide_values(image).astype(np.float64) - low) * (255 / (high - low))
             gray = Image.fromarray(np.rint(np.clip(np.nan_to_num(values), 0, 255)).astype(np.uint8))
             rgb = gray.convert("RGB")
         elif image.has_transparency_data:
@@ -120,7 +121,10 @@ def read(path: Path, reading: Reading, size: int | None = None) -> Image.Image:
             if size is not None:
                 image.draft("RGB", (size, size))
             rgb = image.convert("RGB")
-        turn = TURNS.get(orientation(image)) if reading.upright else None
+        is_upright = orientation(image) != turned
+        turn = TURNS.get(turned) if is_upright != reading.upright else None
+        if turn is not None and is_upright:
+            turn = _BACK.get(turn, turn)
         return rgb if turn is None else rgb.transpose(turn)
 
 
@@ -135,6 +139,7 @@ TURNS = {
     7: _FLIPS.TRANSVERSE,
     8: _FLIPS.ROTATE_90,
 }  # what makes each upright
+_BACK = {_FLIPS.ROTATE_270: _FLIPS.ROTATE_90, _FLIPS.ROTATE_90: _FLIPS.ROTATE_270}  # the others undo themselves
 
 
 def orientation(image: Image.Image) -> int:
@@ -145,7 +150,37 @@ def orientation(image: Image.Image) -> int:
 
 def is_wide(image: Image.Image) -> bool:
     """Whether it is gray beyond 8 bits, of which Pillow's own conversion would make black or white."""
-    return image.mode.startswith(WIDE)
+    return image.mode.startswith(WIDE) or _is_signed(image)
+
+
+def wide_values(image: Image.Image) -> np.ndarray:
+    """Gray beyond 8 bits as the file means it: of TIFF files Pillow takes large numbers for negative, and leaves those
+    upside down in which 0 is white."""
+    values = np.asarray(image)
+    if _is_signed(image):
+        return values.view(np.int8)
+    tags = getattr(image, "tag_v2", {})
+    if values.dtype == np.int32 and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1 and tags.get(_BITS, (32,))[0] == 32:
+        values = values.view(np.uint32)
+    if tags.get(_PHOTOMETRIC) == 0 and values.dtype.kind in "iu":
+        values = 2 ** tags.get(_BITS, (16,))[0] - 1 - values.astype(np.int64)
+    return values
+
+
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # of TIFF
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Of 8 bits, from -128."""
+    tags = getattr(image, "tag_v2", {})
+    return image.mode == "L" and tags.get(_SAMPLE_FORMAT, (1,))[0] == 2
+
+
+def deep_colours(path: Path) -> bool:
+    """Whether a PNG has more than 8 bits a colour, of which Pillow reads the upper 8."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    return head[:8] == b"\x89PNG\r\n\x1a\n" and head[24] == 16 and head[25] in (2, 4, 6)
 
 
 @contextmanager
@@ -167,7 +202,7 @@ def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     except DataError:
         raise
     except Exception as error:  # decoders of damaged files raise anything: OSError, SyntaxError, ValueError, ...
-        raise DataError(f"{shown(path)} cannot be read as an image ({error}). Repair or remove it.") from None
+        raise DataError(f"{shown(path)} cannot be read as an image ({error}). Repair, convert or remove it.") from None
 
 
 def shown(path: Path | str) -> str:

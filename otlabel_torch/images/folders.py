@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from .notes import Note
 from .walk import walk
 
 MAX_SIZE = 224
+SHOWN = 8  # classes that are named on the screen
 SHARE = 0.5  # of the free memory that decoded images may take
 MARGIN = 8 / 7  # files that are decoded anew each time are kept larger than what the network sees, 256 for 224:
 # crops of a part of them are then less blurred. In memory that would cost a third more.
@@ -57,6 +59,13 @@ class Squares(NamedTuple):
     pixel_range: tuple[float, float] | None  # of gray beyond 8 bits
 
 
+def classes_note(targets: list[int], names: list[str]) -> Note:
+    """How many images each class has."""
+    counts = Counter(targets)
+    shown_names = ", ".join(f"{shown(name)} {counts[number]:,}" for number, name in enumerate(names[:SHOWN]))
+    return Note(f"{len(names)} classes: {shown_names}{', ...' if len(names) > SHOWN else ''}")
+
+
 def listing(root: Path) -> Listing:
     """root/CLASS/.../IMAGE, or root/IMAGE without classes.
 
@@ -68,7 +77,8 @@ def listing(root: Path) -> Listing:
     if not found.images:
         also = f" ({'; '.join(map(str, found.notes))})" if found.notes else ""
         packed = [path for path in found.others if path.name.lower().endswith(".zip")]
-        remedy = f" Point `root` at {shown(packed[0])}, or unpack it." if packed else ""
+        one = f" Point `root` at {shown(packed[0])}, or unpack it." if packed else " Is it the right folder?"
+        remedy = " Unpack them." if len(packed) > 1 else one
         raise DataError(f"{root} must hold images, or a folder of images for every class, got none{also}.{remedy}")
     if alone and len(alone) < len(found.images):
         other = next(path for path in found.images if path.parent != root).relative_to(root).parts[0]
@@ -81,7 +91,8 @@ def listing(root: Path) -> Listing:
     classes = [path.relative_to(root).parts[0] for path in found.images]
     names = sorted(set(classes))
     number = {name: place for place, name in enumerate(names)}
-    return Listing(root, found.images, [number[name] for name in classes], names, found.notes)
+    targets = [number[name] for name in classes]
+    return Listing(root, found.images, targets, names, [classes_note(targets, names), *found.notes])
 
 
 def squares(listing: Listing, size: int | None, keep: str, workers: int, skip_bad: bool, reading: Reading) -> Squares:

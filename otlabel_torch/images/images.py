@@ -16,8 +16,9 @@ from torchvision.transforms.v2 import functional as F
 from ..system.errors import DataError
 from . import folders, listed, packed, splits
 from . import torchvision_sets as sets
-from .decoding import AS_USUAL, Files, Reading
+from .decoding import AS_USUAL, Files, Reading, shown
 from .notes import Note
+from .walk import all_in, walk
 
 MIN_SIZE = 8
 FOLDERS = "a folder of images, or of folders of them for every class, or with train/ and val/ of such inside"
@@ -184,17 +185,22 @@ def _folders(source: Source, root: Path, kind: str | None = None) -> tuple[Image
     made = packed.unpacked(root, kind)
     if made is not None:
         folder, said = made
-        train, val = _folders(source, folder)
+        train, val = _folders(source, all_in(folder))
         return dataclasses.replace(train, notes=[*said, *train.notes]), val
     if not root.is_dir():
         what = "is a file of another kind" if root.exists() else "is not there"
         endings = ", ".join(packed.ENDINGS)
         raise DataError(f"`root` must be a folder, or a file {endings}, but {root} {what}.")
-    split = splits.of(root, source.train_dir, source.val_dir)
+    top = root if source.train_dir else all_in(root)
+    where = []
+    if top != root:
+        beside = walk(root).where(lambda path: not path.is_relative_to(top))
+        where = [Note(f"all images lie in {shown(top.relative_to(root))}/"), *beside.notes]
+    split = splits.of(top, source.train_dir, source.val_dir)
     if split is None:
-        return _listed(folders.listing(root), source, root), None
+        return _listed(folders.listing(top), source, root, where), None
     listing = folders.listing(split.train)
-    train = _listed(listing, source, root, split.notes)
+    train = _listed(listing, source, root, [*where, *split.notes])
     if split.val is None:
         return train, None
     val = _listed(folders.listing(split.val).judging(listing), _as_train(source, train), root)
@@ -252,11 +258,15 @@ def _kept(images: Images) -> str:
 def _renumbered(val: Images, train: Images, split: splits.Split) -> Images:
     """Validation classes by the numbers of the training classes; some may be missing, none may be new."""
     if train.classes is None or val.classes is None:
-        return dataclasses.replace(val, classes=None, class_names=[])
+        which = "validation" if val.classes is None else "training"
+        said = [Note(f"{which} images have no classes, so that those of the others judge nothing")]
+        alike = train.classes is None and val.classes is None
+        return dataclasses.replace(val, classes=None, class_names=[], notes=[*val.notes, *([] if alike else said)])
     unknown = sorted(set(val.class_names) - set(train.class_names))
     if unknown:
         raise DataError(
-            f"{split.val} may only have classes of {split.train}, but it also has {', '.join(unknown[:5])}."
+            f"{split.val} may only have classes of {split.train}, but it also has {', '.join(unknown[:5])}. Rename "
+            "them, or move them away."
         )
     number = torch.tensor([train.class_names.index(name) for name in val.class_names])
     return dataclasses.replace(val, classes=number[val.classes], class_names=train.class_names)

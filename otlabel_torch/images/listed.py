@@ -10,13 +10,13 @@ from ..system.errors import DataError
 from ..system.tables import NOTHING, columns_of
 from . import spelling
 from .decoding import shown
-from .folders import Listing
+from .folders import Listing, classes_note
 from .notes import Note
-from .splits import TEST, TRAIN, VAL
+from .split_names import TEST, TRAIN, VAL, kind_of
 
 PATHS = ("path", "filepath", "image_path", "filename", "file_name", "file", "image")
 CLASSES = ("class", "class_name", "label", "category", "target")
-PARTS = ("split", "part", "subset", "fold")
+PARTS = ("split", "part", "subset", "fold", "set", "phase", "partition", "usage", "dataset")
 
 
 def listings(table: Path) -> tuple[Listing, Listing | None]:
@@ -45,6 +45,7 @@ def listings(table: Path) -> tuple[Listing, Listing | None]:
     if twice:
         raise DataError(f"`root` {table} must name every image once, but {twice} lines repeat another's.")
     classes, parts = _first(by_name, CLASSES), _first(by_name, PARTS)
+    said = _of_columns(names)
     labels = [None if name.lower() in NOTHING else name for name in classes.tolist()] if classes is not None else []
     known = sorted({name for name in labels if name is not None})
     number = {name: place for place, name in enumerate(known)}
@@ -59,22 +60,39 @@ def listings(table: Path) -> tuple[Listing, Listing | None]:
                 else []
             )
             return Listing(table.parent, chosen, None, [], notes)
-        return Listing(table.parent, chosen, [number[labels[row]] for row in rows.tolist()], known)
+        targets = [number[labels[row]] for row in rows.tolist()]
+        return Listing(table.parent, chosen, targets, known, [classes_note(targets, known)])
 
     if parts is None:
-        return listing(np.arange(len(files))), None
-    low = np.char.lower(parts)
-    train, val, test = (np.flatnonzero(np.isin(low, part)) for part in (TRAIN, VAL, TEST))
-    if len(train) + len(val) + len(test) < len(files) or not len(train):
-        odd = sorted(set(parts[~np.isin(low, (*TRAIN, *VAL, *TEST))].tolist()))
+        whole = listing(np.arange(len(files)))
+        whole.notes.insert(0, said)
+        return whole, None
+    kinds = [kind_of(part) for part in parts.tolist()]
+    train, val, test = (
+        np.array([i for i, k in enumerate(kinds) if k == kind], dtype=int) for kind in (TRAIN, VAL, TEST)
+    )
+    if None in kinds or not len(train):
+        odd = sorted({part or "nothing" for part, kind in zip(parts.tolist(), kinds, strict=True) if kind is None})
         raise DataError(
             f"`root` {table} must call parts of the data train and val, valid, validation or test, got "
-            f"{', '.join(odd) or 'no train'}. Rename them, or leave the column out."
+            f"{', '.join(odd[:5]) or 'no train'}. Rename them, or leave the column out."
         )
     first, held_out = listing(train), val if len(val) else test
+    first.notes.insert(0, said)
     if len(val) and len(test):
         first.notes.append(Note("left out: images of the part test", [files[row] for row in test.tolist()]))
     return first, listing(held_out) if len(held_out) else None
+
+
+def _of_columns(names: list[str]) -> Note:
+    """What was taken for what."""
+    low = [name.lower() for name in names]
+    taken = {}
+    for what, group in (("paths", PATHS), ("classes", CLASSES), ("parts", PARTS)):
+        if (usual := next((name for name in group if name in low), None)) is not None:
+            taken[low.index(usual)] = f"{what}: {names[low.index(usual)]}"
+    left = [name for place, name in enumerate(names) if place not in taken]
+    return Note(f"columns taken, {', '.join(taken.values())}" + (f"; left out: {', '.join(left)}" if left else ""))
 
 
 def _first(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:

@@ -8,11 +8,8 @@ from pathlib import Path
 from ..system.errors import DataError
 from .decoding import shown
 from .notes import Note
+from .split_names import TEST, TRAIN, VAL, kind_of
 from .walk import Found, walk
-
-TRAIN = ("train", "training")
-VAL = ("val", "valid", "validation")
-TEST = ("test", "testing")
 
 
 @dataclass(frozen=True)
@@ -36,10 +33,11 @@ def of(root: Path, train_dir: str | None = None, val_dir: str | None = None) -> 
     if train_dir is not None or val_dir is not None:
         return _named(root, train_dir, val_dir)
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    train, val, test = ([path for path in folders if path.name.lower() in names] for names in (TRAIN, VAL, TEST))
+    train, val, test = ([path for path in folders if kind_of(path.name) == kind] for kind in (TRAIN, VAL, TEST))
     others = [path for path in folders if path not in {*train, *val, *test}]
     full = [path for path in others if walk(path).images] if train and others else []
-    if not train or (full and not (val or test)):
+    if not train or (full and not (val or test) and not _has_classes(train[0])):
+        _check_below(folders)
         return None  # a class may be called train
     if full or any(len(paths) > 1 for paths in (train, val, test)):
         names = ", ".join(shown(path.name) for path in [*train, *val, *test, *full])
@@ -65,11 +63,24 @@ def of(root: Path, train_dir: str | None = None, val_dir: str | None = None) -> 
     return Split(train[0], chosen, notes)
 
 
+def _has_classes(folder: Path) -> bool:
+    return any(path.parent != folder for path in walk(folder).images)
+
+
+def _check_below(classes: list[Path]) -> None:
+    """Raise DataError where splits lie below classes: cat/train, cat/test."""
+    below = [path for folder in classes for path in sorted(folder.iterdir()) if path.is_dir() and kind_of(path.name)]
+    if len({kind_of(path.name) for path in below}) > 1:
+        one = below[0]
+        raise DataError(
+            f"{one.parent.parent} must have its splits above its classes, but {shown(one.name)} lies below "
+            f"{shown(one.parent.name)}. Move them: {shown(one.name)}/{shown(one.parent.name)}."
+        )
+
+
 def _beside(root: Path) -> Found:
     """What lies in a folder itself, not in those below it."""
-    found = walk(root)
-    kinds = found.images, found.others, found.junk, found.links
-    return Found(*([path for path in paths if path.parent == root] for paths in kinds))
+    return walk(root).where(lambda path: path.parent == root)
 
 
 def _all_in(folder: Path) -> list[Path]:
@@ -83,4 +94,12 @@ def _named(root: Path, train_dir: str | None, val_dir: str | None) -> Split:
     for name, folder in (("train_dir", train_dir), ("val_dir", val_dir)):
         if folder is not None and not (root / folder).is_dir():
             raise DataError(f"`{name}` must be a folder below {root}, but {folder} is not there.")
-    return Split(root / train_dir, None if val_dir is None else root / val_dir, [])
+    train, val = root / train_dir, None if val_dir is None else root / val_dir
+    chosen = [folder.resolve() for folder in (train, val) if folder is not None]
+    if len(chosen) > 1 and (chosen[0].is_relative_to(chosen[1]) or chosen[1].is_relative_to(chosen[0])):
+        raise DataError(
+            f"`train_dir` {train_dir} and `val_dir` {val_dir} must not lie in each other. Choose two folders."
+        )
+    rest = [path for path in walk(root).images if not any(path.resolve().is_relative_to(folder) for folder in chosen)]
+    which = "`train_dir`" if val is None else "`train_dir` and `val_dir`"
+    return Split(train, val, [Note(f"left out: images outside of {which}", rest)] if rest else [])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -16,10 +18,13 @@ from ..images.listed import PATHS
 from ..images.notes import Note
 from ..images.spelling import plain
 from ..system.errors import DataError
-from ..system.tables import NOTHING, columns_of
+from ..system.tables import NOTHING, columns_of, is_whole
 from .tables import HEADS
 
 NAMES = (*PATHS, "name", "id")  # of columns of names
+_EXACT = ("label", "labels", "cluster", "clusters", "head", "label_id", "cluster_id")
+_NUMBERED = re.compile(r"(head|label|cluster)s?[ _-]?\d+")
+_OURS = re.compile(r"confidence_\d+")  # what tables of labels have beside them
 INDEX = "index"  # the column of numbers of images, from 0
 
 
@@ -55,12 +60,7 @@ def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
     names, columns = columns_of(path, "labels")
     keys = [name for name in (*NAMES, INDEX) if name in map(str.lower, names)]
     nameless = all(name.isdigit() for name in names)
-    heads = [i for i, name in enumerate(names) if name.lower().startswith(HEADS) or nameless]
-    if not heads:
-        raise DataError(
-            f"`labels` {path} must have columns of labels, called {', '.join(f'{name}...' for name in HEADS)}, "
-            f"got {', '.join(map(repr, names))}."
-        )
+    heads = list(range(len(names))) if nameless else _heads(path, names)
     rows, notes = _rows(
         path, {name.lower(): column for name, column in zip(names, columns, strict=True)}, keys, images, in_order
     )
@@ -73,7 +73,32 @@ def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
         numbers, said = _numbered(column, f"`labels` {path}, column {names[head]!r},")
         labels.append(numbers)
         notes += said
+    taken = [names[head] for head in heads]
+    left = [name for name in names if name not in taken and name.lower() not in keys and not _OURS.match(name)]
+    if left or (nameless and len(heads) > 1):
+        which = f"columns {taken[0]} to {taken[-1]}, a head each" if len(taken) > 1 else f"column {taken[0]}"
+        rest = f"; left out: {', '.join(left)}" if left else ""
+        notes.insert(0, f"labels are those of {which}{rest}")
     return Given(torch.from_numpy(np.stack(labels, axis=1)), torch.from_numpy(labelled), list(dict.fromkeys(notes)))
+
+
+def _heads(path: Path, names: list[str]) -> list[int]:
+    """The columns of labels: head_0, head_1, ...; or the one that is called label or the like."""
+    low = [name.lower() for name in names]
+    numbered = [i for i, name in enumerate(low) if _NUMBERED.fullmatch(name)]
+    exact = [i for i, name in enumerate(low) if name in _EXACT]
+    found = numbered or exact or [i for i, name in enumerate(low) if name.startswith(HEADS)]
+    if not found:
+        raise DataError(
+            f"`labels` {path} must have columns of labels, called label, cluster, or head_0, head_1, ..., got "
+            f"{', '.join(map(repr, names))}. Rename them."
+        )
+    if len(found) > 1 and not numbered:
+        raise DataError(
+            f"`labels` {path} must have one column of labels, or several called head_0, head_1, ..., got "
+            f"{', '.join(repr(names[i]) for i in found)}. Rename the others."
+        )
+    return found
 
 
 def _rows(
@@ -89,20 +114,37 @@ def _rows(
             )
         if count != n:
             raise DataError(f"`labels` {path} must have a line for each of the {n} images, got {count}.")
+        for key in keys:
+            found = _matched(*_names_of(key, columns, images))
+            if isinstance(found, np.ndarray) and not np.array_equal(found, np.arange(n)):
+                raise DataError(
+                    f"`labels` {path} has its lines in another order than the images, by its column {key}. Leave "
+                    "`labels_in_order` out."
+                )
         return np.arange(n), []
     failures = []
     for key in keys:
-        wanted = list(map(str, range(n))) if key == INDEX else images.paths
-        given = [str(cell) for cell in columns[key].tolist()]
-        if key == INDEX:
-            given = [cell.removesuffix(".0") for cell in given]
-        for of, how in ((str, ""),) if key == INDEX else _WAYS:
+        wanted, given = _names_of(key, columns, images)
+        for of, how in ((str, ""),) if key == INDEX or wanted is not images.paths else _WAYS:
             found = _matched(list(map(of, wanted)), list(map(of, given)))
             if isinstance(found, np.ndarray):
                 more = [f"{count - n} lines of the table are of other images"] if count > n else []
                 return found, [f"images are found by {how} (column {key})", *more] if how else more
             failures.append(found)
     raise DataError(f"`labels` {path} must label every image once, but {failures[0]}. Is it of these images?")
+
+
+def _names_of(key: str, columns: dict[str, np.ndarray], images: Images) -> tuple[list[str], list[str]]:
+    """What images are called in a column, and what is there: numbers of images, or their paths."""
+    given = [str(cell) for cell in columns[key].tolist()]
+    numbers = [cell.removesuffix(".0") for cell in given]
+    if key == INDEX or (key == "id" and sorted(numbers) == sorted(map(str, range(len(images))))):
+        return list(map(str, range(len(images)))), numbers
+    return images.paths, given
+
+
+def _stem(path: str) -> str:
+    return re.sub(r"(?<=[^/])\.[^./]{1,5}$", "", plain(path))
 
 
 def _base_name(path: str) -> str:
@@ -114,6 +156,8 @@ _WAYS = (
     (plain, "their paths in another spelling, of accents or slashes"),
     (_base_name, "their names without folders"),
     (lambda path: plain(_base_name(path)), "their names without folders, in another spelling"),
+    (_stem, "their paths without endings"),
+    (lambda path: _base_name(_stem(path)), "their names without folders and endings"),
 )
 
 
@@ -128,28 +172,37 @@ def _matched(wanted: list[str], given: list[str]) -> np.ndarray | str:
     return np.array([place[key] for key in wanted])
 
 
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell)) and "_" not in cell
+    except ValueError:
+        return False
+
+
 def _numbered(cells: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     """Labels as numbers from 0 without gaps, and what was made of what."""
-    try:
-        numbers = np.array(cells, dtype=np.float64)
-    except ValueError:
+    if not all(map(is_whole, cells.tolist())):
+        fractions = [cell for cell in cells.tolist() if _is_number(cell)]
+        if len(fractions) == len(cells):
+            bad = next(cell for cell in fractions if not is_whole(cell))
+            raise DataError(f"{where} must hold whole numbers or words, got {bad}. Name the column of labels label.")
         words, labels = np.unique(cells, return_inverse=True)
         first = ", ".join(f"{word} is {number}" for number, word in enumerate(words[:3]))
         more = f" ({len(words)} in all)" if len(words) > 3 else ""
         return labels.astype(np.int64), [f"labels are words: {first}{more}"]
-    if not (numbers == np.rint(numbers)).all():
-        bad = numbers[numbers != np.rint(numbers)][0]
-        raise DataError(f"{where} must hold whole numbers or words, got {bad:g}. Are these labels?")
-    values, labels = np.unique(numbers.astype(np.int64), return_inverse=True)
-    if np.array_equal(values, np.arange(len(values))):
-        return labels.astype(np.int64), []
+    whole = [int(cell.partition(".")[0]) for cell in cells.tolist()]  # exact, however large
+    values = sorted(set(whole))
+    number = {value: place for place, value in enumerate(values)}
+    labels = np.array([number[value] for value in whole], dtype=np.int64)
+    if values == list(range(len(values))):
+        return labels, []
     notes = []
     if values[0] == -1:  # noise goes last, so that the others keep their numbers
         labels = np.where(labels == 0, len(values) - 1, labels - 1)
-        values = np.append(values[1:], -1)
+        values = [*values[1:], -1]
         notes.append(
             f"{int((labels == len(values) - 1).sum())} images of label -1, noise, have label {len(values) - 1}"
         )
-    if not np.array_equal(values[: len(values) - len(notes)], np.arange(len(values) - len(notes))):
-        notes.append(f"labels {values.min()} to {values.max()} are numbered 0 to {len(values) - 1}, without gaps")
+    if values[: len(values) - len(notes)] != list(range(len(values) - len(notes))):
+        notes.append(f"labels {min(values)} to {max(values)} are numbered 0 to {len(values) - 1}, without gaps")
     return labels.astype(np.int64), notes

@@ -34,6 +34,9 @@ def check_early(options: Config) -> None:
 def check_choices(options: Config) -> None:
     """What fits together or does not, whatever the images and the machine."""
     LOSSES[options.loss]  # raises if there is none of that name
+    if options.pixel_range is not None and not options.pixel_range[0] < options.pixel_range[1]:
+        low, high = options.pixel_range
+        raise UsageError(f"`pixel_range` must be LOW HIGH with LOW below HIGH, got {low:g} {high:g}.")
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"`workers` must be at least 1, got {options.workers}.")
     if options.prior != "uniform" and options.rounding == "argmax":

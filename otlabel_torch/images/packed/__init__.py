@@ -30,7 +30,6 @@ def unpacked(root: Path, kind: str | None = None) -> tuple[Path, list[Note]] | N
     """
     if kind is None and archives.is_archive(root) and not _is_shard(root):
         folder, notes = _made(root, [root], "archive", lambda folder: archives.unpack(root, folder))
-        folder = archives.only_folder(folder)
         return folder, [Note(f"{shown(root.name)} is unpacked: {shown(folder)}"), *notes]
     there = walk(root) if root.is_dir() else Found(others=[root] if root.is_file() else [])
     shards = {name: [path for path in there.others if KINDS[name].is_shard(path)] for name in KINDS}
@@ -42,6 +41,7 @@ def unpacked(root: Path, kind: str | None = None) -> tuple[Path, list[Note]] | N
     if len(found) > 1:
         raise DataError(f"{root} holds {' and '.join(_ARE[name] for name in found)}. Add `data` {' or '.join(found)}.")
     ((name, files),) = found.items()
+    files = sorted(files)
     folder, notes = _made(root, files, name, lambda folder: KINDS[name].write(root, files, folder))
     beside = Found(others=sorted({*there.others} - {*files}), junk=there.junk, links=there.links).notes
     if there.images:

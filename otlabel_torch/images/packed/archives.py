@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tarfile
 import zipfile
 from collections import Counter
@@ -9,24 +10,20 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ...system.errors import DataError
 from ..notes import Note
-from ..walk import JUNK
 from .samples import check_room
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TARS = ENDINGS[1:]
 DAMAGED = (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError)
+_UTF8 = 0x800  # the flag of names in zip files
+_LINKS = "left out: links and devices in the archive"
+_ODD = "names in the archive that do not say their alphabet, and may look odd"
 _RATIO = 200  # of what comes out to what is packed: pictures are packed already; more is an attack on the disk
 
 
 def is_archive(path: Path) -> bool:
     """Whether it is one, by its name."""
     return path.is_file() and path.name.lower().endswith(ENDINGS)
-
-
-def only_folder(folder: Path) -> Path:
-    """Where all is in one folder, as most programs pack it, that is the one."""
-    inside = [path for path in folder.iterdir() if path.name not in JUNK and not path.name.startswith(".")]
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 def unpack(archive: Path, folder: Path) -> list[Note]:
@@ -37,12 +34,16 @@ def unpack(archive: Path, folder: Path) -> list[Note]:
     """
     if archive.suffix.lower() == ".zip":
         with zipfile.ZipFile(archive) as file:
-            members = [member for member in file.infolist() if not member.is_dir()]
+            whole = [member for member in file.infolist() if not member.is_dir()]
+            members = [member for member in whole if not stat.S_ISLNK(member.external_attr >> 16)]
             for member in members:  # .NET's programs write backslashes; here they would be a part of the name
-                member.filename = member.filename.replace("\\", "/")
+                if member.filename.isascii():
+                    member.filename = member.filename.replace("\\", "/")
             check(archive, [(member.filename, member.file_size) for member in members])
             file.extractall(folder, members)
-            return _twice([member.filename for member in members])
+            left = [member.filename for member in whole if member not in members]
+            odd = [member.filename for member in members if not (member.flag_bits & _UTF8 or member.filename.isascii())]
+            return [*_twice([member.filename for member in members]), *_notes(_LINKS, left), *_notes(_ODD, odd)]
     with tarfile.open(archive) as tar:
         files, links = members_of(tar)
         check(archive, [(member.name, member.size) for member in files])
@@ -58,7 +59,21 @@ def members_of(tar: tarfile.TarFile) -> tuple[list[tarfile.TarInfo], list[Note]]
             files.append(member)
         elif not member.isdir():
             rest.append(member.name)
-    return files, [Note("left out: links and devices in the archive", rest)] if rest else []
+    _check_end(tar)
+    return files, _notes(_LINKS, rest)
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raise TarError unless what follows the last member is the end: the library takes any damage for that."""
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    rest = tar.fileobj.read(tarfile.BLOCKSIZE)
+    if not rest:
+        raise tarfile.ReadError("it ends before its end: a part is missing")
+    while rest:
+        if rest.strip(b"\0"):
+            raise tarfile.ReadError(f"it is damaged at byte {tar.fileobj.tell() - len(rest):,}, or joined with another")
+        rest = tar.fileobj.read(1 << 20)
 
 
 def check(archive: Path, sizes: list[tuple[str, int]]) -> None:
@@ -69,15 +84,25 @@ def check(archive: Path, sizes: list[tuple[str, int]]) -> None:
     """
     for name, _ in sizes:
         path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
-            raise DataError(f"`root` {archive} holds a file outside of itself, {name!r}: it is not to be trusted.")
+        if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).root:
+            raise DataError(
+                f"`root` {archive} holds a file outside of itself, {name!r}: it is not to be trusted. If you do, "
+                "unpack it yourself, and give the folder."
+            )
     total, packed = sum(size for _, size in sizes), archive.stat().st_size
     if total > _RATIO * packed + (1 << 20):
-        raise DataError(f"`root` {archive} would become {total / packed:,.0f} times as large: it is not to be trusted.")
+        raise DataError(
+            f"`root` {archive} would become {total / packed:,.0f} times as large: it is not to be trusted. If you do, "
+            "unpack it yourself, and give the folder."
+        )
     check_room(archive, total)
 
 
 def _twice(names: list[str]) -> list[Note]:
     """Of two files of one name the last is there, as programs that add to archives mean it."""
     more = [name for name, count in Counter(names).items() if count > 1]
-    return [Note("names more than once in the archive, of which the last file is taken", more)] if more else []
+    return _notes("names more than once in the archive, of which the last file is taken", more)
+
+
+def _notes(what: str, names: list[str]) -> list[Note]:
+    return [Note(what, names)] if names else []

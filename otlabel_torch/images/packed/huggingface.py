@@ -7,14 +7,15 @@ are in the file's own notes; splits by the names of files or folders: train-0000
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...system.errors import DataError
-from ...system.tables import pyarrow_parquet
+from ...system.tables import NOTHING, pyarrow_parquet
 from ..notes import Note
-from .samples import Samples, check_room, named, split_of, top_of
+from .samples import Samples, check_room, named, splits_of
 
 ENDINGS = (".parquet", ".arrow")
 _LABELS = ("label", "labels", "class", "fine_label", "coarse_label", "target")
@@ -24,7 +25,8 @@ _ROWS = 256  # of a file, that are held at a time
 
 def is_shard(path: Path) -> bool:
     """By its name."""
-    return path.suffix in ENDINGS and not (path.suffix == ".arrow" and path.name.startswith(_CACHE))
+    kind = path.suffix.lower()
+    return kind in ENDINGS and not (kind == ".arrow" and path.name.startswith(_CACHE))
 
 
 def write(root: Path, shards: list[Path], folder: Path) -> list[Note]:
@@ -35,9 +37,9 @@ def write(root: Path, shards: list[Path], folder: Path) -> list[Note]:
     """
     arrow = pyarrow_parquet()[0]
     check_room(root, sum(shard.stat().st_size for shard in shards))
-    samples, notes = Samples(folder), []
+    samples, (splits, notes) = Samples(folder), splits_of(root, shards)
     for shard in shards:
-        split, called = split_of(shard, top_of(root)), named(shard, root, ENDINGS)
+        split, called = splits[shard], named(shard, root, ENDINGS)
         try:
             schema, batches = _open(shard)
             image, label, left = _columns(shard, schema, arrow)
@@ -57,17 +59,26 @@ def write(root: Path, shards: list[Path], folder: Path) -> list[Note]:
 def _open(shard: Path) -> tuple[Any, Callable[[list[str]], Iterator[Any]]]:
     """The schema, and what reads some columns a batch at a time."""
     arrow, parquet = pyarrow_parquet()
-    if shard.suffix == ".parquet":
+    if shard.suffix.lower() == ".parquet":
         file = parquet.ParquetFile(shard)
         return file.schema_arrow, lambda columns: file.iter_batches(_ROWS, columns=columns)
     source = arrow.memory_map(str(shard))
     try:
         stream = arrow.ipc.open_stream(source)
+        if not _ends(shard):
+            raise DataError(f"`root` {shard} ends before its end: a part is missing. Get it again.")
         batches = stream
     except arrow.ArrowInvalid:  # the other form of Arrow's files
         stream = arrow.ipc.open_file(arrow.memory_map(str(shard)))
         batches = (stream.get_batch(i) for i in range(stream.num_record_batches))
     return stream.schema, lambda columns: (batch.select(columns) for batch in batches)
+
+
+def _ends(stream: Path) -> bool:
+    """Whether the last thing in a stream says that it is: what is cut between two batches looks whole."""
+    with stream.open("rb") as file:
+        file.seek(-4, os.SEEK_END)
+        return file.read() == bytes(4)
 
 
 def _columns(shard: Path, schema: Any, arrow: Any) -> tuple[str, str | None, Note]:
@@ -93,7 +104,10 @@ def _columns(shard: Path, schema: Any, arrow: Any) -> tuple[str, str | None, Not
 
 def _label_of(schema: Any, label: str | None) -> Callable[[dict[str, Any]], str | None]:
     """What the label of a row is called: by Hugging Face's notes in the file, in which -1 is none; else as it is."""
-    about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    try:
+        about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    except ValueError:  # somebody else's
+        about = {}
     known = about.get("info", {}).get("features", {}).get(label, {})
     names = known.get("names") if isinstance(known, dict) else None
 
@@ -101,7 +115,7 @@ def _label_of(schema: Any, label: str | None) -> Callable[[dict[str, Any]], str 
         value = None if label is None else row[label]
         if names and isinstance(value, int):
             return names[value] if 0 <= value < len(names) else None
-        return None if value is None or value != value else str(value)
+        return None if value is None or str(value).lower() in NOTHING else str(value)
 
     return called
 

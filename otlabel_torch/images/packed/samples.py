@@ -14,10 +14,10 @@ from PIL import Image
 
 from ...system.errors import DataError
 from ..notes import Note
-from ..splits import TEST, TRAIN, VAL
+from ..split_names import TEST, TRAIN, VAL, kind_of
 from ..walk import extensions
 
-_SPLITS = {name: split for split, names in (("train", TRAIN), ("val", VAL), ("test", TEST)) for name in names}
+_CALLED = {TRAIN: "train", VAL: "val", TEST: "test"}
 UNLABELLED = "unlabelled"  # the folder, while it is not known whether all are
 
 
@@ -81,13 +81,31 @@ def _free(name: str, taken: set[str]) -> str:
     return name if name.lower() not in taken else next(other for other in numbered if other.lower() not in taken)
 
 
-def split_of(shard: Path, root: Path) -> str:
-    """By the words of the file's name, else by those of its folders; "" where they say nothing, or several things."""
-    names = [shard.name, *(folder.name for folder in shard.relative_to(root).parents if folder.name)]
+def splits_of(root: Path, shards: list[Path]) -> tuple[dict[Path, str], list[Note]]:
+    """By the words of a file's name, else by those of its folders; all "" where only one split is named.
+
+    Raises:
+        DataError: some shards are of a split and others of none.
+    """
+    top = top_of(root)
+    found = {shard: _split_of(shard, top) for shard in shards}
+    named = sorted({split for split in found.values() if split})
+    if named and (other := next((shard for shard, split in found.items() if not split), None)):
+        raise DataError(
+            f"`root` {root} must call each of its files by its split, train, val or test, since some are called "
+            f"{', '.join(named)}, but {other.name} is not. Rename it, or move it away."
+        )
+    if len(named) == 1 and named != ["train"]:
+        return dict.fromkeys(shards, ""), [Note(f"all files are called {named[0]}: their images are the data")]
+    return found, []
+
+
+def _split_of(shard: Path, top: Path) -> str:
+    names = [shard.name, *(folder.name for folder in shard.relative_to(top).parents if folder.name)]
     for name in names:
-        said = {_SPLITS[word] for word in re.split(r"[-_. ]", name.lower()) if word in _SPLITS}
+        said = {kind for word in re.split(r"[-_. ]", name) if (kind := kind_of(word))}
         if said:
-            return said.pop() if len(said) == 1 else ""
+            return _CALLED[said.pop()] if len(said) == 1 else ""
     return ""
 
 

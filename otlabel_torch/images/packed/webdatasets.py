@@ -11,7 +11,7 @@ from ...system.errors import DataError
 from ..notes import Note
 from ..walk import extensions
 from .archives import TARS, check, members_of
-from .samples import Samples, named, split_of, top_of
+from .samples import Samples, named, splits_of
 
 _CLASS = "cls"  # what the file of a class is called, as the format has it
 _LONGEST = 1 << 10  # bytes of such a file
@@ -35,9 +35,9 @@ def write(root: Path, shards: list[Path], folder: Path) -> list[Note]:
         DataError: a shard is unsafe, or a sample has two images, or there is no room.
     """
     samples, left = Samples(folder), defaultdict[str, list[str]](list)
-    notes: list[Note] = []
+    splits, notes = splits_of(root, shards)
     for shard in shards:
-        split, called = split_of(shard, top_of(root)), named(shard, root, TARS)
+        split, called = splits[shard], named(shard, root, TARS)
         with tarfile.open(shard) as tar:
             files, links = members_of(tar)
             check(shard, [(member.name, member.size) for member in files])

@@ -96,7 +96,7 @@ def test_what_is_nobody_s_is_left_out_and_counted(add, root):
     assert (images.paths, images.class_names) == (["cat/1.png", "dog/2.png"], ["cat", "dog"])
     notes = " ".join(images.said)
     assert "left out: files that are no images: 2 (" in notes
-    assert "and those of file managers: 7 (" in notes
+    assert "those of file managers, and what was unpacked here: 7 (" in notes
     assert "empty folders: 1 (" in notes
     assert "bird" in notes
 
@@ -201,7 +201,7 @@ def test_every_file_is_an_image_or_counted(tree, data, tmp_path_factory):
     try:
         images, val = load(Source("folder", root, 12))
     except DataError as refused:
-        known = "must hold images", "must say which", "may only have classes"
+        known = "must hold images", "must say which", "may only have classes", "must have its splits above"
         assert any(words in str(refused) for words in known)  # noqa: PT017
         return
     loaded_paths = {root / path for part in (images, val) if part is not None for path in part.paths}

@@ -143,3 +143,71 @@ def test_modes_of_8_bits(tmp_path, mode):
     image.save(tmp_path / f"a.{suffix}")
     found, _ = brightness(tmp_path)
     assert found[0, :4].mean() < found[0, 6:10].mean() < found[0, -4:].mean()
+
+
+def tiff(path, array, **tags):
+    """A TIFF file as its tags say, which Pillow itself would not write."""
+    from PIL import TiffImagePlugin
+
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        info[int(tag.removeprefix("t"))] = value
+    Image.fromarray(array).save(path, tiffinfo=info)
+
+
+@pytest.mark.parametrize("upright", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("turn", [3, 6, 8])
+def test_tiff_files_are_turned_as_asked(tmp_path, turn, dtype, upright):
+    """Pillow turns them when it reads their pixels, and then says that they are upright."""
+    array = np.tile((STEPS * np.iinfo(dtype).max).astype(dtype), (16, 1))
+    tiff(tmp_path / "a.tif", array, t274=turn)
+    images, _ = load(Source("folder", tmp_path, 16, reading=Reading(upright=upright)))
+    lies = Image.fromarray((array / np.iinfo(dtype).max * 255).astype(np.uint8))
+    expected = lies.transpose(TURNS[turn]) if upright else lies
+    np.testing.assert_allclose(images.pixels[0, 0].float(), np.asarray(expected), atol=1.5)
+    said = f"images {'turned upright, as' if upright else 'not turned, whatever'} their EXIF orientation says: 1 ("
+    assert said in " ".join(images.said)
+
+
+def test_tiff_files_of_the_other_way_round(tmp_path):
+    """White is 0 in some, as scanners write them; large numbers are no negative ones; and small ones may be."""
+    tiff(tmp_path / "a.tif", np.tile((STEPS[::-1] * 65535).astype(np.uint16), (16, 1)), t262=0)
+    found, _ = brightness(tmp_path)
+    np.testing.assert_allclose(found[0], 255 * STEPS, atol=2)
+    with Image.open(tmp_path / "a.tif") as image:
+        assert np.asarray(image)[0, 0] == 65535  # Pillow leaves it as it is stored
+
+
+def test_numbers_that_are_none_and_scales_that_differ(tmp_path):
+    steps = np.tile(STEPS.astype(np.float32), (16, 1))
+    steps[0, 0] = np.nan
+    Image.fromarray(steps).save(tmp_path / "a.tif")
+    found, images = brightness(tmp_path)
+    np.testing.assert_allclose(found[0], 255 * STEPS, atol=2)
+    assert "images with pixels of no number, taken as black: 1 (" in " ".join(images.said)
+    write(tmp_path, "b.png", (STEPS * 65535).astype(np.uint16))
+    with pytest.raises(DataError, match=r"one scale, but .*a\.tif counts to 1 and .*b\.png beyond 255\. Convert"):
+        brightness(tmp_path)
+    (tmp_path / "b.png").unlink()
+    Image.fromarray(np.full((16, 16), np.nan, np.float32)).save(tmp_path / "c.tif")
+    images, _ = load(Source("folder", tmp_path, 16, skip_bad=True))
+    assert len(images) == 2  # black, where nothing is known
+
+
+def test_what_a_known_range_cuts_off_is_said(tmp_path):
+    write(tmp_path, "a.png", (STEPS * 4095).astype(np.uint16))
+    _, images = brightness(tmp_path, reading=Reading(pixel_range=(0, 1023)))
+    assert "images with gray beyond the range, cut off at its ends: 1 (" in " ".join(images.said)
+
+
+def test_sixteen_bits_a_colour_are_said(tmp_path):
+    """Pillow has no more than 8 of them."""
+    from otlabel_torch.images.decoding import deep_colours
+
+    write(tmp_path, "a.png", np.zeros(16, np.uint8), "RGB")
+    assert not deep_colours(tmp_path / "a.png")
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[24] = 16
+    (tmp_path / "b.png").write_bytes(data)
+    assert deep_colours(tmp_path / "b.png")

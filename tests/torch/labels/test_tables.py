@@ -142,11 +142,11 @@ def test_labels_of_any_kind_become_numbers(images, tmp_path, theirs, ours, note)
     ("text", "message"),
     [
         ("", "must be a table"),
-        ("path\n" + "x\n" * N, "must have columns of labels, called head..., label..., cluster..., got"),
+        ("path\n" + "x\n" * N, "must have columns of labels, called label, cluster, or head_0, head_1, ..., got"),
         (",index,head_x\n" + "0,1,2\n" * N, "must label every image once, but 39 lines repeat another's"),
         (
             ",theirs\n" + "0,1\n" * N,
-            "must have columns of labels, called head..., label..., cluster..., got '', 'theirs'",
+            "must have columns of labels, called label, cluster, or head_0, head_1, ..., got '', 'theirs'",
         ),
         ("a,b\n1,2\n3\n", "every line with as many columns"),
         ("index,label\n" + "".join(f"{i},1.5\n" for i in range(N)), "must hold whole numbers or words, got 1.5"),

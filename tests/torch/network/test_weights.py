@@ -189,3 +189,59 @@ def test_a_run_starts_from_another_runs_checkpoint(tmp_path):
     second = start(config, IMAGES, alone)
     assert len(equal(second.network.trunk, first.network.trunk.state_dict())) == len(first.network.trunk.state_dict())
     assert set(checkpoint.load(tmp_path / "last.pt")) >= {"model", "heads", "optimiser", "labels", "potentials"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tensor: tensor * float("nan"), "layer1.0.conv1.weight has NaN or infinity"),
+        (lambda tensor: tensor.to(torch.complex64), "layer1.0.conv1.weight is of complex64"),
+        (lambda tensor: (tensor * 100).to(torch.int8), "layer1.0.conv1.weight is of int8"),
+        (lambda tensor: tensor.to_sparse(), "layer1.0.conv1.weight is no plain tensor"),
+        (lambda tensor: tensor.to("meta"), "layer1.0.conv1.weight is no plain tensor"),
+    ],
+)
+def test_what_is_no_weight_is_refused(peer, tmp_path, change, words):
+    """NaN would end training, an imaginary part be lost, 8 bits be read without their scale."""
+    weights = peer.state_dict()
+    weights["layer1.0.conv1.weight"] = change(weights["layer1.0.conv1.weight"])
+    torch.save(weights, tmp_path / "weights.pt")
+    with pytest.raises(UsageError, match=words):
+        initialise(Network("resnet18", 64, heads=1, k=2), "resnet18", str(tmp_path / "weights.pt"))
+
+
+def test_a_deeper_network_is_no_other(tmp_path):
+    """All tensors of a ResNet-18 are in a ResNet-34, with their shapes."""
+    torch.save(torchvision.models.resnet34(weights=None).state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(UsageError, match=r"holds 96 more in its layers \(layer1\.2\.conv1\.weight\): it is a deeper"):
+        initialise(Network("resnet18", 64, heads=1, k=2), "resnet18", str(tmp_path / "weights.pt"))
+
+
+def test_which_of_two_networks_is_taken_is_said(peer, tmp_path):
+    weights, average = peer.state_dict(), torchvision.models.resnet18(weights=None).state_dict()
+    torch.save({"state_dict": weights, "state_dict_ema": average}, tmp_path / "weights.pt")
+    network = Network("resnet18", 64, heads=1, k=2)
+    taken = initialise(network, "resnet18", str(tmp_path / "weights.pt"))
+    assert "the weights are those of state_dict; left: state_dict_ema" in taken.notes
+    assert len(equal(network.trunk, weights)) == len(network.trunk.state_dict())
+    torch.save(weights | {"conv1.weight": weights["conv1.weight"][:, :1]}, tmp_path / "gray.pt")
+    assert "other shapes, so random: conv1.weight" in initialise(network, "resnet18", str(tmp_path / "gray.pt")).notes
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (
+            lambda path, net: path.write_bytes(b"version https://git-lfs.github.com/spec/v1"),
+            "git lfs pull",
+        ),
+        (lambda path, net: path.write_bytes(b"<html>404</html>"), "Get the weights again, or name another file"),
+        (lambda path, net: path.write_bytes(b""), "Get the weights again, or name another file"),
+        (lambda path, net: torch.save(net, path), r"is a whole network, with \.state_dict\(\) behind"),
+        (lambda path, net: torch.save({}, path), r"got none\. Save one: torch\.save\(network\.state_dict\(\), FILE\)"),
+    ],
+)
+def test_what_is_no_file_of_weights_says_what_it_is(peer, tmp_path, write, words):
+    write(tmp_path / "weights.pt", peer)
+    with pytest.raises(UsageError, match=words):
+        initialise(Network("resnet18", 64, heads=1, k=2), "resnet18", str(tmp_path / "weights.pt"))
