@@ -187,7 +187,8 @@ class NumPy(Library):
 
 def _without_na(table: Any, array: np.ndarray) -> np.ndarray:
     """What pandas' nullable and Arrow's columns of numbers hold, NaN where they are empty; else the array as it is."""
-    kinds = table.dtypes if hasattr(table, "dtypes") else [table.dtype]
+    kinds = getattr(table, "dtypes", None)
+    kinds = [getattr(table, "dtype", None)] if kinds is None or not np.iterable(kinds) else kinds  # of one column
     if not all(getattr(kind, "kind", "O") in "iuf" for kind in kinds):
         return array
     return table.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -213,7 +214,16 @@ HOST = Place(NUMPY, None)  # what NumPy reads: any backend may work there
 def check_real(dtype: Any, name: str) -> None:
     """Raise TypeError if a dtype of NumPy's kinds holds anything but real numbers."""
     if dtype.kind not in "fiub":
-        raise TypeError(
-            f"{name} must hold real numbers (float, integer or bool), got dtype {dtype}. "
-            f"Convert it first, for example {name}.astype(numpy.float32)."
-        )
+        remedy = _REMEDIES.get(dtype.kind, "Pass an array of one of these.")
+        raise TypeError(f"{name} must hold real numbers (float, integer or bool), got dtype {dtype}. {remedy}")
+
+
+_REMEDIES = {  # by NumPy's kinds of dtypes
+    "O": "Pass an array, a row an item, of numbers only: of a table leave the other columns out.",
+    "U": "Of numbers that are written as text, .astype(float) makes some.",
+    "S": "Of numbers that are written as text, .astype(float) makes some.",
+    "V": "numpy.lib.recfunctions.structured_to_unstructured makes columns of fields.",
+    "c": "Take .real, or abs().",
+    "M": "Dates are no scores: leave them out.",
+    "m": "Dates are no scores: leave them out.",
+}

@@ -182,6 +182,8 @@ def _coverage(value: Any) -> float | None:
 
 def as_scores(logits: Any) -> Any:
     """The scores as an array (n, k) or (h, n, k), not copied where the library allows it, or as a source (n, k)."""
+    if isinstance(logits, list | tuple) and any(isinstance(part, np.ma.MaskedArray) for part in logits):
+        logits = np.ma.stack(logits)  # NumPy's own would drop the masks
     source = as_source(logits)
     if source is not None and not source.in_memory:
         _check_source(source)

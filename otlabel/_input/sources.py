@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -187,7 +188,8 @@ class Spooled(InMemory):
                 if array.ndim != 2 or array.shape[1] != first.shape[1] or array.dtype != first.dtype:
                     raise ValueError(
                         "chunks of scores must be two-dimensional, with one number of labels and one dtype, got chunk "
-                        f"{number} of shape {array.shape}, {array.dtype} after shape {first.shape}, {first.dtype}."
+                        f"{number} of shape {array.shape}, {array.dtype} after shape {first.shape}, {first.dtype}. "
+                        "Convert them all to one of float, or yield rows by the block."
                     )
                 array.tofile(file)
                 n += len(array)
@@ -208,11 +210,24 @@ def as_source(value: Any) -> ScoreSource | None:
     if hasattr(value, "__next__"):
         return Spooled(value)
     if callable(value) and not hasattr(value, "shape"):
-        return Spooled(value())
+        return Spooled(_called(value))
     # np.memmap is an array already. Stores have chunks (None in h5py's if contiguous); arrays have not.
     if hasattr(value, "chunks") and all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return Stored(value)
     return None
+
+
+def _called(function: Any) -> Iterable[Any]:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        raise TypeError(
+            "a function of scores must take nothing and return chunks of them, but this "
+            f"{type(function).__name__} takes more. Pass the scores, or functools.partial of it."
+        ) from None
+    except ValueError:  # some of C's functions do not say
+        pass
+    return function()
 
 
 def forbidden_where_masked(scores: np.ma.MaskedArray) -> np.ndarray:

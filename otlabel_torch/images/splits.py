@@ -9,7 +9,7 @@ from ..system.errors import DataError
 from .decoding import shown
 from .notes import Note
 from .split_names import TEST, TRAIN, VAL, kind_of
-from .walk import Found, walk
+from .walk import Found, entries_of, walk
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def of(root: Path, train_dir: str | None = None, val_dir: str | None = None) -> 
     """
     if train_dir is not None or val_dir is not None:
         return _named(root, train_dir, val_dir)
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    folders = [path for path in entries_of(root) if path.is_dir() and not path.name.startswith(".")]
     train, val, test = ([path for path in folders if kind_of(path.name) == kind] for kind in (TRAIN, VAL, TEST))
     others = [path for path in folders if path not in {*train, *val, *test}]
     full = [path for path in others if walk(path).images] if train and others else []
@@ -69,7 +69,7 @@ def _has_classes(folder: Path) -> bool:
 
 def _check_below(classes: list[Path]) -> None:
     """Raise DataError where splits lie below classes: cat/train, cat/test."""
-    below = [path for folder in classes for path in sorted(folder.iterdir()) if path.is_dir() and kind_of(path.name)]
+    below = [path for folder in classes for path in entries_of(folder) if path.is_dir() and kind_of(path.name)]
     if len({kind_of(path.name) for path in below}) > 1:
         one = below[0]
         raise DataError(

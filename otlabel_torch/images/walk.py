@@ -65,7 +65,7 @@ def all_in(root: Path) -> Path:
     As archives are packed, and where a level too much is named. A folder of training images is not gone into.
     """
     while True:
-        entries = [path for path in sorted(root.iterdir()) if not _is_junk(path)]
+        entries = [path for path in entries_of(root) if not _is_junk(path)]
         known = extensions()
         if any(path.suffix.lower() in known and path.is_file() for path in entries):
             return root
@@ -78,10 +78,24 @@ def all_in(root: Path) -> Path:
 def _has_images(folder: Path, above: frozenset[str] = frozenset()) -> bool:
     """Whether there is one, soon."""
     known, above = extensions(), above | {os.path.realpath(folder)}
-    entries = [path for path in sorted(folder.iterdir()) if not _is_junk(path)]
+    entries = [path for path in entries_of(folder) if not _is_junk(path)]
     return any(path.suffix.lower() in known and path.is_file() for path in entries) or any(
         path.is_dir() and os.path.realpath(path) not in above and _has_images(path, above) for path in entries
     )
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """What is in a folder, in the order of names.
+
+    Raises:
+        DataError: it is closed.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"{shown(folder)} cannot be looked into: {error.strerror}. Let yourself read it, or move it away."
+        ) from None
 
 
 def _is_junk(path: Path) -> bool:
@@ -96,12 +110,7 @@ def walk(root: Path) -> Found:
 
 
 def _walk(folder: Path, found: Found, known: frozenset[str], above: frozenset[str]) -> None:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(
-            f"{shown(folder)} cannot be looked into: {error.strerror}. Let yourself read it, or move it away."
-        ) from None
+    entries = entries_of(folder)
     if not entries:
         found.empty.append(folder)
     for path in entries:

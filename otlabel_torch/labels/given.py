@@ -182,10 +182,8 @@ def _is_number(cell: str) -> bool:
 def _numbered(cells: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     """Labels as numbers from 0 without gaps, and what was made of what."""
     if not all(map(is_whole, cells.tolist())):
-        fractions = [cell for cell in cells.tolist() if _is_number(cell)]
-        if len(fractions) == len(cells):
-            bad = next(cell for cell in fractions if not is_whole(cell))
-            raise DataError(f"{where} must hold whole numbers or words, got {bad}. Name the column of labels label.")
+        if all(map(_is_number, cells)) and (fractions := [cell for cell in cells if not float(cell).is_integer()]):
+            raise DataError(f"{where} must hold whole numbers or words, got {fractions[0]}. Are these labels?")
         words, labels = np.unique(cells, return_inverse=True)
         first = ", ".join(f"{word} is {number}" for number, word in enumerate(words[:3]))
         more = f" ({len(words)} in all)" if len(words) > 3 else ""

@@ -42,9 +42,7 @@ def columns_of(path: Path, option: str) -> tuple[list[str], list[np.ndarray]]:
         if kind == ".npy":
             array = np.load(path, allow_pickle=False)
             if array.ndim not in (1, 2):
-                raise DataError(
-                    f"`{option}` {path} must have a line an image, (n,) or (n, columns), got {array.shape}."
-                )
+                raise DataError(f"`{option}` {path} must have a line an image, (n,) or (n, heads), got {array.shape}.")
             array = array.reshape(len(array), -1)
             return [str(i) for i in range(array.shape[1])], list(array.T)
         lines = _lines(path)

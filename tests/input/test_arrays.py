@@ -164,3 +164,40 @@ def test_arrays_of_the_standard_and_of_dlpack(scores):
     assert found.labels.device == "there"
     np.testing.assert_array_equal(found.labels.inside, truth)
     np.testing.assert_array_equal(otlabel.assign(OnlyDlpack(scores)).labels, truth)
+
+
+def test_masks_in_a_list_are_kept(rng, scores):
+    """Of heads or of rows: NumPy makes an array of them in which everything is allowed."""
+    mask = rng.random(scores.shape) < 0.2
+    mask[:, 0] = False
+    masked = np.ma.masked_array(scores, mask=mask)
+    heads = otlabel.assign([masked, masked])
+    rows = otlabel.assign(list(masked))
+    for labels in (*heads.labels, rows.labels):
+        assert not mask[np.arange(len(scores)), labels].any()
+        np.testing.assert_array_equal(labels, otlabel.assign(masked).labels)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda scores: pandas.Series(list(scores)), "of numbers only: of a table leave the other columns out"),
+        (lambda scores: pyarrow.array(scores.tolist()), "of numbers only"),
+        (lambda scores: None, "of numbers only"),
+        (lambda scores: pandas.DataFrame(scores).assign(text="a"), "of numbers only"),
+        (lambda scores: scores.astype(str), r"\.astype\(float\)"),
+        (lambda scores: scores + 1j, r"Take \.real"),
+        (lambda scores: np.array([(1.0, 2.0)], dtype="f4,f4"), "structured_to_unstructured"),
+        (lambda scores: lambda more: scores, "must take nothing and return chunks"),
+    ],
+)
+def test_what_holds_no_scores_gets_a_remedy(scores, make, words):
+    with pytest.raises(TypeError, match=words):
+        otlabel.assign(make(scores))
+
+
+def test_columns_of_categories_that_are_numbers_are_known_labels(scores):
+    known = np.full(len(scores), -1)
+    known[:3] = 0
+    labels = otlabel.assign(scores, known=pandas.Series(known).astype("category")).labels
+    np.testing.assert_array_equal(labels, otlabel.assign(scores, known=known).labels)

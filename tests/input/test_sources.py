@@ -57,14 +57,14 @@ def chunks_of(scores):
 
 
 def test_chunks_are_read_once_and_kept_in_a_temporary_file(backend, scores, tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     asked = []
 
     def factory():
         asked.append(1)
         return chunks_of(scores)
 
-    truth = otlabel.assign(scores, backend=backend, **SETTINGS)
+    truth = otlabel.assign(scores, backend=backend, **SETTINGS)  # which may compile something in the usual place
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     same(otlabel.assign(factory, backend=backend, **SETTINGS), truth)
     same(otlabel.assign(chunks_of(scores), backend=backend, **SETTINGS), truth)
     assert len(asked) == 1

@@ -30,7 +30,8 @@ def made_beside(
     Raises:
         OSError: it cannot be written; and whatever ``make`` raises.
     """
-    stats = [(str(path.relative_to(root)), path.stat()) for path in sources]
+    root = root.resolve()  # "." has no name
+    stats = [(str(path.resolve().relative_to(root)), path.stat()) for path in sources]
     known = "\n".join([kind, *(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)])
     state = hashlib.sha256(known.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     folder = root.with_name(f"{root.name}.{state}.unpacked")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import tarfile
@@ -133,3 +134,49 @@ def test_other_files_are_no_roots(tmp_path):
     (tmp_path / "a.rar").write_bytes(b"Rar!")
     with pytest.raises(DataError, match=r"must be a folder, or a file \.zip, .*, but .* is a file of another kind"):
         load(Source("folder", tmp_path / "a.rar", 12))
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+@pytest.mark.parametrize("data", ["folder", "webdataset"])
+def test_a_tar_that_is_cut_or_joined_is_not_half_an_archive(tmp_path, name, data):
+    """The library takes damage for the end: what follows would be lost without a word."""
+    whole = packed(tmp_path / "whole.tar", {f"{i}.png": png(i) for i in range(6)}).read_bytes()
+    header = 3 * 1024  # of the fourth file: each takes a block for its header and one for its content
+    assert whole[header : header + 5] == b"3.png"
+    damaged = bytearray(whole)
+    damaged[header + 150] ^= 0xFF  # its checksum
+    for content in (bytes(damaged), whole[:header], whole[: header + 100], whole + whole):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        with pytest.raises(
+            DataError, match=r"cannot be unpacked: (it is damaged at byte|it ends before its end|unexpected end)"
+        ):
+            load(Source(data, path, 12))
+    assert not list(tmp_path.glob("*unpacked"))
+
+
+def test_links_in_a_zip_are_left(tmp_path):
+    """Its content is where it leads, no picture."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("1.png", png(7))
+        link = zipfile.ZipInfo("2.png")
+        link.external_attr = 0o120777 << 16
+        file.writestr(link, "/etc/passwd")
+    images, _ = load(Source("folder", tmp_path / "a.zip", 12))
+    assert images.paths == ["1.png"]
+    assert any("links and devices in the archive: 1 (2.png)" in line for line in images.said)
+
+
+def test_names_of_other_alphabets_in_a_zip_stay_whole(tmp_path):
+    """The second byte of some letters of Shift-JIS is a backslash."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("AAAA/1.png", png(10))
+        file.writestr("BBBB/2.png", png(20))
+    content = (tmp_path / "a.zip").read_bytes()
+    for before, after in ((b"AAAA", "表表".encode("shift_jis")), (b"BBBB", "画画".encode("shift_jis"))):
+        content = content.replace(before, after)
+    (tmp_path / "a.zip").write_bytes(content)
+    images, _ = load(Source("folder", tmp_path / "a.zip", 12))
+    assert len(images.class_names) == 2
+    assert sorted(images.pixels[:, 0, 0, 0].tolist()) == [10, 20]
+    assert any("that do not say their alphabet, and may look odd: 2 (" in line for line in images.said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -146,3 +147,45 @@ def test_a_damaged_image_is_named(tmp_path):
         load(Source("folder", tmp_path / "a.parquet", 12))
     images, _ = load(Source("folder", tmp_path / "a.parquet", 12, skip_bad=True))
     assert shades(images) == [10]
+
+
+def test_a_stream_of_arrow_s_that_is_cut_is_not_half_a_set(tmp_path):
+    table = parquet.read_table(written(tmp_path / "a.parquet", [10, 20, 30]))
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as file:
+        file.write_table(table, max_chunksize=1)
+    whole = (tmp_path / "a.arrow").read_bytes()
+    (tmp_path / "a.arrow").write_bytes(whole[:-8])
+    with pytest.raises(DataError, match=r"a\.arrow ends before its end: a part is missing"):
+        load(Source("hf", tmp_path / "a.arrow", 12))
+
+
+@pytest.mark.parametrize("name", ["test-00000-of-00001.parquet", "validation.parquet", "data/dev-0.parquet"])
+def test_a_split_alone_is_the_data(tmp_path, name):
+    """Not a class of its name."""
+    written(tmp_path / "set" / name, [10, 20], [0, 1], ["cat", "dog"])
+    images, val = load(Source("hf", tmp_path / "set", 12))
+    assert (images.class_names, val) == (["cat", "dog"], None)
+    assert any("their images are the data" in line for line in images.said)
+
+
+def test_a_file_of_no_split_beside_others_is_named(tmp_path):
+    written(tmp_path / "set" / "train-0.parquet", [10], [0], ["cat"])
+    written(tmp_path / "set" / "extra-0.parquet", [20], [0], ["cat"])
+    with pytest.raises(DataError, match=r"called train, but extra-0\.parquet is not\. Rename it, or move it away"):
+        load(Source("hf", tmp_path / "set", 12))
+
+
+def test_notes_that_are_no_json_and_names_in_capitals(tmp_path):
+    path = written(tmp_path / "a.parquet", [10, 20], ["nan", "cat"])
+    table = parquet.read_table(path).replace_schema_metadata({"huggingface": "no JSON"})
+    path.unlink()
+    parquet.write_table(table, tmp_path / "A.PARQUET")
+    images, _ = load(Source("folder", tmp_path / "A.PARQUET", 12))
+    assert (len(images), images.classes) == (2, None)  # "nan" is no class
+
+
+def test_a_root_that_is_here(tmp_path, monkeypatch):
+    written(tmp_path / "set" / "a.parquet", [10], [0], ["cat"])
+    monkeypatch.chdir(tmp_path / "set")
+    assert len(load(Source("hf", Path(), 12))[0]) == 1
+    assert len(list(tmp_path.glob("set.*.unpacked"))) == 1

@@ -106,3 +106,39 @@ def test_tables_that_are_wrong_say_what_to_do(root, columns, message):
 def test_the_root_of_a_table_is_a_file(root):
     with pytest.raises(DataError, match="`data` csv needs `root` FILE"):
         load(Source("csv", root, 12))
+
+
+def test_what_was_taken_of_a_table_is_said(root):
+    table = written(
+        root, path=paths(root), breed=list("abcabc"), Label=list("xyxyxy"), phase=["train"] * 4 + ["test"] * 2
+    )
+    images, val = load(Source("csv", table, 12))
+    assert "images: columns taken, paths: path, classes: Label, parts: phase; left out: breed" in images.said
+    assert (len(images), len(val), images.class_names) == (4, 2, ["x", "y"])
+    table.write_text("path,Path\n1.png,2.png\n")
+    with pytest.raises(DataError, match="'path' is there twice"):
+        load(Source("csv", table, 12))
+    table.write_text("path,split\npictures/0.png,train\npictures/1.png,\n")
+    with pytest.raises(DataError, match="got nothing"):
+        load(Source("csv", table, 12))
+
+
+@pytest.mark.parametrize("write", [
+    lambda path, text: path.write_text(text.replace(",", ";")),
+    lambda path, text: path.write_text("sep=;\n" + text.replace(",", ";")),
+    lambda path, text: path.write_text(text.replace(",", "\t")),
+    lambda path, text: path.write_text(text, encoding="utf-16"),
+    lambda path, text: path.write_text(text, encoding="utf-8-sig"),
+    lambda path, text: path.write_text(text.replace("\n", "\r\n"), newline=""),
+])  # fmt: skip
+def test_tables_as_programs_write_them(root, write):
+    table = written(root, path=paths(root)[:4], label=list("abab"))
+    write(table, table.read_text())
+    images, _ = load(Source("csv", table, 12))
+    assert (images.paths, images.class_names) == (paths(root)[:4], ["a", "b"])
+
+
+def test_other_kinds_of_tables_get_a_remedy(root):
+    (root / "a.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"must end in \.csv, \.tsv, .*\. Save the table as one of these"):
+        load(Source("csv", root / "a.xlsx", 12))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,3 +212,98 @@ def test_every_file_is_an_image_or_counted(tree, data, tmp_path_factory):
     for part in (images, val) if val is not None else (images,):
         bright = part.take(torch.arange(len(part))).float().mean(dim=(1, 2))
         assert (bright[:, -3:].mean(dim=1) > bright[:, :3].mean(dim=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("training_set", "test_set"),
+        ("train2017", "val2017"),
+        ("train", "dev"),
+        ("Train Images", "Eval"),
+        ("train", "evaluation"),
+    ],
+)
+def test_splits_are_known_by_their_words(add, root, train, val):
+    """As Kaggle, COCO and others call them: a class of that name would be trained on and judged by."""
+    add(f"{train}/x/1.png", f"{train}/y/2.png", f"{val}/y/3.png")
+    images, held_out = loaded(root)
+    assert (images.class_names, held_out.paths) == (["x", "y"], [f"{val}/y/3.png"])
+
+
+def test_a_class_may_begin_with_the_word(add, root):
+    add("train station/1.png", "airport/2.png", "test tube/3.png")
+    images, held_out = loaded(root)
+    assert (images.class_names, held_out) == (["airport", "test tube", "train station"], None)
+    assert "images: 3 classes: airport 1, test tube 1, train station 1" in images.said
+
+
+@pytest.mark.parametrize("above", ["in", "images", "a/b/c"])
+def test_a_root_too_high_is_gone_into(add, root, above):
+    """Else its one folder would be the one class, of what is trained on and what judges."""
+    add(f"{above}/train/x/1.png", f"{above}/train/y/2.png", f"{above}/val/y/3.png")
+    (root / "LICENSE").write_text("MIT")
+    images, held_out = loaded(root)
+    assert images.paths == [f"{above}/train/x/1.png", f"{above}/train/y/2.png"]
+    assert held_out.paths == [f"{above}/val/y/3.png"]
+    assert f"images: all images lie in {above}/" in images.said
+    assert any("files that are no images: 1 (" in line and "LICENSE" in line for line in images.said)
+
+
+def test_one_folder_is_no_class(add, root):
+    add("cat/1.png", "cat/2.png")
+    images, _ = loaded(root)
+    assert (images.paths, images.classes) == (["cat/1.png", "cat/2.png"], None)
+    assert "images: all images lie in cat/" in images.said
+
+
+def test_splits_below_classes_are_asked_to_be_above(add, root):
+    add("cat/train/1.png", "cat/test/2.png", "dog/train/3.png")
+    with pytest.raises(DataError, match=r"splits above its classes, but test lies below cat\. Move them: test/cat"):
+        loaded(root)
+
+
+def test_folders_beside_those_that_are_named_are_said(add, root):
+    add("a/x/1.png", "b/x/2.png", "c/x/3.png", "top.png")
+    images, _ = loaded(root, train_dir="a", val_dir="b")
+    assert any("left out: images outside of `train_dir` and `val_dir`: 2 (" in line for line in images.said)
+    for val_dir in ("a", ".", "a/x"):
+        with pytest.raises(DataError, match="must not lie in each other"):
+            loaded(root, train_dir="a", val_dir=val_dir)
+
+
+@pytest.mark.parametrize(("train", "val", "which"), [("x/", "", "validation"), ("", "x/", "training")])
+def test_classes_of_one_side_only_are_said_to_judge_nothing(add, root, train, val, which):
+    add(f"train/{train}1.png", f"val/{val}2.png")
+    _, held_out = loaded(root)
+    assert held_out.classes is None
+    assert f"images: {which} images have no classes, so that those of the others judge nothing" in held_out.said
+
+
+def test_what_was_unpacked_here_is_no_class(add, root):
+    add("cat/1.png", "dog/2.png", "set.zip.01234567.unpacked/images/cat/1.png")
+    images, _ = loaded(root)
+    assert images.class_names == ["cat", "dog"]
+    assert any("and what was unpacked here: 1 (" in line for line in images.said)
+
+
+def test_a_pipe_is_not_waited_for(add, root):
+    add("1.png")
+    os.mkfifo(root / "2.png")
+    assert loaded(root)[0].paths == ["1.png"]
+
+
+@pytest.mark.parametrize("name", ["", "dog"])
+def test_a_folder_that_is_closed_is_named(add, root, name, monkeypatch):
+    """As for anybody but root, who may look everywhere."""
+    add("cat/1.png", "dog/2.png")
+    look = Path.iterdir
+
+    def looked(path):
+        if path == root / name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(Path, "iterdir", looked)
+    with pytest.raises(DataError, match=f"{name or root.name} cannot be looked into: Permission denied"):
+        loaded(root)

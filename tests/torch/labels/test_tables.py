@@ -6,6 +6,7 @@ import csv
 import unicodedata
 
 import numpy as np
+import pandas
 import pyarrow.parquet
 import pytest
 import torch
@@ -118,6 +119,87 @@ def test_names_in_another_spelling_are_found(images, labels, tmp_path, form):
         "images are found by their paths in another spelling, of accents or slashes (column path)",
         "1 lines of the table are of other images",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "ours"),
+    [
+        ([2**53, 2**53 + 1, 2**53 + 2, 2**53], [0, 1, 2, 0]),  # the same as floats
+        ([2**64, 2**64 + 5000, 0, 2**64], [1, 2, 0, 1]),
+        (["1_0", "10", "100", "10"], [2, 0, 1, 0]),  # no numbers of Python's
+        (["01", "1", "001", "1"], [1, 2, 0, 2]),
+        (["1e1", "10", "10", "1e1"], [1, 0, 0, 1]),
+        (["inf", "-inf", "infinity", "inf"], [1, 0, 2, 1]),
+        (["1.0", "2", "2.", "1"], [0, 1, 1, 0]),
+    ],
+)
+def test_labels_are_what_is_written(images, tmp_path, cells, ours):
+    some = images.of(torch.arange(4))
+    (tmp_path / "a.csv").write_text("index,label\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(cells)))
+    assert read_labels(tmp_path / "a.csv", some).labels[:, 0].tolist() == ours
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_large_labels_in_other_files_are_exact(images, tmp_path, dtype):
+    some, large = images.of(torch.arange(3)), np.iinfo(dtype).max
+    labels = np.array([large, large - 1, large], dtype=dtype)
+    np.save(tmp_path / "a.npy", labels)
+    pandas.DataFrame({"index": range(3), "label": labels}).to_parquet(tmp_path / "a.parquet")
+    for found in (read_labels(tmp_path / "a.npy", some, in_order=True), read_labels(tmp_path / "a.parquet", some)):
+        assert found.labels[:, 0].tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [
+        ("path,label,label_name", "labels are those of column label; left out: label_name"),
+        ("path,cluster,cluster_size", "labels are those of column cluster; left out: cluster_size"),
+        ("path,header,label", "labels are those of column label; left out: header"),
+        ("path,head_0,label_id", "labels are those of column head_0; left out: label_id"),
+        ("path,Label_1,label_2", "labels are those of columns Label_1 to label_2, a head each"),
+    ],
+)
+def test_which_columns_are_labels_is_said(images, tmp_path, header, taken):
+    some = images.of(torch.arange(4))
+    lines = [f'"{path}",{i % 2},{i % 2}' for i, path in enumerate(some.paths)]
+    (tmp_path / "a.csv").write_text("\n".join([header, *lines]) + "\n")
+    found = read_labels(tmp_path / "a.csv", some)
+    assert found.labels.shape[1] == (2 if "a head each" in taken else 1)
+    assert (taken in found.notes) == ("left out" in taken)
+
+
+@pytest.mark.parametrize("header", ["path,label,cluster", "path,label_a,label_b", "path,Label,label"])
+def test_columns_that_may_all_be_labels_are_asked_for(images, tmp_path, header):
+    (tmp_path / "a.csv").write_text(f"{header}\n" + "".join(f'"{path}",0,1\n' for path in images.paths))
+    with pytest.raises(DataError, match=r"one column of labels, or several called head_0|is there twice"):
+        read_labels(tmp_path / "a.csv", images)
+
+
+def test_a_matrix_of_numbers_is_a_head_a_column_and_said_so(images, tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(N, 3, dtype=int))
+    found = read_labels(tmp_path / "a.npy", images, in_order=True)
+    assert "labels are those of columns 0 to 2, a head each" in found.notes
+    for odd in (np.int64(3), np.zeros((N, 2, 2), int)):
+        np.save(tmp_path / "a.npy", odd)
+        with pytest.raises(DataError, match=r"must have a line an image, \(n,\) or \(n, heads\)"):
+            read_labels(tmp_path / "a.npy", images, in_order=True)
+
+
+def test_an_order_that_names_deny_is_refused(images, tmp_path):
+    (tmp_path / "a.csv").write_text("path,label\n" + "".join(f'"{path}",0\n' for path in reversed(images.paths)))
+    with pytest.raises(DataError, match=r"in another order than the images, by its column path\. Leave"):
+        read_labels(tmp_path / "a.csv", images, in_order=True)
+
+
+def test_what_otlabel_cluster_writes_is_found(images, tmp_path):
+    """By its ids, which are numbers of rows; and names without endings by those."""
+    (tmp_path / "a.csv").write_text("id,label\n" + "".join(f"{i},{i % 3}\n" for i in reversed(range(N))))
+    assert read_labels(tmp_path / "a.csv", images).labels[:, 0].tolist() == [i % 3 for i in range(N)]
+    stems = [path.rsplit("/", 1)[-1].rsplit(".", 1)[0] for path in images.paths]
+    (tmp_path / "b.csv").write_text("file,label\n" + "".join(f'"{stem}",{i % 3}\n' for i, stem in enumerate(stems)))
+    found = read_labels(tmp_path / "b.csv", images)
+    assert found.labels[:, 0].tolist() == [i % 3 for i in range(N)]
+    assert "images are found by their names without folders and endings (column file)" in found.notes
 
 
 @pytest.mark.parametrize(
