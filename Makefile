@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: setup demo test test-all bench bench-imagenet lint docs clean
+.PHONY: setup demo test test-all bench bench-imagenet lint docs dist clean
 
 setup: $(VENV)/.installed
 
@@ -25,7 +25,7 @@ test: setup
 	$(RUN)/mkdocs build --strict --quiet --site-dir .site
 	$(TOGETHER) $(RUN)/python -m pytest -n 2 -p no:benchmark
 
-test-all: test
+test-all: test dist
 	$(RUN)/python tests/fuzz.py --problems 2000 --seed $$(date +%j)
 
 # Settings for OpenBLAS from outside are dropped, as otlabel-bench does: they may be for other processors.
@@ -45,8 +45,14 @@ lint: setup
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 
+dist: setup
+	rm -rf dist
+	$(RUN)/python -m build --outdir dist
+	$(RUN)/twine check --strict dist/*
+	$(RUN)/python tests/dist.py dist
+
 docs: setup
 	$(RUN)/mkdocs serve
 
 clean:
-	rm -rf $(VENV) .site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist .site .pytest_cache .mypy_cache .ruff_cache

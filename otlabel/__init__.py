@@ -10,8 +10,9 @@ from ._predictor import Predictor
 from ._progress import Progress
 from ._result import Assignment
 from ._solver.outcome import ConvergenceWarning, Status, Step
+from ._versions import show_versions
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Assignment",
@@ -23,4 +24,5 @@ __all__ = [
     "Status",
     "Step",
     "assign",
+    "show_versions",
 ]
