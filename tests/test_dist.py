@@ -65,9 +65,8 @@ def test_the_same_sources_make_the_same_files(dist, tmp_path):
 
 
 def test_versions_are_told():
-    said = subprocess.run(
-        [sys.executable, "-c", "import otlabel; otlabel.show_versions()"], capture_output=True, text=True
-    )
+    code = "import otlabel; otlabel.show_versions()"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
-    for words in ("python:", "backends: numba, numpy, torch, cupy", "free memory:", f"otlabel: {otlabel.__version__}"):
+    for words in ("python: 3.", "backends: numba, numpy", "GiB", "otlabel: ", "numpy: 2"):
         assert words in said.stdout
