@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from . import backends
+from . import _showing, backends
 from ._arrays.libraries import NUMPY
 from ._input.problem import Problem
 from ._predictor import Predictor, predictor_in
 from ._solver.outcome import Solution, Status
 from ._system.files import atomic
 from .backends import Kernels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Saved as they are; the rest of an Assignment is saved piece by piece.
 _SAVED = ("labels", "sizes", "error", "max_relative_error", "gap", "n_sweeps", "engine")
@@ -207,6 +210,38 @@ class Assignment:
             _kernels=kernels,
             _known=known,
         )
+
+    def plot(self, head: int = 0) -> Figure:
+        """A matplotlib figure: items of each label beside their shares, and the L1 error against the sweeps.
+
+        Args:
+            head: which, of scores (h, n, k).
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            IndexError: there is no such head.
+        """
+        sizes, shares = np.atleast_2d(self.sizes)[head], self.predictor.shares
+        shares = None if shares is None else np.atleast_2d(shares)[head] * sizes.sum()
+        history = (self.history if self.potentials.ndim == 2 else [self.history])[head]
+        figure, (left, right) = _showing.axes(2)
+        _showing.draw_sizes(left, sizes, shares)
+        _showing.draw_line(right, history[:, 0], history[:, 2], "sweeps", "L1 error", log=True)
+        return figure
+
+    def _repr_html_(self) -> str:
+        *heads, n = self.labels.shape
+        low, high, gap = int(self.sizes.min()), int(self.sizes.max()), float(np.max(self.gap))
+        rows = [
+            ("items", f"{n:,}" + (f" in {heads[0]} heads" if heads else "")),
+            ("labels", f"{self.sizes.shape[-1]:,}"),
+            ("sizes", f"{low:,}" if low == high else f"{low:,} to {high:,}"),
+            ("L1 error of the plan", f"{np.max(self.error):.1e}"),
+            ("gap", "not known" if np.isnan(gap) else f"{max(gap, 0.0):.1e} nats an item"),
+            ("sweeps", f"{np.max(self.n_sweeps):.1f}"),
+            ("status", f"{self.status.name.lower()}, {self.backend}"),
+        ]
+        return _showing.table("Assignment", rows, np.atleast_2d(self.sizes)[0])
 
     def __copy__(self) -> Self:
         return dataclasses.replace(self)

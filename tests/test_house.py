@@ -16,7 +16,7 @@ PACKAGES = ("otlabel", "otlabel_torch")
 # From the top: a module imports from its own room, or from those below it.
 ROOMS = (
     "cli", "explore", "bench", "cluster", "", "_versions", "_assign", "_memory", "_result", "_predictor", "_progress",
-    "_parallel", "_rounding", "_solver", "_input", "backends", "_arrays", "_system",
+    "_showing", "_parallel", "_rounding", "_solver", "_input", "backends", "_arrays", "_system",
 )  # fmt: skip  # "" is the package's own file
 FORBIDDEN = {  # who imports nothing of what
     "otlabel": ("otlabel_torch*",),

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
@@ -16,6 +16,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .. import _showing
 from .._arrays.libraries import HOST, Place
 from .._input.bounds import bounds_of, feasible
 from .._predictor import Predictor
@@ -23,6 +24,9 @@ from .._system.files import atomic
 from .alternation import Clustered, Options, Points, Step, alternate, scores_of
 from .centres import inertia, scale_of
 from .points import place_of_points, points_of, weights_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _METRICS = ("euclidean", "cosine")
 _INITS = ("k-means++", "random")
@@ -75,6 +79,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             rounding. Weights of points have no part in it.
         potentials_: (k,) prices: clusters of new points are the argmin of squared distance less the price.
         n_iter_: assignments of all points, soft and exact.
+        history_: (assignments of all starts, 2) their number in their start, and their inertia, nan while it is soft.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
     """
 
@@ -134,6 +139,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         options, random = self._options(place), check_random_state(self.random_state)
         points = Points(self._placed(X), weights, options)
         best: Clustered | None = None
+        self._steps: list[tuple[int, float]] = []
         for _ in range(self.n_init if isinstance(self.init, str) or callable(self.init) else 1):
             try:
                 found = alternate(points, options, random)
@@ -152,6 +158,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         )
         self.labels_, self.n_iter_ = best.labels, best.steps
         self.sizes_ = np.bincount(best.labels, minlength=self.n_clusters)
+        self.history_ = np.array(self._steps, dtype=np.float64).reshape(-1, 2)
+        del self._steps
         self._n_features_out = self.n_clusters
         return self
 
@@ -264,11 +272,27 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
     def _tell(self, step: Step) -> None:
         step = step._replace(inertia=self._scale**2 * step.inertia)
+        self._steps.append((step.number, step.inertia))
         if self.callback is not None:
             self.callback(step)
         if self.verbose:
             sizes = f"sizes {step.sizes.min()} to {step.sizes.max()}"
             print(f"{step.number}, {step.phase}: inertia {step.inertia:.6g}, {sizes}")
+
+    def plot(self) -> Figure:
+        """A matplotlib figure: points of each cluster, and the inertia of every exact assignment of ``fit``.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        check_is_fitted(self)
+        steps = getattr(self, "history_", np.zeros((0, 2)))  # a model that was loaded has none
+        exact = steps[np.isfinite(steps[:, 1])]
+        figure, (left, *right) = _showing.axes(2 if len(exact) else 1)
+        _showing.draw_sizes(left, self.sizes_)
+        if right:
+            _showing.draw_line(right[0], exact[:, 0], exact[:, 1], "assignment", "inertia")
+        return figure
 
     def check_parameters(self, n: int) -> None:
         """Raise ValueError if a parameter is out of its range, for n points."""
