@@ -62,9 +62,7 @@ def draw_sizes(axis: Axes, sizes: np.ndarray, shares: np.ndarray | None = None) 
     axis.margins(x=0)
 
 
-def draw_line(
-    axis: Axes, x: Any, y: Any, xlabel: str, ylabel: str, *, log: bool = False, goal: float | None = None
-) -> None:
+def draw_line(axis: Axes, x: Any, y: Any, xlabel: str, ylabel: str, *, log: bool = False) -> None:
     """One quantity against another."""
     axis.plot(x, y, color=OWN, marker=".")
     axis.set(xlabel=xlabel, ylabel=ylabel)

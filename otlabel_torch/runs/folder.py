@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from otlabel.explore.sheet import sheet
+
 from ..images.images import Images
 from ..labels.tables import write_labels
 from ..options.config import Resolved
@@ -21,16 +23,17 @@ from ..system import files
 from ..system.errors import DataError, UnwritableError, UsageError, UserError
 from ..training import checkpoint
 from ..training.state import State, build, load_network
-from . import checkpoint_rules, history, report, rules
+from . import checkpoint_rules, history, pictures, report, rules
 from .trained import TrainedRun
 
 CONFIGURATION, CHECKPOINTS, METRICS, REPORT = "config.yaml", "checkpoints", "metrics.jsonl", "report.json"
 LABELS, SIZES, CLUSTERS, PREDICTED = "labels", "sizes.csv", "clusters.png", "predicted.csv"
 TENSORBOARD, EVALUATION, EXPLORER, HISTORY = "tensorboard", "evaluation", "explore", "history"
+PICTURES, PAGE = "pictures", "report.html"
 TABLES = ("csv", "parquet")
 MADE = {
     CONFIGURATION, CHECKPOINTS, METRICS, REPORT, SIZES, CLUSTERS, PREDICTED, TENSORBOARD, EVALUATION,
-    EXPLORER, HISTORY,
+    EXPLORER, HISTORY, PICTURES, PAGE,
     *(f"{LABELS}.{table}" for table in TABLES),
 }  # fmt: skip  # all that a run and those who ask it write
 REMEDY = "Restore it from a copy, or start a run anew"
@@ -138,11 +141,18 @@ class RunFolder:
 
     def shown(self, table: str) -> tuple[str, ...]:
         """Names of what a user looks at first."""
-        return self.labels(table).name, CLUSTERS, REPORT
+        return PAGE, self.labels(table).name, CLUSTERS
 
-    def save_report(self, facts: dict[str, Any]) -> None:
-        """What the run came to."""
+    def save_report(self, facts: dict[str, Any], state: State, config: Resolved) -> None:
+        """What the run came to: for programs, and as a page with pictures."""
         files.write_json(self.path / REPORT, facts)
+        head = [None if values is None else values[:, 0].numpy() for values in (state.labels, state.confidence)]
+        drawn = pictures.pictures(state.records, facts["rows"], head[0], head[1], config.k)
+        for picture in drawn:
+            with files.atomic(self.path / PICTURES / f"{picture.name}.png") as file:
+                file.write(picture.png)
+        parts = [*report.parts(facts), *(picture.part for picture in drawn)]
+        files.write_text(self.path / PAGE, sheet(f"otlabel: {self.path.resolve().name}", parts))
 
     # To use a run, or to go on with it.
 

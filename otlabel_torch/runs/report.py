@@ -14,7 +14,10 @@ from rich.table import Table
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from otlabel.explore.sheet import Part
+
 from ..images.images import Images
+from ..images.notes import Note
 from ..labels.tables import confidence_text
 from ..system.files import atomic, write_text
 
@@ -43,6 +46,33 @@ def epoch_line(record: dict[str, Any], epochs: int) -> str:
         if "nmi_classes" in record:
             parts.append(f"NMI {record['nmi_classes']:.1f} to the classes")
     return "  ".join(parts)
+
+
+def parts(facts: dict[str, Any]) -> list[Part]:
+    """What report.json says, for people."""
+    config = facts["config"]
+    solves = f"{config['relabels']} solves in {config['epochs']} epochs"
+    rows = [
+        ("images", f"{facts['images']:,}, and {facts['validation_images']:,} more for evaluation"),
+        ("network", f"{config['arch']} at {config['image_size']} px"),
+        (
+            "labels",
+            f"{config['heads']} heads of {config['k']}, {solves}",
+        ),
+        ("seconds", f"{facts['seconds']:,.0f}"),
+        *((name, version) for name, version in facts["versions"].items()),
+    ]
+    said = [Note(note["what"], note["files"]) for note in facts["notes"]]
+    done = [*facts["skipped"], *map(str, said), *facts["labels_given"]]
+    made = [Part("The run", rows=[("what", "value"), *rows])]
+    if done:
+        made.append(Part("What was done to the data", rows=[("what",), *((line,) for line in done)]))
+    if facts["rows"]:
+        known = [key for key in IN_FULL if any(key in row for row in facts["rows"])]
+        table = [[row["name"], *(f"{row[key]:.1f}" if key in row else "" for key in known)] for row in facts["rows"]]
+        head = ["", *(IN_FULL[key] for key in known)]
+        made.append(Part("What it is worth, in percent", f"Protocol: {facts['protocol']}.", rows=[head, *table]))
+    return made
 
 
 def write_sizes(path: Path, labels: Tensor, confidence: Tensor, k: int) -> None:

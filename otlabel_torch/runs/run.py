@@ -177,10 +177,12 @@ class Run:
             "labels_given": self.given,
             "rows": rows,
         }
-        self.folder.save_report(facts)
+        self.folder.save_report(facts, state, config)
         if rows:
             report.closing_table(rows, self.console, protocol)
         self._print(f"done in {seconds:.0f} s: {', '.join(self.folder.shown(config.table))} in {config.out}")
+        if state.labels is not None:
+            self._print(f"look at its clusters: python -m otlabel_torch.explore {config.out} --open")
         return rows
 
 

@@ -13,6 +13,7 @@ from shown import contents
 
 from otlabel.explore.near import near
 from otlabel.explore.page import write_page
+from otlabel.explore.sheet import Part, sheet
 
 
 @pytest.fixture(params=["folder", "file"])
@@ -289,3 +290,17 @@ def test_nothing_else_is_replaced(rng, tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_page(contents(rng), tmp_path / "other", tick=lambda items: 1 / 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "page"]
+
+
+def test_a_page_of_pictures_shuts_nobody_out(visit, violations, tmp_path):
+    rows = [("name", "value"), ("sizes", "12"), ("labels", "a, b")]
+    picture = io.BytesIO()
+    from PIL import Image
+
+    Image.new("RGB", (400, 300)).save(picture, "png")
+    text = sheet("a run", [Part("Loss", "It falls.", picture.getvalue(), "the loss"), Part("Facts", rows=rows)])
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    for dark in (False, True):
+        page = visit(tmp_path / "report.html", width=360, dark=dark)
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
