@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -206,14 +208,15 @@ def predictor_in(path: str | os.PathLike[str], writers: str) -> tuple[Predictor,
         ValueError: the file holds something else.
         OSError: it cannot be opened.
     """
+    raw = io.BytesIO(Path(path).read_bytes())  # what is wrong from here on is the content, not the disk
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with np.load(raw, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
         potentials = stored["potentials"]
         # Shares have had an axis of heads where potentials had none.
         return Predictor(potentials, float(stored["epsilon"]), stored["b"].reshape(potentials.shape)), stored
     except KeyError as missing:
         reason = f"it has no {missing}"
-    except (ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, TypeError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         reason = "it is no .npz file of numbers" if isinstance(error, TypeError | EOFError) else str(error)
     raise ValueError(f"{path} must be what {writers} wrote, but {reason}. Save it anew.")

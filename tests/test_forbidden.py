@@ -112,6 +112,16 @@ def test_what_is_plain_is_so(rng, share, evenness):
     assert plain > 0
 
 
+def test_shares_of_a_label_that_nobody_may_have_do_not_overfill_the_others(backend):
+    """Label 3 may go without. Its share among the three others would be a third of an item above their ceiling."""
+    allowed = np.array([[1, 0, 1, 0], [0, 0, 1, 0], [1, 1, 0, 0], [0, 1, 0, 0]], dtype=bool)
+    logits = np.where(allowed, np.random.default_rng().normal(size=(4, 4)), -np.inf)
+    b = np.array([0.9997, 1.0020, 0.9987, 0.9996]) / 4
+    result = otlabel.assign(logits, epsilon=1.0, b=b / b.sum(), backend=backend)
+    np.testing.assert_array_equal(result.sizes, [1, 2, 1, 0])  # floor or ceiling of each
+    np.testing.assert_allclose(result.plan(range(4)).sum(axis=0) * 4, [1, 2, 1, 0], atol=2e-3)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.filterwarnings("ignore::otlabel.ConvergenceWarning")
 @given(data=st.data())
@@ -148,6 +158,6 @@ def test_any_problem_is_solved_or_said_to_have_no_solution(backend, data):
     if result.error < truth - max(0.01 * truth, 1e-9, rounding):  # shares that no plan has: the nearest there are
         c = result.plan(np.arange(n)).sum(axis=0) * n
         outside = np.maximum(lower - c, 0) + np.maximum(c - upper, 0)
-        assert outside.sum() / n <= result.error + 1e-8
+        assert outside.sum() / n <= result.error + 1e-6  # items, as feasible.py has it
         return
     assert abs(result.error - truth) <= max(0.01 * truth, 1e-9, rounding)

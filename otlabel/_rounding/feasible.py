@@ -19,6 +19,7 @@ from .capacities import Bounds
 
 _EDGES = 1 << 25  # of the network at most; a larger one, of 1 GiB and more, is left to the solver
 _VARIABLES = 1 << 17  # of the linear program for shares; where there are more, the solver comes as near as it can
+_NEARLY = 1e-6  # items
 _PARTS = 1 << 30  # of all items, that fractions of capacities are counted in
 
 
@@ -39,13 +40,15 @@ def within_reach(
         ValueError: no labelling has sizes within the bounds.
     """
     b, n = marginal.target, int(counted.sum())
-    if counted.all() and _is_loose(reach, n * b, n):
+    lower, upper = bounds
+    # Shares of labels that nobody may have have gone to the others: to more, it may be, than those are to have.
+    is_inside = bool(((lower - _NEARLY <= n * b) & (n * b <= upper + _NEARLY)).all())
+    if is_inside and counted.all() and _is_loose(reach, n * b, n):
         return marginal
     found = _patterns(source, b > 0, counted)
     if found is None:
         return marginal
     patterns, counts = found
-    lower, upper = bounds
     network, rule = _Network(patterns, counts), f"the sizes asked for cannot be met{where}"
     if (confined := network.overflow(upper)) is not None:
         items, labels = confined
@@ -63,7 +66,7 @@ def within_reach(
         return marginal
     unit = max(1, _PARTS // n)
     fine = _Network(patterns, counts * unit)
-    if fine.overflow(np.ceil(b * n * unit).astype(np.int64)) is None:
+    if is_inside and fine.overflow(np.ceil(b * n * unit).astype(np.int64)) is None:
         return marginal
     return Marginal.exactly(network.nearest(n * b, lower, upper) / n)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
 import zlib
 from collections.abc import Callable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -38,6 +40,7 @@ _DAMAGED = (
     ValueError,
     EOFError,
     NotImplementedError,
+    OSError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -220,8 +223,9 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             ValueError: the file holds something else.
             OSError: it cannot be opened.
         """
+        raw = io.BytesIO(Path(path).read_bytes())  # what is wrong from here on is the content, not the disk
         try:
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            with np.load(raw, allow_pickle=False) as file:
                 if str(file["kind"]) != cls.__name__:
                     raise KeyError("kind")
                 model = cls(**json.loads(str(file["params"])))

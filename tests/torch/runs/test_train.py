@@ -49,6 +49,8 @@ def test_a_run_leaves_everything_behind(run):
     kept = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert kept == {
         "config.yaml", "metrics.jsonl", "labels.csv", "sizes.csv", "report.json", "checkpoints/last.pt", "clusters.png",
+        "report.html", *(f"pictures/{name}.png" for name in ("labels", "loss", "sizes", "solves", "worth")),
+        *(f"history/{epoch:05d}.npy" for epoch in (0, 1, 3)),
     }  # fmt: skip
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert (config["k"], config["heads"], config["relabels"]) == (12, 2, 3)
