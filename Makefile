@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: setup demo test test-all bench bench-imagenet lint docs dist clean
+.PHONY: setup demo test test-all bench bench-imagenet lint docs dist notebooks clean
 
 setup: $(VENV)/.installed
 
@@ -50,6 +50,9 @@ dist: setup
 	$(RUN)/python -m build --outdir dist
 	$(RUN)/twine check --strict dist/*
 	$(RUN)/python tests/dist.py dist
+
+notebooks: setup
+	$(RUN)/jupytext --to ipynb examples/*.py
 
 docs: setup
 	$(RUN)/mkdocs serve

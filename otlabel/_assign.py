@@ -64,8 +64,9 @@ def assign(
             weights must be equal.
         b: share of each label, shape (k,) or (h, k), non-negative, summing to 1. Default 1/k. A label of share 0 is
             not used.
-        size_min, size_max: least and most items of each label, in the place of ``b``: numbers, or of shape (k,) or
-            (h, k). One that is left out is 0 or n. Labels get what suits them best between the two.
+        size_min: least items of each label, in the place of ``b``: a number, or of shape (k,) or (h, k). Default 0.
+            Labels get what suits them best between this and ``size_max``.
+        size_max: most items of each label, likewise. Default n.
         known: labels that are known, shape (n,), -1 where one is not: those items keep theirs and fill its share, the
             others are labelled in what is left. Not with heads.
         coverage: of the items, those that get a label: 0.8 leaves a fifth of them, the least sure, with -1. Each label

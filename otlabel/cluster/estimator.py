@@ -61,8 +61,9 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         n_clusters: k.
         shares: (k,) of the points that each cluster gets, which sum to 1; sizes are floor or ceil of n times that.
             None: 1/k each.
-        size_min, size_max: least and most points of each cluster, in the place of shares: numbers, or of shape (k,).
-            One that is left out is 0 or n. Clusters get what suits them best between the two.
+        size_min: least points of each cluster, in the place of shares: a number, or of shape (k,). Default 0. Clusters
+            get what suits them best between this and size_max.
+        size_max: most points of each cluster, likewise. Default n.
         metric: "euclidean", or "cosine": of points and centres of length 1.
         init: "k-means++", "random", centres (k, d), or a function of points, k and a random state.
         n_init: as many starts; the one with the least inertia is kept. Given centres are one start.

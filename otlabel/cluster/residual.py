@@ -23,7 +23,13 @@ class ResidualKMeans(BaseEstimator):
     Args:
         levels: numbers in a code.
         n_clusters: k, of each level.
-        init, n_init, max_iter, tol, random_state, verbose, backend: of each level, as in ``BalancedKMeans``.
+        init: of each level, as in ``BalancedKMeans``; so are all that follow.
+        n_init: starts.
+        max_iter: assignments with exact sizes at most, of a start.
+        tol: the alternation ends when an assignment lowers the inertia by less than this part of it.
+        random_state: an int makes the result the same each time.
+        verbose: 1 prints a line for every assignment.
+        backend: as in ``otlabel.assign``.
 
     Attributes:
         codes_: (n, levels) int64.
