@@ -69,9 +69,7 @@ def test_commands_that_pages_name_exist():
             folder = ROOT / package / module
             assert folder.with_suffix(".py").exists() or folder.is_dir(), f"{page.name}: {package}.{module}"
         for target in re.findall(r"`make ([a-z-]+)`", text):
-            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), (
-                f"{page.name}: make {target}"
-            )
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
 
 
 def test_pictures_are_small():
