@@ -7,7 +7,7 @@ otlabel.views.overview = (state, main) => {
   const grid = new otlabel.Grid(main, {
     count: order.length,
     width: hasThumbs ? 190 : 210,
-    height: (width) => (hasThumbs ? (width - 18) / 2 + 88 : 168),
+    height: (width) => (hasThumbs ? (width - 18) / 2 + 88 : 142),
     label: "Clusters",
     cell: (place) => card(order[place]),
   });
