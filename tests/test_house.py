@@ -15,7 +15,7 @@ ROOT = Path(otlabel.__file__).parents[1]
 PACKAGES = ("otlabel", "otlabel_torch")
 # From the top: a module imports from its own room, or from those below it.
 ROOMS = (
-    "cli", "explore", "bench", "cluster", "", "_versions", "_assign", "_memory", "_result", "_predictor", "_progress",
+    "cli", "bench", "cluster", "explore", "", "_versions", "_assign", "_memory", "_result", "_predictor", "_progress",
     "_showing", "_parallel", "_rounding", "_solver", "_input", "backends", "_arrays", "_system",
 )  # fmt: skip  # "" is the package's own file
 FORBIDDEN = {  # who imports nothing of what

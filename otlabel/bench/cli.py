@@ -14,7 +14,7 @@ from .. import backends
 from . import compare as comparison
 from . import machine, suite, tables
 from . import scaling as fit
-from .options import DTYPE, FILE, POSITIVE, SIZE, Measuring, Sizes, measuring, option
+from .options import DTYPE, FILE, PAGE, POSITIVE, SIZE, Measuring, Sizes, measuring, option
 from .own import ROUNDINGS, usable
 from .peers import PEERS
 from .problems import REGIMES, made, stored
@@ -298,5 +298,5 @@ def _show(rows: Sequence[Row], how: Measuring) -> None:
     if how.plot is not None:
         from . import plots  # matplotlib takes half a second
 
-        plots.times(rows, how.plot)
+        (plots.page if how.plot.suffix == PAGE else plots.times)(rows, how.plot)
         out.print(str(how.plot), markup=False)

@@ -18,7 +18,7 @@ from . import machine
 FILE = click.Path(dir_okay=False, path_type=Path)
 SIZE = click.IntRange(min=2)
 LARGEST = 1e6  # seconds, and whatever else an option can be
-PICTURES = (".png", ".svg", ".pdf")
+PICTURES, PAGE = (".png", ".svg", ".pdf"), ".html"
 DTYPE = click.Choice(["float16", "float32", "float64"])
 
 
@@ -83,7 +83,14 @@ def measuring(cap: float, repeat: int, rounds: int, plot: str | None = None) -> 
         option("--rounds", type=click.IntRange(1), default=rounds, help="Processes of a row. The rows take turns."),
         option("--threads", type=click.IntRange(1), help="Cores and threads, equal for all.  [default: all cores]"),
         option("--json", "json_file", type=FILE, help="Write the rows to this file, each as soon as it is there."),
-        option("--plot", type=FILE, help="Draw a picture (.png, .svg, .pdf)." + (f" [{plot}]" if plot else ""), **bare),
+        option(
+            "--plot",
+            type=FILE,
+            help=f"Draw a picture (.png, .svg, .pdf). [{plot}]"
+            if plot
+            else "Draw a picture (.png, .svg, .pdf), or a page with it and the tables (.html).",
+            **bare,
+        ),
     ]
 
     def decorate(command: Callable) -> Callable:
@@ -93,8 +100,9 @@ def measuring(cap: float, repeat: int, rounds: int, plot: str | None = None) -> 
             for file in (how.json_file, how.plot):
                 if file is not None and not file.absolute().parent.is_dir():
                     raise click.UsageError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
-            if how.plot is not None and how.plot.suffix not in PICTURES:
-                raise click.UsageError(f"--plot {how.plot} must end in one of {', '.join(PICTURES)}.")
+            kinds = PICTURES if plot else (*PICTURES, PAGE)
+            if how.plot is not None and how.plot.suffix not in kinds:
+                raise click.UsageError(f"--plot {how.plot} must end in one of {', '.join(kinds)}.")
             machine.limit_threads(how.threads)
             end_well()
             command(how=how, **given)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import matplotlib
 
@@ -16,14 +18,16 @@ import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from .._system.files import atomic
+from ..explore.sheet import Part, sheet
 from .process import Row
 from .scaling import Slope
-from .tables import problem
+from .tables import HEADINGS, LEGEND, notes, problem, sections, title
 
 OWN, OTHER, NOT_THERE = "#1a7f5a", "#4c5a69", "#b0b7bf"
 
 
-def times(rows: Sequence[Row], path: Path) -> None:
+def times(rows: Sequence[Row], path: Path | BinaryIO) -> None:
     """A panel a problem, a line a method: every run's seconds; who did not get there has an arrow at the cap."""
     problems = [list(group) for _, group in itertools.groupby(rows, key=problem)]
     most = max(len(group) for group in problems)
@@ -88,6 +92,20 @@ def _plain(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def _save(figure: plt.Figure, path: Path | BinaryIO) -> None:
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def page(rows: Sequence[Row], path: Path) -> None:
+    """The picture and a table a problem, as one HTML file."""
+    picture = io.BytesIO()
+    times(rows, picture)
+    shows = "the seconds of every method on every problem, as in the tables below"
+    parts = [Part("Seconds", LEGEND, picture.getvalue(), shows)]
+    for _, group in itertools.groupby(rows, key=problem):
+        of_problem = list(group)
+        lines = [cells for _, kind in sections(of_problem) for _, cells in kind]
+        parts.append(Part(title(of_problem[0]), " ".join(notes(of_problem)), rows=[HEADINGS, *lines]))
+    with atomic(path) as file:
+        file.write(sheet("otlabel-bench", parts).encode())

@@ -56,6 +56,17 @@ def test_solve_measures_shows_writes_and_draws(tmp_path):
         assert len(set(picture.convert("RGB").resize((64, 64)).getdata())) > 10  # something is drawn
 
 
+def test_a_page_has_the_picture_and_the_tables(tmp_path):
+    made = "--n", "300", "--k", "6", "--regime", "first", "--regime", "peaked", "--backend", "numpy"
+    done = bench("solve", *made, "--plot", str(tmp_path / "rows.html"), "--cap", "5")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "rows.html").read_text()
+    assert page.count("<tr>") == 2 * (1 + 2)  # of two problems the names of the columns, and two methods
+    assert page.count('src="data:image/png;base64,') == 1
+    assert "300 items, 6 labels, float32" in page
+    assert "otlabel numpy balanced" in page
+
+
 def test_the_overview(monkeypatch, tmp_path):
     """The whole of it, on smaller problems and with those peers that are always there."""
     monkeypatch.setattr(suite, "OVERVIEW", (400, 10))
