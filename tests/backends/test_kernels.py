@@ -201,3 +201,26 @@ def test_any_memory_layout_gives_the_same_bits(kernels_of, rng, monkeypatch):
         swept = kernels_of(layout, 0.1, a).survey(g, 2.0, True).swept
         np.testing.assert_array_equal(swept.c, reference.c)
         assert swept.logsumexp == reference.logsumexp
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_the_cheapest_moves_to_each_label(rng, kernels_of, dtype):
+    """Of labels with many items, some, one and none, all asked for at once."""
+    n, k, epsilon = 400, 23, 0.07
+    scores, a, _ = random_case(rng, (n, k), dtype)
+    kernels = kernels_of(scores, epsilon, a)
+    sizes = [0, 1, 2, 15, 16, 17, 150, 0, 1]
+    order = np.split(rng.permutation(n)[: sum(sizes)], np.cumsum(sizes)[:-1])
+    labels = rng.integers(0, k, len(sizes))
+    least, which = kernels.regrets(order, labels)
+    wide = scores.astype(np.float64) / epsilon
+    for own, label, found, items in zip(order, labels, least, which, strict=True):
+        if not len(own):
+            assert (found == np.inf).all()
+            continue
+        regrets = wide[own, label][:, None] - wide[own]
+        close(found, regrets.min(axis=0), regrets.min(axis=0), 1e-12 * np.abs(wide).max())
+        assert np.isin(items, own).all()
+        np.testing.assert_allclose(
+            wide[items, label] - wide[items, np.arange(k)], found, atol=1e-12 * np.abs(wide).max()
+        )

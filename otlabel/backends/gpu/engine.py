@@ -20,7 +20,8 @@ class Sizes:
 
     lists: int = 64 << 20  # bytes of lists that no one minds; those of one survey are alive at a time
     lists_of_scores: float = 1 / 4  # lists may take this part of what the scores take, if that is more
-    block: int = 16 << 20  # bytes of a block of rows that is copied to the device, converted or computed there
+    block: int = 16 << 20  # bytes of a block of rows that is copied to the device, or converted there
+    computed: int = 512 << 20  # the same of scores that are computed there: each is a product, and a launch of kernels
 
 
 class Engine(Protocol):

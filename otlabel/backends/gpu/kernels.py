@@ -22,6 +22,7 @@ from ..protocol import Shortlist
 from .engine import Engine, Scores, Sizes
 
 _SAMPLE = 4096  # rows that tell how long lists will be
+_FEW = 16  # items of a label whose regrets are looked at on the host: more are a block of the device's own
 _ROW = 28  # bytes of a listed row, while lists are made: best, label, count, indptr
 
 
@@ -109,7 +110,9 @@ class Kernels:
     def __init__(self, source: ScoreSource, engine: Engine, scale: float, a: np.ndarray, largest: float):
         with engine.working():
             matrix = source.array if source.in_memory else source
-            self.scores, self.engine, self.weights = Scores(matrix, engine, self.sizes.block), engine, engine.upload(a)
+            is_computed = not source.in_memory and source.place.library.name != "numpy"
+            block = self.sizes.computed if is_computed else self.sizes.block
+            self.scores, self.engine, self.weights = Scores(matrix, engine, block), engine, engine.upload(a)
         self.scale, self.largest = scale, largest
         n, k = self.scores.shape
         self.sampled = max(1, n // min(_SAMPLE, max(1, (1 << 22) // k)))  # one row in so many is looked at first
@@ -149,8 +152,29 @@ class Kernels:
             return Shortlist(self.engine.download(best), indptr, np.concatenate(labels), np.concatenate(values))
 
     def regrets(self, items: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        least, which = zip(*map(self._regrets, items, labels), strict=True)
-        return np.stack(least), np.stack(which)
+        # Rounding asks for thousands of labels with an item or two each: one way to the device for all of them.
+        h, k = len(items), self.scores.shape[1]
+        least, which = np.full((h, k), np.inf), np.zeros((h, k), dtype=np.int64)
+        few = [own for own in range(h) if 0 < len(items[own]) <= _FEW]
+        for own in (own for own in range(h) if len(items[own]) > _FEW):
+            least[own], which[own] = self._regrets(items[own], labels[own])
+        step = max(1, self.sizes.lists // (8 * k * _FEW))
+        for start in range(0, len(few), step):
+            some = few[start : start + step]
+            least[some], which[some] = self._regrets_of_few([items[own] for own in some], labels[some])
+        return least, which
+
+    def _regrets_of_few(self, items: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same, of few items each, on the host."""
+        counts = np.array([len(own) for own in items])
+        rows, starts = np.concatenate(items), np.cumsum(counts) - counts
+        with self.engine.working():
+            scores = self.engine.download(self.engine.wide(self.scores.take(rows)))
+        group = np.repeat(np.arange(len(items)), counts)
+        regrets = (scores[np.arange(len(rows)), labels[group]][:, None] - scores) * self.scale
+        least = np.minimum.reduceat(regrets, starts, axis=0)
+        places = np.where(regrets == least[group], np.arange(len(rows))[:, None], len(rows))
+        return least, rows[np.minimum.reduceat(places, starts, axis=0)]
 
     def _regrets(self, items: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
         k = self.scores.shape[1]

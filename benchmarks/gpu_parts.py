@@ -1,0 +1,517 @@
+"""The parts of the proof on a GPU, each run by benchmarks/gpu_proof.py as a process of its own.
+
+A part yields rows that describe themselves; nothing is imported that is not there, and nothing is installed.
+``python benchmarks/gpu_parts.py tune --rows FILE`` is none of the proof: how the sweep is best cut up on this device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import itertools
+import json
+import math
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # nothing is installed
+
+import otlabel  # noqa: E402
+from otlabel import backends  # noqa: E402
+from otlabel._input.sources import InMemory  # noqa: E402
+from otlabel.bench import judge, textbook  # noqa: E402
+from otlabel.bench.problems import mixture, mixture_on_device  # noqa: E402
+
+EPSILON = 1 / 25
+GPU = torch.cuda.is_available()
+PLACE = torch.device("cuda" if GPU else "cpu")
+CUPY = GPU and importlib.util.find_spec("cupy") is not None
+LIBRARIES = ("torch", "cupy") if CUPY else ("torch",)
+
+Row = dict[str, Any]
+
+
+def in_library(scores: torch.Tensor, library: str) -> Any:
+    """The same memory, as an array of torch or CuPy."""
+    if library == "torch":
+        return scores
+    import cupy
+
+    return cupy.from_dlpack(scores)
+
+
+def on_host(labels: Any) -> np.ndarray:
+    """Labels of any library."""
+    return np.asarray(labels.get() if hasattr(labels, "get") else labels.cpu())
+
+
+def synchronize() -> None:
+    if GPU:
+        torch.cuda.synchronize()
+
+
+def seconds(work: Callable[[], object], repeats: int) -> list[float]:
+    """Of each of some runs, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(repeats):
+        synchronize()
+        start = time.perf_counter()
+        work()
+        synchronize()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def quantiles(values: list[float], unit: str) -> Row:
+    return {
+        "median": statistics.median(values),
+        "low": min(values),
+        "high": max(values),
+        "runs": len(values),
+        "unit": unit,
+    }
+
+
+def smoke(rehearse: bool) -> Iterator[Row]:
+    """Small problems of every type against numba on the host; and what NVIDIA's sanitizer finds."""
+    n, k = (300, 20) if rehearse else (5000, 300)
+    rng = np.random.default_rng()
+    for dtype, library in itertools.product((torch.float64, torch.float32, torch.float16, torch.bfloat16), LIBRARIES):
+        if library == "cupy" and dtype == torch.bfloat16:
+            continue
+        scores = torch.from_numpy(rng.normal(size=(n, k))).to(dtype)
+        truth = otlabel.assign(scores.double().numpy(), backend="numba")
+        start = time.perf_counter()
+        found = otlabel.assign(in_library(scores.to(PLACE), library), backend=library)
+        synchronize()
+        labels = on_host(found.labels)
+        wide = scores.double().numpy()
+        score, best = (wide[np.arange(n), own].mean() / EPSILON for own in (labels, truth.labels))
+        shares = [np.exp(g - g.max()) for g in (found.potentials, truth.potentials)]
+        is_right = bool(abs(score - best) <= 1e-6 and np.array_equal(np.sort(found.sizes), np.sort(truth.sizes)))
+        yield {
+            "what": "against numba", "library": library, "dtype": str(dtype)[6:], "n": n, "k": k,
+            "passed": is_right and found.converged, "gap_nats": float(best - score), "error": float(found.error),
+            "potentials_apart": float(abs(shares[0] - shares[1]).max()),
+            "seconds_with_compiling": time.perf_counter() - start,
+        }  # fmt: skip
+    sanitizer = shutil.which("compute-sanitizer")
+    if sanitizer is None or not GPU:
+        yield {"what": "compute-sanitizer", "note": "not here" if sanitizer is None else "no GPU"}
+        return
+    for tool in ("memcheck", "racecheck"):
+        command = [sanitizer, "--tool", tool, "--error-exitcode", "9", sys.executable, __file__, "tiny"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        yield {"what": f"compute-sanitizer {tool}", "passed": done.returncode == 0, "output": done.stdout[-500:]}
+
+
+def tiny(rehearse: bool) -> Iterator[Row]:
+    """Every kernel once, for the sanitizer."""
+    for library in LIBRARIES:
+        otlabel.assign(in_library(torch.randn(200, 30).to(PLACE), library), backend=library)
+        yield {"what": "every kernel once", "library": library}
+
+
+def dies(rehearse: bool) -> Iterator[Row]:
+    """A rehearsal of what a driver can do."""
+    yield {"what": "before the end"}
+    os.abort()
+
+
+def hangs(rehearse: bool) -> Iterator[Row]:
+    """With a child that hangs as well."""
+    yield {"what": "before it hangs"}
+    subprocess.run(["sleep", "1000"])
+
+
+def wrong(rehearse: bool) -> Iterator[Row]:
+    """Results that no proof may take."""
+    yield {"what": "error of c", "arithmetic": "float32", "l1_error": 2e-4}
+    yield {"what": "error of c", "arithmetic": "float64", "l1_error": float("nan")}
+    solve = {"n": 10, "k": 3, "tol": 1e-4, "error": 1e-5, "bit_identical": True, "gap": 0.0, "sizes": [3, 4]}
+    yield {"what": "whole solve, balanced"} | solve
+    for change in ({"error": 1e-3}, {"bit_identical": False}, {"gap": 1e-3}, {"sizes": [2, 5]}):
+        yield {"what": "whole solve, balanced"} | solve | change
+
+
+def conformance(rehearse: bool) -> Iterator[Row]:
+    """The tests of all kernels, on fresh random input."""
+    settings = {**os.environ, "OTLABEL_TEST_BACKENDS": ",".join(LIBRARIES), "PYTHONWARNINGS": "default"}
+    chosen = ["tests/backends/test_kernels.py", "tests/backends/gpu/test_device.py"]
+    if not rehearse:
+        chosen += [
+            "tests/rounding/test_balance.py",
+            "tests/test_forbidden.py",
+            "tests/test_assign.py",
+            "tests/solver/test_solves.py",
+            "tests/torch/test_comm.py",
+        ]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", *chosen]
+    if importlib.util.find_spec("xdist") and not rehearse:
+        command += ["-n", "8", "-p", "no:benchmark"]
+    if importlib.util.find_spec("pytest_timeout"):
+        command += ["--timeout", "60"]
+    if rehearse:
+        command += ["-k", "underflow or out_of_memory"]
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True)
+    output = done.stdout.strip()
+    print(output[-4000:], done.stderr[-4000:], file=sys.stderr)
+    yield {
+        "what": "conformance tests",
+        "passed": done.returncode == 0,
+        "summary": output.splitlines()[-1] if output else "no output",
+        "failed": [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))][:40],
+        "stderr": done.stderr[-2000:] if done.returncode else "",
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def errors(rehearse: bool) -> Iterator[Row]:
+    """Of one sweep, against float64 and beyond, by type of scores."""
+    rng = np.random.default_rng()
+    for k in (128, 3000, 10_000):
+        n = 30 if rehearse else 3000
+        a = rng.random(n)
+        a, g = a / a.sum(), rng.normal(size=k) * 3
+        for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+            scores = (torch.randn(n, k) * 10).to(PLACE, dtype)
+            wide = scores.double().cpu().numpy()
+            truth = judge.columns(wide, EPSILON, g, a)
+            for library, precise in itertools.product(LIBRARIES, (False, True)):
+                if library == "cupy" and dtype == torch.bfloat16:
+                    continue  # CuPy has no such arrays from DLPack everywhere
+                kernels = backends.load(library).Kernels(
+                    InMemory(in_library(scores, library)), 1 / EPSILON, a, float(abs(wide).max())
+                )
+                c = kernels.survey(g, 16.0, precise).swept.c
+                yield {
+                    "what": "error of c",
+                    "library": library,
+                    "dtype": str(dtype).removeprefix("torch."),
+                    "arithmetic": "float64" if precise else "float32",
+                    "n": n,
+                    "k": k,
+                    "l1_error": float(np.abs(c - truth).sum()),
+                    "largest_relative_error": float(np.max(np.abs(c / truth - 1)[truth > 1e-12])),
+                }
+
+
+def bandwidth(rehearse: bool) -> Iterator[Row]:
+    """Bytes a second of a sweep, against a copy on the same device in the same run."""
+    size = 1 << (22 if rehearse else 33)
+    for dtype in (torch.float16, torch.float32):
+        for k in (128, 1000, 3000, 10_000):
+            n = size // (k * dtype.itemsize)
+            scores = torch.empty(n, k, dtype=dtype, device=PLACE)
+            for rows in torch.split(scores, max(1, (1 << 26) // k)):
+                rows.copy_(torch.randn(rows.shape, device=PLACE))
+            other = torch.empty_like(scores)
+            copy = seconds(lambda scores=scores, other=other: other.copy_(scores), 10)
+            del other
+            bits = scores.view(torch.int16 if dtype.itemsize == 2 else torch.int32)
+            read = seconds(bits.sum, 5)
+            gigabytes = scores.numel() * dtype.itemsize / 1e9
+            copied = 2 * gigabytes / statistics.median(copy)
+            yield {"what": "copy", "dtype": str(dtype)[6:], "n": n, "k": k} | quantiles(
+                [2 * gigabytes / t for t in copy], "GB/s"
+            )
+            yield {"what": "read only, torch's sum of the bits", "dtype": str(dtype)[6:], "n": n, "k": k} | quantiles(
+                [gigabytes / t for t in read], "GB/s"
+            )
+            for library, precise in itertools.product(LIBRARIES, (False, True)):
+                kernels = backends.load(library).Kernels(
+                    InMemory(in_library(scores, library)), 1.0, np.full(n, 1 / n), 10.0
+                )
+                g = kernels.with_scale(np.zeros(k))
+                times = seconds(lambda kernels=kernels, g=g, precise=precise: kernels.sweep(g, precise), 10)
+                yield {
+                    "what": "sweep",
+                    "library": library,
+                    "dtype": str(dtype)[6:],
+                    "arithmetic": "float64" if precise else "float32",
+                    "n": n,
+                    "k": k,
+                    "of_copy": gigabytes / statistics.median(times) / copied,
+                } | quantiles([gigabytes / t for t in times], "GB/s")
+            del scores, kernels
+
+
+def imagenet(rehearse: bool) -> Iterator[Row]:
+    """1,281,167 x 3,000 float16 scores of the peaked mixture, from cold potentials to labels."""
+    n, k = (2000, 50) if rehearse else (1_281_167, 3000)
+    scores = mixture_on_device(n, k, "peaked", PLACE)
+    for library, rounding in itertools.product(LIBRARIES, ("argmax", "balanced")):
+        own = in_library(scores, library)
+        otlabel.assign(own, rounding=rounding, backend=library)  # compiles
+        results, times = [], []
+        for _ in range(3):
+            if GPU:
+                torch.cuda.reset_peak_memory_stats()
+                before = torch.cuda.memory_allocated()
+            synchronize()
+            start = time.perf_counter()
+            results.append(otlabel.assign(own, rounding=rounding, backend=library))
+            synchronize()
+            times.append(time.perf_counter() - start)
+        result = results[-1]
+        labels = [on_host(other.labels) for other in results]
+        with counted() as evaluations:
+            otlabel.assign(own, rounding=rounding, backend=library)
+        yield {
+            "what": f"whole solve, {rounding}",
+            "library": library,
+            "dtype": "float16",
+            "n": n,
+            "k": k,
+            "sweeps": float(result.n_sweeps),
+            "surveys": len(result.history),
+            "tol": 1e-4,
+            "list_evaluations": len(evaluations),
+            "list_seconds": sum(evaluations),
+            "error": float(result.error),
+            "gap": None if math.isnan(result.gap) else float(result.gap),
+            "sizes": [int(result.sizes.min()), int(result.sizes.max())],
+            "bit_identical": all((one == labels[0]).all() for one in labels),
+            "peak_mib_beside_input": (torch.cuda.max_memory_allocated() - before) / 2**20
+            if GPU and library == "torch"
+            else None,
+        } | quantiles(times, "s")
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[list[float]]:
+    """Seconds of each evaluation of lists inside, the device waited for."""
+    from otlabel.backends.gpu import kernels
+
+    times: list[float] = []
+    usual = kernels.Survey.sweep
+
+    def timed(self: Any, g: np.ndarray) -> Any:
+        synchronize()
+        start = time.perf_counter()
+        found = usual(self, g)
+        synchronize()
+        times.append(time.perf_counter() - start)
+        return found
+
+    kernels.Survey.sweep = timed  # type: ignore[method-assign]
+    try:
+        yield times
+    finally:
+        kernels.Survey.sweep = usual  # type: ignore[method-assign]
+
+
+def plain_sinkhorn(scores: torch.Tensor, tol: float, most: int) -> tuple[np.ndarray, int]:
+    """In the log domain, with torch.logsumexp and nothing else, as anybody would write it: g (k,) and iterations."""
+    n, k = scores.shape
+    log_a, log_b = -math.log(n), -math.log(k)
+    logits = scores.float() / EPSILON
+    g = torch.zeros(k, device=scores.device)
+    iterations = 0
+    while iterations < most:
+        iterations += 1
+        f = log_a - torch.logsumexp(logits + g, 1)
+        columns = torch.logsumexp(logits + f[:, None], 0)
+        error = float((torch.exp(columns + g) - 1 / k).abs().sum())
+        if error <= tol:
+            break
+        g = log_b - columns
+    found = g.double().cpu().numpy()
+    return found - found.mean(), iterations
+
+
+def swav(scores: torch.Tensor) -> np.ndarray:
+    """Three iterations in float32: g (k,)."""
+    q = scores.float()
+    q -= q.amax(1, keepdim=True)  # a factor a row, which the row scaling takes off: or rows underflow
+    q /= EPSILON
+    totals = textbook.swav(q.exp_(), iterations=3)
+    return -torch.stack(totals).double().log().sum(0).cpu().numpy()
+
+
+def peers(rehearse: bool) -> Iterator[Row]:
+    """The same problem, to the same L1 error where the method gets there."""
+    n, k = (1000, 20) if rehearse else (320_000, 3000)
+    for regime in ("peaked", "broad"):
+        scores = mixture_on_device(n, k, regime, PLACE)
+        uniform = np.full(n, 1 / n)
+        exact = backends.load("torch").Kernels(InMemory(scores), 1 / EPSILON, uniform, float(scores.abs().max()))
+
+        def l1_error(g: np.ndarray, exact=exact, k=k) -> float | None:
+            # Where float32 lost whole columns there are no potentials.
+            return float(np.abs(exact.survey(g, 0.0, True).swept.c - 1 / k).sum()) if np.isfinite(g).all() else None
+
+        common = {"regime": regime, "n": n, "k": k, "dtype": "float16"}
+        for library in LIBRARIES:
+            own = in_library(scores, library)
+            for tol in (1e-4, 1e-6):
+                found: list[otlabel.Assignment] = []
+                times = seconds(
+                    lambda own=own, tol=tol, found=found: found.append(otlabel.assign(own, rounding="argmax", tol=tol)),
+                    3,
+                )
+                yield (
+                    common
+                    | {
+                        "what": f"otlabel, tol {tol:g}",
+                        "library": library,
+                        "sweeps": float(found[-1].n_sweeps),
+                        "l1_error": l1_error(found[-1].potentials),
+                    }
+                    | quantiles(times, "s")
+                )
+        most = 50 if rehearse else 3000
+        for dtype in (torch.float64, torch.float32):
+
+            def run_textbook(scores=scores, dtype=dtype, most=most) -> tuple[np.ndarray, int]:
+                return textbook.potentials_on_device(scores, EPSILON, dtype, max_iterations=most, tol=1e-4)
+
+            textbook.potentials_on_device(scores[:1000], EPSILON, dtype, max_iterations=3)  # warms
+            synchronize()
+            start = time.perf_counter()
+            g, iterations = run_textbook()
+            synchronize()
+            yield (
+                common
+                | {
+                    "what": f"textbook, {str(dtype)[6:]}, tol 0.0001",
+                    "sweeps": 2 * iterations,  # two products with the matrix each
+                    "l1_error": l1_error(g),
+                }
+                | quantiles([time.perf_counter() - start], "s")
+            )
+        plain_sinkhorn(scores[:1000], 1e-4, 3)
+        synchronize()
+        start = time.perf_counter()
+        g, iterations = plain_sinkhorn(scores, 1e-4, 20 if rehearse else 300)
+        synchronize()
+        yield (
+            common
+            | {"what": "plain torch.logsumexp, tol 0.0001", "sweeps": 2 * iterations, "l1_error": l1_error(g)}
+            | quantiles([time.perf_counter() - start], "s")
+        )
+        found_by_swav: list[np.ndarray] = []
+        times = seconds(lambda scores=scores, found=found_by_swav: found.append(swav(scores)), 3)
+        error = l1_error(found_by_swav[-1])
+        yield common | {"what": "SwAV, 3 iterations", "sweeps": 6, "l1_error": error} | quantiles(times, "s")
+        on_host = scores.cpu().numpy()
+        otlabel.assign(mixture(1000, k, regime, dtype=np.float16), rounding="argmax", backend="numba")  # compiles
+        start = time.perf_counter()
+        result = otlabel.assign(on_host, rounding="argmax", backend="numba")
+        yield (
+            common
+            | {
+                "what": f"otlabel numba, {os.cpu_count()} CPU cores, tol 0.0001",
+                "sweeps": float(result.n_sweeps),
+                "l1_error": l1_error(result.potentials),
+            }
+            | quantiles([time.perf_counter() - start], "s")
+        )
+    ott = importlib.util.find_spec("ott")
+    yield {"what": "OTT-JAX", "note": "not installed here" if ott is None else "installed, not compared by this script"}
+
+
+def tune(rehearse: bool) -> Iterator[Row]:
+    """Every reasonable way to cut the sweep up, best first."""
+    from otlabel.backends.gpu import cuda_engine as cuda
+    from otlabel.backends.gpu import triton_engine as kernels
+
+    size = 1 << (22 if rehearse else 32)
+    for dtype, k in itertools.product((torch.float16, torch.float32), (1000, 3000)):
+        n = size // (k * dtype.itemsize)
+        scores = torch.randn(n, k, device=PLACE).to(dtype)
+        uniform, rows = np.full(n, 1 / n), []
+        own = kernels.sweep_shape(k, dtype.itemsize)
+        for warps, height, stages, resident in itertools.product((1, 2, 4, 8, 16), (1, 2), (3, 4), (8, 16)):
+            if not 16 <= height * (own.head + own.tail) // (32 * warps) <= 64 or resident < warps:
+                continue
+            shape = own._replace(rows=height, warps=warps, per_processor=resident // warps, stages=stages)
+            rows.append(
+                ("torch", shape._asdict(), lambda shape=shape: setattr(kernels, "sweep_shape", lambda *_: shape))
+            )
+        usual = cuda.sweep_shape(k, k, dtype.itemsize, 0)
+        for threads, height in itertools.product((64, 128, 256, 512), (1, 2, 3, 4)):
+            if not CUPY or usual is None:
+                continue
+            vectors = -(-k // usual.width // threads)
+            if vectors * usual.width * height <= 72:
+                shape = cuda.Shape(threads, vectors, usual.width, height)
+                rows.append(
+                    ("cupy", shape._asdict(), lambda shape=shape: setattr(cuda, "sweep_shape", lambda *_: shape))
+                )
+        kept = kernels.sweep_shape, cuda.sweep_shape
+        for library, shape, choose in rows:
+            bound = backends.load(library).Kernels(InMemory(in_library(scores, library)), 1.0, uniform, 10.0)
+            choose()
+            try:
+                g = bound.with_scale(np.zeros(k))
+                times = seconds(lambda bound=bound, g=g: bound.sweep(g, False), 5)
+                rate = quantiles([size / 1e9 / t for t in times], "GB/s")
+            except Exception as error:
+                rate = {"note": f"{type(error).__name__}: {str(error)[:80]}"}
+            kernels.sweep_shape, cuda.sweep_shape = kept
+            yield {"what": "sweep", "library": library, "dtype": str(dtype)[6:], "k": k, "shape": shape} | rate
+
+
+PARTS: dict[str, Callable[[bool], Iterator[Row]]] = {
+    part.__name__: part
+    for part in (smoke, imagenet, bandwidth, errors, conformance, peers, tune, tiny, dies, hangs, wrong)
+}
+
+
+def about() -> Row:
+    """The machine and the versions that every row is of."""
+    versions = {name: sys.modules[name].__version__ for name in ("torch", "numpy")} | {"otlabel": otlabel.__version__}
+    for name in ("triton", "cupy", "numba"):
+        if importlib.util.find_spec(name) and (name != "cupy" or GPU):
+            versions[name] = importlib.import_module(name).__version__
+    device = torch.cuda.get_device_name() if GPU else platform.processor() or platform.machine()
+    driver = smi("driver_version")
+    return {"device": device, "driver": driver, "python": platform.python_version(), "versions": versions}
+
+
+def smi(query: str) -> str | None:
+    """What nvidia-smi says; None where it is not there, or says nothing."""
+    if not GPU or shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--rows", type=Path, default=Path(os.devnull), help="file that gets a line of JSON a row")
+    parser.add_argument("--rehearse", action="store_true")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", otlabel.ConvergenceWarning)
+    facts = about()
+    with arguments.rows.open("a", encoding="utf-8") as file:
+        for row in PARTS[arguments.part](arguments.rehearse):
+            clocks = smi("clocks.sm,clocks.mem,power.draw,temperature.gpu")
+            file.write(json.dumps(row | facts | {"clocks": clocks}) + "\n")
+            file.flush()
+            print(json.dumps(row), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
