@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import webbrowser
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -21,6 +23,7 @@ from .vectors import read
 _LABELS = ("label", "labels", "cluster", "clusters", "cluster_id", "head_0")
 _NAMES = ("path", "filepath", "filename", "file", "name", "title", "text", "id", "item")
 NO_LABEL = "no label"
+_HEAD = re.compile(r"head_\d+")
 _BLOCK = 1 << 14  # vectors read at a time
 
 
@@ -30,6 +33,8 @@ _BLOCK = 1 << 14  # vectors read at a time
 @click.option("--name", metavar="COLUMN", help=f"What items are called; else {', '.join(_NAMES[:6])}, ..., or the row.")
 @click.option("--class", "of_class", metavar="COLUMN", help="Classes to compare with.")
 @click.option("--embeddings", type=FILE, help="The items' vectors, which tell clusters that are near.")
+@click.option("--columns", multiple=True, metavar="NAME", help="Of a table of embeddings: its vectors.")
+@click.option("--key", help="Of a file of several arrays: which are the embeddings.")
 @click.option("--model", type=FILE, help="What `cluster --model` saved, which tells that too.")
 @click.option("--names", type=FILE, help="Names of clusters: names.csv, as the page saves it.")
 @click.option("--out", "where", type=FILE, help="A folder, or an .html file; else beside FILE, called after it.")
@@ -41,6 +46,8 @@ def explore(
     name: str | None,
     of_class: str | None,
     embeddings: Path | None,
+    columns: tuple[str, ...],
+    key: str | None,
     model: Path | None,
     names: Path | None,
     where: Path | None,
@@ -60,7 +67,7 @@ def explore(
             table = load(file, How())
             if not isinstance(table, pa.Table):
                 raise UnreadableError(f"{file} must be a table with a column of labels: .csv, .parquet or .arrow.")
-            points = None if embeddings is None else read(embeddings).matrix
+            points = None if embeddings is None else read(embeddings, How(columns, key)).matrix
             bar("clusters")
             contents = contents_of(file, table, label, name, of_class, points, model, names)
             page = write_page(contents, where)
@@ -93,50 +100,67 @@ def contents_of(
     Raises:
         UnreadableError: it has no such column, or the rows of two files are not the same items.
     """
-    chosen = _column(file, table, "label", label, _LABELS)
-    if chosen is None:
+    heads = [name for name in table.column_names if _HEAD.fullmatch(name)] if label is None else []
+    chosen = heads or [_column(file, table, "label", label, _LABELS)]
+    if chosen[0] is None:
         raise UnreadableError(f"{file} must have a column of labels, got {', '.join(table.column_names)}: say --label.")
-    labels, called = _labels(file, table.column(chosen), chosen)
-    k = int(labels.max()) + 1
+    read_heads = [_labels(file, table.column(name), name) for name in chosen]
+    k = max(len(values) for _, values in read_heads)
+    is_without = any((labels < 0).any() for labels, _ in read_heads)
+    labels = np.stack([np.where(labels < 0, k, labels) for labels, _ in read_heads], axis=1)
+    values = [[*values, *[""] * (k - len(values))] for _, values in read_heads]
+    called = {f"{head}/{k}": NO_LABEL for head in range(len(chosen)) if is_without}
+    for head, (_, own) in enumerate(read_heads):
+        called |= {f"{head}/{place}": value for place, value in enumerate(own) if value != str(place)}
     naming = _column(file, table, "name", name, _NAMES)
     items = [str(row) for row in range(len(table))]
     if naming is not None:
-        items = [cell or "" for cell in _cells(_as_written(file, table, naming))]
+        items = [cell or f"row {row}" for row, cell in enumerate(_cells(_as_written(file, table, naming)))]
     classes, class_names = None, []
     if (column := _column(file, table, "class", of_class, ())) is not None:
         cells = _cells(_as_written(file, table, column))
         class_names = sorted({cell for cell in cells if cell is not None})
         number = {cell: place for place, cell in enumerate(class_names)}
         classes = np.array([-1 if cell is None else number[cell] for cell in cells])
-    sure = None
-    if "confidence" in table.column_names:
-        sure = np.clip(np.asarray(table.column("confidence").to_numpy(), dtype=np.float64), 0, 1)[:, None]
+    sure = [_sure(file, table, "confidence" if not heads else f"confidence_{name[5:]}") for name in chosen]
     if points is not None and len(points) != len(labels):
         raise UnreadableError(
             f"--embeddings must have a row for each of the {len(labels):,} items, got {len(points):,}."
         )
     if names is not None:
-        called |= read_names(names)
+        called |= by_place(read_names(names), values)
     return Contents(
         title=file.name,
         names=items,
-        labels=labels[:, None],
-        k=k,
-        confidence=sure,
+        labels=labels,
+        k=k + is_without,
+        no_label=k if is_without else None,
+        values=values if any(value != str(place) for own in values for place, value in enumerate(own)) else None,
+        confidence=np.stack(sure, axis=1) if any(np.isfinite(own).any() for own in sure) else None,
         classes=classes,
         class_names=class_names,
-        centres=_centres(labels, k, points, model),
+        centres=_centres(labels, k + is_without, points, model),
         cluster_names=called,
     )
 
 
-def read_names(path: Path) -> dict[str, str]:
-    """Names of clusters by head and label, from a table of head, label, name."""
+def by_place(rows: Iterable[tuple[str, str, str]], values: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Names by head and number, of labels that are called by ``values``; names of others are nobody's."""
+    number = [{value: place for place, value in enumerate(own)} for own in values]
+    return {
+        f"{head}/{number[int(head)][label]}": name
+        for head, label, name in rows
+        if int(head) < len(number) and label in number[int(head)]
+    }
+
+
+def read_names(path: Path) -> list[tuple[str, str, str]]:
+    """head, label and name of clusters, from a table of these."""
     table = load(path, How())
     if not isinstance(table, pa.Table) or not {"head", "label", "name"} <= set(table.column_names):
         raise UnreadableError(f"{path} must be a table of head, label and name, as the page saves it.")
-    rows = zip(*(table.column(column).to_pylist() for column in ("head", "label", "name")), strict=True)
-    return {f"{head}/{label}": str(name) for head, label, name in rows}
+    columns = (map(str, _as_written(path, table, name).to_pylist()) for name in ("head", "label", "name"))
+    return list(zip(*columns, strict=True))
 
 
 def _column(file: Path, table: pa.Table, option: str, wanted: str | None, usual: tuple[str, ...]) -> str | None:
@@ -155,52 +179,56 @@ def _cells(column: pa.ChunkedArray) -> list[str | None]:
     return [None if cell is None or cell == "" else str(cell) for cell in column.to_pylist()]
 
 
-def _labels(file: Path, column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, dict[str, str]]:
-    """Labels from 0, and names where they were words; items of label -1, or without one, have one of their own."""
+def _sure(file: Path, table: pa.Table, name: str) -> np.ndarray:
+    """(n,) how sure each label is, nan where that is not said."""
+    if name not in table.column_names:
+        return np.full(len(table), np.nan)
+    column = table.column(name)
+    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
+        raise UnreadableError(f"{file} must have numbers in column {name!r}, got {column.type}. Rename it.")
+    return np.minimum(column.to_numpy().astype(np.float64), 1)
+
+
+def _labels(file: Path, column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[str]]:
+    """Labels from 0, -1 for items without one, and what they are called; those of -1 have none either."""
     if column.null_count == len(column):
         raise UnreadableError(f"{file} has no label in column {name!r}. Name another by --label.")
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        values = column.to_numpy().astype(np.float64)
-        missing = ~(values >= 0)  # nan too
-        if not (values[~missing] == np.floor(values[~missing])).all():
-            raise UnreadableError(f"{file} must have whole numbers in column {name!r}. Name another by --label.")
-        labels = np.where(missing, -1, values).astype(np.int64)
-        called: dict[str, str] = {}
-    else:
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         cells = _cells(column)
         words = sorted({cell for cell in cells if cell is not None})
         number = {word: place for place, word in enumerate(words)}
-        labels = np.array([-1 if cell is None else number[cell] for cell in cells])
-        called = {f"0/{place}": word for place, word in enumerate(words)}
-    most = int(labels.max())
-    if most >= max(2 * len(labels), 1 << 16):
-        raise UnreadableError(
-            f"{file} must have labels below {max(2 * len(labels), 1 << 16):,} in column {name!r}, got {most:,}."
-        )
-    if (labels < 0).any():
-        called[f"0/{most + 1}"] = NO_LABEL
-        labels = np.where(labels < 0, most + 1, labels)
-    return labels, called
+        return np.array([-1 if cell is None else number[cell] for cell in cells]), words
+    values = column.to_numpy().astype(np.float64)
+    missing = ~(values >= 0)  # nan too
+    if not (values[~missing] == np.floor(values[~missing])).all():
+        raise UnreadableError(f"{file} must have whole numbers in column {name!r}. Name another by --label.")
+    labels = np.where(missing, -1, values).astype(np.int64)
+    most, limit = int(labels.max()), max(2 * len(labels), 1 << 16)
+    if most >= limit:
+        raise UnreadableError(f"{file} must have labels below {limit:,} in column {name!r}, got {most:,}.")
+    return labels, [str(label) for label in range(most + 1)]
 
 
-def _centres(labels: np.ndarray, k: int, points: np.ndarray | None, model: Path | None) -> list[np.ndarray] | None:
-    """Means of the items, or those of a model; (k, d)."""
+def _centres(all_labels: np.ndarray, k: int, points: np.ndarray | None, model: Path | None) -> list[np.ndarray] | None:
+    """Of each head the means of the items, or those of a model; (k, d)."""
     if points is not None:
-        sums = np.zeros((k, points.shape[1]))
-        for start in range(0, len(points), 1 << 14):
-            np.add.at(
-                sums, labels[start : start + (1 << 14)], np.asarray(points[start : start + (1 << 14)], dtype=np.float64)
-            )
-        sums /= np.maximum(np.bincount(labels, minlength=k), 1)[:, None]
-        return [sums - sums.mean(axis=0)]
+        return [_means(labels, k, points) for labels in all_labels.T]
     if model is None:
         return None
     learned = models.load(model)
     if not isinstance(learned, BalancedKMeans):
-        raise UnreadableError(
-            f"--model must be one of clusters, which has centres; {model} is one of scores. Leave it out."
-        )
+        raise UnreadableError(f"--model must be one of clusters, but {model} is one of scores. Leave it out.")
     centres = np.zeros((k, learned.cluster_centers_.shape[1]))
     known = learned.cluster_centers_[:k]
     centres[: len(known)] = known - learned.cluster_centers_.mean(axis=0)
-    return [centres]
+    return [centres] * all_labels.shape[1]
+
+
+def _means(labels: np.ndarray, k: int, points: np.ndarray) -> np.ndarray:
+    """Centres around their mean; 0 where a label has no items."""
+    sums = np.zeros((k, points.shape[1]))
+    for start in range(0, len(points), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        np.add.at(sums, labels[block], np.asarray(points[block], dtype=np.float64))
+    sums /= np.maximum(np.bincount(labels, minlength=k), 1)[:, None]
+    return sums - sums.mean(axis=0)

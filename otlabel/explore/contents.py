@@ -27,7 +27,9 @@ class Contents:
         names: (n,) of the items: file names, ids.
         labels: (n, heads) from 0.
         k: labels of a head.
-        confidence: (n, heads) of 1, nan where nobody knows; None: of none.
+        confidence: (n, heads) at most 1, nan where nobody knows; None: of none.
+        no_label: the number of the label that items without one have, of all heads; None: all have one.
+        values: what the labels of each head are called in the table they came from; None: their numbers.
         classes: (n,) of the items, -1: not known; None: of none.
         class_names: of the classes.
         centres: of each head (k, d): clusters of similar directions are near; None: nobody knows.
@@ -42,6 +44,8 @@ class Contents:
     labels: np.ndarray
     k: int
     confidence: np.ndarray | None = None
+    no_label: int | None = None
+    values: Sequence[Sequence[str]] | None = None
     classes: np.ndarray | None = None
     class_names: Sequence[str] = ()
     centres: Sequence[np.ndarray] | None = None
@@ -53,7 +57,7 @@ class Contents:
     @property
     def order(self) -> np.ndarray:
         """(n,) items by label and, among those of one, by confidence: what is looked at together lies together."""
-        sure = np.zeros(len(self.labels)) if self.confidence is None else np.nan_to_num(self.confidence[:, 0])
+        sure = np.zeros(len(self.labels)) if self.confidence is None else np.nan_to_num(self.confidence[:, 0], nan=-9.0)
         return np.lexsort((-sure, self.labels[:, 0]))
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from .near import near
 
 _SCRIPTS = ("store", "elements", "clusters", "grid", "edits", "overview", "cluster", "search", "app")
 _CHUNK = 5_000  # names a part
+_UNKNOWN = 65535  # in the place of a confidence
 PAGE = "index.html"
 
 
@@ -91,7 +93,8 @@ def _write_file(contents: Contents, file: io.TextIOWrapper, tick: Callable[[int]
 def _parts(contents: Contents, order: np.ndarray) -> Iterator[tuple[str, Any]]:
     """What the page loads by name; items in ``order``."""
     sure, heads = contents.confidence, contents.labels.shape[1]
-    known = [sure is not None and bool(np.isfinite(sure[:, head]).all()) for head in range(heads)]
+    known = [sure is not None and bool(np.isfinite(sure[:, head]).any()) for head in range(heads)]
+    low = 0.0 if sure is None else min(0.0, float(np.nanmin(sure, initial=0.0)))
     history = contents.history if len(contents.history) > 1 else ()
     yield (
         "about",
@@ -102,12 +105,20 @@ def _parts(contents: Contents, order: np.ndarray) -> Iterator[tuple[str, Any]]:
             "chunk": _CHUNK,
             "key": contents.key,
             "heads": [
-                {"k": contents.k, "confidence": known[head], "near": contents.centres is not None}
+                {
+                    "k": contents.k,
+                    "confidence": known[head],
+                    "low": low,
+                    "near": contents.centres is not None,
+                    "none": contents.no_label,
+                    "values": None if contents.values is None else list(contents.values[head]),
+                }
                 for head in range(heads)
             ],
             "classes": list(contents.class_names) if contents.classes is not None else [],
             "history": [when for when, _ in history],
             "names": contents.cluster_names,
+            "namesKey": _key(contents.cluster_names),
             "thumbs": None if contents.thumbnails is None else {"side": contents.thumbnails.side},
         },
     )
@@ -116,7 +127,7 @@ def _parts(contents: Contents, order: np.ndarray) -> Iterator[tuple[str, Any]]:
         yield f"labels-{head}", _numbers(contents.labels[order, head])
         if known[head]:
             assert sure is not None
-            yield f"confidence-{head}", _numbers(np.rint(65535 * np.clip(sure[order, head], 0, 1)).astype(np.uint16))
+            yield f"confidence-{head}", _numbers(_scaled(sure[order, head], low), size=2)
         if contents.centres is not None:
             found = near(contents.centres[head])
             yield f"near-{head}", {"nearest": found.nearest.tolist(), "order": found.order.tolist()}
@@ -138,10 +149,20 @@ def _sheets(contents: Contents, order: np.ndarray, tick: Callable[[int], object]
         tick(min(each, len(order) - number * each))
 
 
-def _numbers(values: np.ndarray) -> list[str]:
+def _scaled(sure: np.ndarray, low: float) -> np.ndarray:
+    """From ``low`` to 1 as 0 to 65534; 65535 where nobody knows."""
+    parts = np.rint((_UNKNOWN - 1) * (np.clip(np.nan_to_num(sure), low, 1) - low) / (1 - low))
+    return np.where(np.isfinite(sure), parts, _UNKNOWN)
+
+
+def _key(names: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _numbers(values: np.ndarray, size: int | None = None) -> list[str]:
     """Whole numbers as the page reads them: how many bytes each has, and their base64, least byte first."""
     largest = int(values.max(initial=0))
-    size = 1 if largest < 1 << 8 else 2 if largest < 1 << 16 else 4
+    size = size or (1 if largest < 1 << 8 else 2 if largest < 1 << 16 else 4)
     return [f"u{size}", base64.b64encode(values.astype(f"<u{size}").tobytes()).decode()]
 
 

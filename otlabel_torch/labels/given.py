@@ -34,6 +34,8 @@ class Given(NamedTuple):
     labels: Tensor  # (m, heads) int64, each head's from 0 without gaps
     rows: Tensor  # (m,) which images they are
     notes: list[str]  # what was made of the table
+    values: list[list[str]]  # what the labels of each head are called in the table
+    confidence: Tensor  # (m, heads) float64, nan where the table has none
 
     def only(self, images: Images, table: Path) -> Images:
         """The images that have a label, and a word on the others."""
@@ -68,18 +70,26 @@ def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
     labelled = np.flatnonzero(~np.isin(np.char.lower(cells), NOTHING).any(axis=0))
     if not len(labelled):
         raise DataError(f"`labels` {path} must label images, but all cells of {names[heads[0]]!r} are empty.")
-    labels = []
+    labels, values = [], []
     for head, column in zip(heads, cells[:, labelled], strict=True):
         numbers, said = _numbered(column, f"`labels` {path}, column {names[head]!r},")
         labels.append(numbers)
+        values.append([str(column[row]) for row in np.unique(numbers, return_index=True)[1]])
         notes += said
+    sure = [_confidence(names, columns, names[head], len(heads))[rows][labelled] for head in heads]
     taken = [names[head] for head in heads]
     left = [name for name in names if name not in taken and name.lower() not in keys and not _OURS.match(name)]
     if left or (nameless and len(heads) > 1):
         which = f"columns {taken[0]} to {taken[-1]}, a head each" if len(taken) > 1 else f"column {taken[0]}"
         rest = f"; left out: {', '.join(left)}" if left else ""
         notes.insert(0, f"labels are those of {which}{rest}")
-    return Given(torch.from_numpy(np.stack(labels, axis=1)), torch.from_numpy(labelled), list(dict.fromkeys(notes)))
+    return Given(
+        torch.from_numpy(np.stack(labels, axis=1)),
+        torch.from_numpy(labelled),
+        list(dict.fromkeys(notes)),
+        values,
+        torch.from_numpy(np.stack(sure, axis=1)),
+    )
 
 
 def _heads(path: Path, names: list[str]) -> list[int]:
@@ -99,6 +109,15 @@ def _heads(path: Path, names: list[str]) -> list[int]:
             f"{', '.join(repr(names[i]) for i in found)}. Rename the others."
         )
     return found
+
+
+def _confidence(names: list[str], columns: list[np.ndarray], head: str, heads: int) -> np.ndarray:
+    """(rows,) of confidence_3 for head_3, or of confidence for a label alone; nan where there is none."""
+    of_head = "confidence" if heads == 1 and not head[-1:].isdigit() else f"confidence_{head.rpartition('_')[2]}"
+    if of_head not in names:
+        return np.full(len(columns[0]), np.nan)
+    column = columns[names.index(of_head)].tolist()
+    return np.array([float(cell) if _is_number(str(cell)) else np.nan for cell in column])
 
 
 def _rows(

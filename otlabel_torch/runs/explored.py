@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -39,7 +40,7 @@ def explore(options: ExploreOptions) -> Path:
         raise UsageError("`embedding_atlas` must end in .parquet, and is of a run.")
     images, contents = _of_table(options) if run is None else _of_run(options, run)
     if options.names is not None:
-        contents.cluster_names.update(_names(options.names))
+        contents.cluster_names.update(_names(options.names, contents.values))
     for line in images.said:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     usual = options.run.with_name(f"{options.run.stem}-clusters") if run is None else RunFolder(options.run).explorer
@@ -79,12 +80,15 @@ def _of_run(options: ExploreOptions, run: TrainedRun) -> tuple[Images, Contents]
             "Restore them, or give the table of labels and `root` instead of the run."
         )
     folder.check_rows(labels, images)
+    values = _values(run, images)
     heads = [run.network.linear(head)[0].cpu().numpy() for head in range(run.config.heads)]
     return images, Contents(
         title=options.run.resolve().name,
         names=images.paths,
         labels=labels.numpy(),
         k=run.config.k,
+        values=values,
+        cluster_names=_called(values or []),
         confidence=run.saved["confidence"].numpy(),
         classes=None if images.classes is None else images.classes.numpy(),
         class_names=images.class_names,
@@ -107,6 +111,9 @@ def _of_table(options: ExploreOptions) -> tuple[Images, Contents]:
         names=images.paths,
         labels=labels,
         k=int(labels.max()) + 1,
+        values=given.values,
+        confidence=given.confidence.numpy() if bool(given.confidence.isfinite().any()) else None,
+        cluster_names=_called(given.values),
         classes=None if images.classes is None else images.classes.numpy(),
         class_names=images.class_names,
         thumbnails=Thumbnails(images),
@@ -114,12 +121,38 @@ def _of_table(options: ExploreOptions) -> tuple[Images, Contents]:
     )
 
 
-def _names(path: Path) -> dict[str, str]:
+def _called(values: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Names of labels that are not called by their numbers."""
+    return {
+        f"{head}/{number}": value
+        for head, own in enumerate(values)
+        for number, value in enumerate(own)
+        if value != str(number)
+    }
+
+
+def _values(run: TrainedRun, images: Images) -> list[list[str]] | None:
+    """What the labels that a run was given are called in their table; None: they are its own numbers."""
+    table = run.config.labels
+    if table is None or not table.is_file():
+        return None
+    return read_labels(table, images, in_order=run.config.labels_in_order).values
+
+
+def _names(path: Path, values: Sequence[Sequence[str]] | None) -> dict[str, str]:
+    """By head and number; the table says labels as they are called where they came from."""
     names, columns = columns_of(path, "names")
     if not {"head", "label", "name"} <= set(names):
         raise UsageError(f"`names` {path} must be a table of head, label and name, as the page saves it.")
-    head, label, name = (columns[names.index(column)].tolist() for column in ("head", "label", "name"))
-    return {f"{h}/{j}": str(text) for h, j, text in zip(head, label, name, strict=True)}
+    head, label, name = (map(str, columns[names.index(column)].tolist()) for column in ("head", "label", "name"))
+    number = None if values is None else [{value: place for place, value in enumerate(own)} for own in values]
+    found = {}
+    for of, own, text in zip(head, label, name, strict=True):
+        if number is None:
+            found[f"{of}/{own}"] = text
+        elif int(of) < len(number) and own in number[int(of)]:
+            found[f"{of}/{number[int(of)][own]}"] = text
+    return found
 
 
 def _write_atlas(path: Path, contents: Contents, run: TrainedRun, images: Images, console: Console) -> None:

@@ -27,7 +27,7 @@ def cards(page):
 
 
 def card(j):
-    return f'a.card[href="#/cluster/{j}"]'
+    return f'a.card[href^="#/cluster/{j}?"], a.card[href="#/cluster/{j}"]'
 
 
 def expected_order(shown, by, head=0):
@@ -36,7 +36,7 @@ def expected_order(shown, by, head=0):
     if by == "size":
         keys = -sizes
     elif by == "confidence":
-        keys = -np.bincount(labels, np.rint(65535 * shown.confidence[:, head]), minlength=k) / sizes
+        keys = -np.bincount(labels, np.rint(65534 * shown.confidence[:, head]), minlength=k) / sizes
     elif by == "purity":
         keys = -np.array([np.bincount(shown.classes[labels == j]).max() for j in range(k)]) / sizes
     elif by == "similarity":
@@ -113,7 +113,7 @@ def test_search_by_file_class_and_cluster(rng, where, visit):
     page = visit(write_page(shown, where))
     page.wait_for_selector(".card")
     page.fill("#search", "000123")
-    page.wait_for_selector("h3:has-text('1 images')")
+    page.wait_for_selector("h3:has-text('1 image')")
     page.get_by_role("link", name="class/000123.png").click()
     page.wait_for_selector(".item")
     assert page.locator("h2").inner_text().startswith(f"Cluster {shown.labels[123, 0]}")
@@ -123,7 +123,7 @@ def test_search_by_file_class_and_cluster(rng, where, visit):
     page.fill("#search", "eel")
     page.wait_for_selector("h3:has-text('Class eel, in clusters')")
     most = np.bincount(shown.labels[shown.classes == 4, 0], minlength=shown.k).argmax()
-    assert page.locator("section", has_text="Class eel").locator("a").first.inner_text().startswith(f"#{most} ")
+    assert page.locator("section", has_text="Class eel").locator("a").first.inner_text().startswith(f"#{most}:")
     page.fill("#search", "nobody is called that")
     page.wait_for_selector("text=Nothing is called that")
     page.fill("#search", "")
@@ -162,10 +162,11 @@ def test_names_and_corrections_are_kept_and_saved(rng, where, visit):
     rows = list(csv.DictReader(io.StringIO(tables["corrected.csv"])))
     assert [row["path"] for row in rows] == names
     assert [int(row["index"]) for row in rows] == list(range(300))
+    assert [row["head_1"] for row in rows] == [str(label) for label in shown.labels[:, 1]]
     labels = [
         "" if name == title else str(label) for name, label in zip(names, shown.labels[:, 0].tolist(), strict=True)
     ]
-    assert [row["label"] for row in rows] == labels
+    assert [row["head_0"] for row in rows] == labels
     assert labels.count("") == 1
 
 
@@ -186,7 +187,7 @@ def test_names_may_hold_anything(rng, where, visit):
     titles = page.locator(".item").evaluate_all("(all) => all.map((one) => one.title)")
     assert {evil, *more[:4], "latin\\xe9"} <= set(titles)
     page.fill("#search", "<img")
-    page.wait_for_selector("h3:has-text('1 images')")
+    page.wait_for_selector("h3:has-text('1 image')")
     assert page.locator("img").count() == 0
     assert page.locator("h2").inner_text() == "What is called “<img”"
 
@@ -265,7 +266,7 @@ def test_a_hundred_thousand_images(rng, visit, tmp_path):
     read = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert not [name for name in read if "names-" in name]
     page.fill("#search", "099999")
-    page.wait_for_selector("h3:has-text('1 images')")
+    page.wait_for_selector("h3:has-text('1 image')")
     page.get_by_role("link", name="class/099999.png").click()
     page.wait_for_function("document.activeElement.title === 'class/099999.png'")
 
@@ -304,3 +305,108 @@ def test_a_page_of_pictures_shuts_nobody_out(visit, violations, tmp_path):
         page = visit(tmp_path / "report.html", width=360, dark=dark)
         assert violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_address_says_all(rng, visit, tmp_path):
+    """Back, forward and reload show what was shown: head, order, time, search, place."""
+    shown = contents(rng, k=60)
+    page = visit(write_page(shown, tmp_path / "page"))
+    page.wait_for_selector(".card")
+    page.select_option("#sort", "confidence")
+    page.select_option("#head", "1")
+    page.wait_for_function("location.hash.includes('head=1')")
+    page.evaluate("document.getElementById('main').scrollTop = 700")
+    page.wait_for_timeout(100)
+    order = expected_order(shown, "confidence", 1)
+    page.click(card(order[21]))
+    page.wait_for_selector(".item")
+    page.reload()
+    page.wait_for_selector(".item")
+    assert page.locator("h2").inner_text() == f"Cluster {order[21]}"
+    assert page.locator("#head").input_value() == "1"
+    page.go_back()
+    page.wait_for_function(f"document.activeElement.matches('{card(order[21])}')")  # where one came from
+    assert page.locator("#sort").input_value() == "confidence"
+    page.fill("#search", "000007")
+    page.get_by_role("link", name="class/000007.png").click()
+    page.wait_for_selector(".item")
+    page.go_back()
+    page.wait_for_selector("h3:has-text('1 image')")
+    assert page.locator("#search").input_value() == "000007"
+    page.get_by_role("link", name="All clusters").click()
+    page.wait_for_selector(".card")
+    for odd in ("#/%", "#/cluster/1.5", "#/cluster/999", "#/cluster/2?head=9&time=x&sort=none", "#nonsense"):
+        page.goto(f"{page.url.split('#')[0]}{odd}")
+        page.wait_for_selector(".card, .item")
+
+
+def test_tools_keep_the_focus_and_the_order(rng, visit, tmp_path):
+    page = visit(write_page(contents(rng), tmp_path / "page"))
+    page.wait_for_selector(".card")
+    page.select_option("#sort", "confidence")
+    page.focus("#history")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("document.getElementById('when').textContent === 'after 2 epochs'")
+    assert page.locator("#sort").input_value() == "size"  # of then there is no confidence
+    assert page.evaluate("document.activeElement.id") == "history"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.getElementById('sort').value === 'confidence'")
+    page.focus("#head")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("location.hash.includes('head=1')")
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.activeElement.id") == "head"
+    page.click(".card >> nth=0")
+    page.focus("#order")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(100)
+    assert page.locator("#order").input_value() == "1"
+    assert page.evaluate("document.activeElement.id") == "order"
+
+
+def test_the_past_is_looked_at_only(rng, visit, tmp_path):
+    """A mark there would be of today's label, which is another."""
+    page = visit(write_page(contents(rng), tmp_path / "page"))
+    page.wait_for_selector(".card")
+    page.fill("#history", "0")
+    page.wait_for_function("document.getElementById('when').textContent === 'after 0 epochs'")
+    page.locator(".card").first.click()
+    page.wait_for_selector(".item")
+    page.locator(".item").first.click(force=True)  # it says that it cannot be pressed
+    assert page.locator(".item").first.get_attribute("aria-pressed") == "false"
+    assert page.get_by_label("Name").is_disabled()
+
+
+def test_two_windows_keep_what_each_of_them_adds(rng, browser, tmp_path):
+    path = write_page(contents(rng, cluster_names={"0/4": "given"}), tmp_path / "page")
+    context = browser.new_context()
+    one, two = context.new_page(), context.new_page()
+    for page, number, name in ((one, 2, "two"), (two, 1, "one"), (one, 4, "")):
+        page.goto(f"{path.as_uri()}#/cluster/{number}")
+        page.wait_for_selector(".item")
+        page.get_by_label("Name").fill(name)
+    for page in (one, two):
+        page.goto(f"{path.as_uri()}#/")
+        page.reload()
+        page.wait_for_selector(".card")
+        page.select_option("#sort", "number")
+        titles = page.locator(".card b").all_inner_texts()
+        assert titles[1:5] == ["#1 one", "#2 two", "#3", "#4"]  # the name that was given is gone for good
+    context.close()
+
+
+def test_items_without_a_label_have_none_in_the_tables(rng, visit, tmp_path):
+    shown = contents(rng, n=100, k=6, heads=1, times=0, no_label=5, values=[["x", "y,z", "7", "12", "w"]])
+    page = visit(write_page(shown, tmp_path / "page"))
+    page.wait_for_selector(".card")
+    assert "5 clusters" in page.locator("#facts").inner_text()
+    assert cards(page)[-1] == 5
+    tables = saved(page)
+    labels = [row["label"] for row in csv.DictReader(io.StringIO(tables["corrected.csv"]))]
+    assert labels == [["x", "y,z", "7", "12", "w", ""][label] for label in shown.labels[:, 0]]
+
+
+def test_little_room_is_shared(rng, visit, tmp_path):
+    page = visit(write_page(contents(rng), tmp_path / "page"), width=320, height=256)
+    page.wait_for_selector(".card")
+    assert page.locator("main").evaluate("(main) => main.clientHeight") > 140

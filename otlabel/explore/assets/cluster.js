@@ -14,11 +14,12 @@ otlabel.views.cluster = (state, main, j, wanted) => {
   entitle();
   const naming = make("input", { value: edits.nameOf(head, j), maxlength: 200 });
   naming.addEventListener("input", () => { edits.name(head, j, naming.value.trim()); entitle(); });
-  const sure = otlabel.percent(clusters.meanConfidence(j));
-  const facts = [`${otlabel.count(clusters.sizes[j])} ${about.items}`, sure && `mean confidence ${sure}`];
+  naming.disabled = state.isPast;
+  const sure = otlabel.sure(clusters.meanConfidence(j));
+  const facts = [otlabel.counted(clusters.sizes[j], about.items), sure && `mean ${sure}`];
   const about_ = section("", make("p", { text: facts.filter(Boolean).join(", ") }), make("label", { text: "Name " }, naming));
   if (clusters.confidence) {
-    const order = make("select", {}, make("option", { text: "surest first", value: "" }), make("option", { text: "least sure first", value: "1" }));
+    const order = make("select", { id: "order" }, make("option", { text: "surest first", value: "" }), make("option", { text: "least sure first", value: "1" }));
     order.value = state.leastFirst ? "1" : "";
     order.addEventListener("change", () => {
       state.leastFirst = Boolean(order.value);
@@ -26,7 +27,8 @@ otlabel.views.cluster = (state, main, j, wanted) => {
     });
     about_.append(make("p", {}, make("label", { text: "Order " }, order)));
   }
-  about_.append(make("p", { class: "none", text: `Press ${hasThumbs ? "an image" : "an item"} to mark it as wrong here.` }));
+  const hint = state.isPast ? "Go to the last relabelling to name and mark." : `Press ${hasThumbs ? "an image" : "an item"} to mark it as wrong here.`;
+  about_.append(make("p", { class: "none", text: hint }));
   panel.append(title, about_);
   const composition = clusters.composition(j);
   if (composition.length) panel.append(section("Classes", shares(composition, (of) => otlabel.className(clusters, of), otlabel.colour)));
@@ -42,7 +44,7 @@ otlabel.views.cluster = (state, main, j, wanted) => {
     cell: (place) => cell(place),
   });
   const nothing = members.length ? [] : [make("p", { class: "none", text: "Nothing has this label." })];
-  main.replaceChildren(make("p", {}, make("a", { href: "#/", text: "All clusters" })), panel, grid.element, ...nothing);
+  main.replaceChildren(make("p", {}, make("a", { href: otlabel.address(""), text: "All clusters" })), panel, grid.element, ...nothing);
   grid.draw();
   if (wanted !== undefined && members.includes(wanted)) grid.go(members.indexOf(wanted));
   return grid;
@@ -57,7 +59,7 @@ otlabel.views.cluster = (state, main, j, wanted) => {
   }
 
   function links(others) {
-    return make("ul", {}, ...others.map((other) => make("li", {}, make("a", { href: `#/cluster/${other}`, text: called(other) }))));
+    return make("ul", {}, ...others.map((other) => make("li", {}, make("a", { href: otlabel.address(`cluster/${other}`), text: called(other) }))));
   }
 
   function shares(counts, name, colour, linked = false) {
@@ -67,7 +69,7 @@ otlabel.views.cluster = (state, main, j, wanted) => {
       bar.style.width = `${Math.round((90 * count) / clusters.sizes[j])}px`;
       if (colour) bar.style.setProperty("--edge", colour(of));
       const text = `${name(of)}: ${otlabel.percent(count / clusters.sizes[j])}`;
-      list.append(make("li", {}, bar, linked ? make("a", { href: `#/cluster/${of}`, text }) : text));
+      list.append(make("li", {}, bar, linked ? make("a", { href: otlabel.address(`cluster/${of}`), text }) : text));
     }
     if (counts.length > 6) list.append(make("li", { class: "none", text: `and ${otlabel.count(counts.length - 6)} more` }));
     return list;
@@ -77,10 +79,10 @@ otlabel.views.cluster = (state, main, j, wanted) => {
     const item = members[place];
     const isWrong = edits.isWrong(head, item);
     const name = make("span", { class: "name" });
-    const sure = clusters.confidence ? otlabel.percent(clusters.confidence[item] / 65535) : "";
+    const sure = clusters.confidence ? otlabel.sure(clusters.confidence[item]).replace("confidence ", "") : "";
     const of = clusters.classes ? otlabel.className(clusters, clusters.classes[item]) : "";
     const facts = [isWrong ? "wrong" : "", of, sure].filter(Boolean).join(" · ");
-    const button = make("button", { type: "button", class: "item", "aria-pressed": String(isWrong) });
+    const button = make("button", { type: "button", class: "item", "aria-pressed": String(isWrong), "aria-disabled": String(state.isPast) });
     if (hasThumbs) button.append(otlabel.thumb(item, state));
     button.append(name, make("span", { class: isWrong ? "wrong" : "", text: facts }));
     otlabel.name(item, about).then((text) => {
@@ -88,6 +90,7 @@ otlabel.views.cluster = (state, main, j, wanted) => {
       button.title = text;
     });
     button.addEventListener("click", () => {
+      if (state.isPast) return otlabel.say("Go to the last relabelling to mark");
       edits.toggle(head, item);
       grid.redraw(place);
       otlabel.say(edits.isWrong(head, item) ? "Marked as wrong" : "No longer marked");

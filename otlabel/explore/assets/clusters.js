@@ -2,11 +2,12 @@
 /* Items by their labels: members, sizes, confidence, purity; how one labelling became the next. */
 otlabel.Clusters = class {
   /**
-   * labels: of every item. confidence: 0 to 65535 of every item, or null. classes: of every item, or null.
+   * labels: of every item. confidence: of every item, NaN where nobody knows, or null. classes: of every item, or null.
+   * none: the number of those without a label, or null.
    * Members of a cluster are in the order of the items, which is that of confidence in the first labelling.
    */
-  constructor(labels, k, confidence, classes, classNames) {
-    Object.assign(this, { labels, k, confidence, classes, classNames });
+  constructor(labels, k, confidence, classes, classNames, none) {
+    Object.assign(this, { labels, k, confidence, classes, classNames, none });
     this.sizes = new Uint32Array(k);
     for (const label of labels) this.sizes[label]++;
     this.starts = new Uint32Array(k + 1);
@@ -20,16 +21,20 @@ otlabel.Clusters = class {
   /** Items of a cluster; surest first, or last. */
   members(j, surestFirst = true) {
     const items = this.places.slice(this.starts[j], this.starts[j + 1]);
-    if (this.confidence) items.sort((one, other) => this.confidence[other] - this.confidence[one] || one - other);
+    const sure = (item) => (Number.isNaN(this.confidence[item]) ? -Infinity : this.confidence[item]);
+    if (this.confidence) items.sort((one, other) => sure(other) - sure(one) || one - other);
     return surestFirst ? items : items.reverse();
   }
 
-  /** Of 1; NaN where nobody knows. */
+  /** Of those items of which it is known; NaN where it is of none. */
   meanConfidence(j) {
-    if (!this.confidence || !this.sizes[j]) return NaN;
-    let sum = 0;
-    for (let place = this.starts[j]; place < this.starts[j + 1]; place++) sum += this.confidence[this.places[place]];
-    return sum / 65535 / this.sizes[j];
+    if (!this.confidence) return NaN;
+    let sum = 0, count = 0;
+    for (let place = this.starts[j]; place < this.starts[j + 1]; place++) {
+      const sure = this.confidence[this.places[place]];
+      if (!Number.isNaN(sure)) { sum += sure; count++; }
+    }
+    return count ? sum / count : NaN;
   }
 
   /** [class, items] by number, most first. */
@@ -51,8 +56,13 @@ otlabel.Clusters = class {
     return this.classes && this.sizes[j] ? this.composition(j)[0][1] / this.sizes[j] : NaN;
   }
 
-  /** All clusters in an order; similar: their order by similarity, or null. */
+  /** All clusters in an order, those without a label last; similar: their order by similarity, or null. */
   order(by, similar) {
+    const order = this.ordered(by, similar);
+    return this.none === null ? order : [...order.filter((j) => j !== this.none), this.none];
+  }
+
+  ordered(by, similar) {
     const all = Array.from({ length: this.k }, (_, j) => j);
     const key = {
       size: (j) => -this.sizes[j],

@@ -1,21 +1,34 @@
 "use strict";
-/* What the user adds: names of clusters, and items that are in the wrong one. Kept by the browser until it is saved. */
+/* What the user adds: names of clusters, and items that are in the wrong one. Kept by the browser until it is saved, each
+   by itself: another window of the same page may keep some too. */
 otlabel.Edits = class {
   constructor(about) {
     this.about = about;
-    this.place = `otlabel ${about.key}`;
-    this.names = new Map(Object.entries(about.names ?? {})); // "head/cluster" -> name
+    this.kept = { name: `otlabel ${about.key} ${about.namesKey} name `, wrong: `otlabel ${about.key} wrong ` };
+    this.read();
+  }
+
+  /** What the page came with, and what the browser has kept. */
+  read() {
+    this.names = new Map(Object.entries(this.about.names ?? {})); // "head/cluster" -> name
     this.wrong = new Set(); // "head/item"
     try {
-      const kept = JSON.parse(localStorage.getItem(this.place) ?? "{}");
-      for (const [key, name] of Object.entries(kept.names ?? {})) this.names.set(key, name);
-      for (const key of kept.wrong ?? []) this.wrong.add(key);
+      for (const [key, value] of Object.entries(localStorage)) {
+        if (key.startsWith(this.kept.wrong)) this.wrong.add(key.slice(this.kept.wrong.length));
+        if (key.startsWith(this.kept.name)) this.set(key.slice(this.kept.name.length), value);
+      }
     } catch { /* private windows keep nothing */ }
   }
 
-  keep() {
+  set(key, name) {
+    if (name) this.names.set(key, name);
+    else this.names.delete(key);
+  }
+
+  keep(key, value) {
     try {
-      localStorage.setItem(this.place, JSON.stringify({ names: Object.fromEntries(this.names), wrong: [...this.wrong] }));
+      if (value === null) localStorage.removeItem(key);
+      else localStorage.setItem(key, value);
     } catch { /* private windows keep nothing */ }
   }
 
@@ -23,10 +36,10 @@ otlabel.Edits = class {
     return this.names.get(`${head}/${cluster}`) ?? "";
   }
 
+  /** An empty name is kept too: that of the page is gone then. */
   name(head, cluster, text) {
-    if (text) this.names.set(`${head}/${cluster}`, text);
-    else this.names.delete(`${head}/${cluster}`);
-    this.keep();
+    this.set(`${head}/${cluster}`, text);
+    this.keep(`${this.kept.name}${head}/${cluster}`, text);
   }
 
   isWrong(head, item) {
@@ -35,8 +48,9 @@ otlabel.Edits = class {
 
   toggle(head, item) {
     const key = `${head}/${item}`;
-    if (!this.wrong.delete(key)) this.wrong.add(key);
-    this.keep();
+    const isWrong = !this.wrong.delete(key);
+    if (isWrong) this.wrong.add(key);
+    this.keep(`${this.kept.wrong}${key}`, isWrong ? "1" : null);
   }
 
   /** A cell of a CSV table. */
@@ -44,21 +58,38 @@ otlabel.Edits = class {
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : `${text}`;
   }
 
-  /** head, cluster, name: of every cluster that has a name. */
+  isOfNone(key) {
+    const [head, cluster] = key.split("/");
+    return Number(cluster) === this.about.heads[head]?.none;
+  }
+
+  /** head, label, name: of every cluster that has a name. */
   namesTable() {
-    const lines = [...this.names].map(([key, name]) => [...key.split("/"), otlabel.Edits.cell(name)].join(","));
+    const lines = [...this.names].filter(([key]) => !this.isOfNone(key)).map(([key, name]) => {
+      const [head, cluster] = key.split("/");
+      const called = this.about.heads[head]?.values?.[cluster] ?? cluster; // as in the table of labels
+      return [head, otlabel.Edits.cell(called), otlabel.Edits.cell(name)].join(",");
+    });
     return ["head,label,name", ...lines.sort()].join("\n") + "\n";
   }
 
-  /** index, path, label: of every item in the order it came in; no label for those that are wrong. */
-  async correctedTable(head, labels) {
+  /** index, path, and a label a head: of every item in the order it came in; none for those that are wrong, or have none. */
+  async correctedTable() {
+    const { heads } = this.about;
     const index = await otlabel.numbers("index");
-    const lines = new Array(labels.length);
+    const labels = await Promise.all(heads.map((_, head) => otlabel.numbers(`labels-${head}`)));
+    const lines = new Array(index.length);
+    const said = (head, item) => {
+      const label = labels[head][item];
+      const { none, values } = heads[head];
+      return this.isWrong(head, item) || label === none ? "" : otlabel.Edits.cell(values ? values[label] : `${label}`);
+    };
     await otlabel.eachName(this.about, (name, item) => {
-      const label = this.isWrong(head, item) ? "" : labels[item];
-      lines[index[item]] = `${index[item]},${otlabel.Edits.cell(name)},${label}`;
+      const cells = heads.map((_, head) => said(head, item));
+      lines[index[item]] = [index[item], otlabel.Edits.cell(name), ...cells].join(",");
     });
-    return ["index,path,label", ...lines].join("\n") + "\n";
+    const columns = heads.length > 1 ? heads.map((_, head) => `head_${head}`) : ["label"];
+    return [`index,path,${columns.join(",")}`, ...lines].join("\n") + "\n";
   }
 
   static download(name, text) {

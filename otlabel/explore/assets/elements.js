@@ -17,6 +17,12 @@ otlabel.colour = (of) => `hsl(${(of * 137.508) % 360} 62% ${[52, 38, 66][of % 3]
 /** 1,234 */
 otlabel.count = (number) => number.toLocaleString("en");
 
+/** 1 image, 2 images */
+otlabel.counted = (number, nouns) => `${otlabel.count(number)} ${number === 1 ? nouns.slice(0, -1) : nouns}`;
+
+/** confidence 0.91, or nothing where it is not known */
+otlabel.sure = (value) => (Number.isNaN(value) ? "" : `confidence ${value.toFixed(2)}`);
+
 /** 83 %, or nothing where it is not known */
 otlabel.percent = (share) => (Number.isNaN(share) ? "" : `${Math.round(100 * share)} %`);
 

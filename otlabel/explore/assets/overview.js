@@ -13,14 +13,14 @@ otlabel.views.overview = (state, main) => {
   });
   main.replaceChildren(grid.element);
   grid.draw();
+  const last = state.opened === null ? -1 : order.indexOf(state.opened); // Back ends where one came from
+  if (last >= 0) grid.go(last);
   return grid;
 
   function card(j) {
     const name = edits.nameOf(head, j);
-    const size = `${otlabel.count(clusters.sizes[j])} ${about.items}`;
-    const sure = otlabel.percent(clusters.meanConfidence(j));
-    const facts = [size, sure && `${sure} sure`].filter(Boolean).join(" · ");
-    const card = otlabel.make("a", { class: "card", href: `#/cluster/${j}` });
+    const facts = [otlabel.counted(clusters.sizes[j], about.items), otlabel.sure(clusters.meanConfidence(j))];
+    const card = otlabel.make("a", { class: "card", href: otlabel.address(`cluster/${j}`) });
     const members = clusters.members(j).slice(0, hasThumbs ? 8 : 4);
     if (hasThumbs) {
       const mosaic = otlabel.make("span", { class: "mosaic" });
@@ -36,7 +36,7 @@ otlabel.views.overview = (state, main) => {
       }
       card.append(lines);
     }
-    card.append(otlabel.make("b", { text: `#${j}${name ? ` ${name}` : ""}` }), otlabel.make("span", { text: facts }));
+    card.append(otlabel.make("b", { text: `#${j}${name ? ` ${name}` : ""}` }), otlabel.make("span", { text: facts.filter(Boolean).join(" · ") }));
     if (clusters.classes && clusters.sizes[j]) {
       const [most] = clusters.composition(j)[0];
       card.append(otlabel.make("span", { text: `${otlabel.percent(clusters.purity(j))} of class ${otlabel.className(clusters, most)}` }));

@@ -8,7 +8,7 @@ otlabel.views.search = (state, main, text) => {
   const has = (name) => name.toLowerCase().includes(wanted);
   const title = make("h2", { text: `What is called “${text}”` });
   const found = make("div", {}, make("p", { text: "Looking ..." }));
-  main.replaceChildren(make("p", {}, make("a", { href: "#/", text: "All clusters" })), title, found);
+  main.replaceChildren(make("p", {}, make("a", { href: otlabel.address(""), text: "All clusters" })), title, found);
   look();
   return null;
 
@@ -16,7 +16,7 @@ otlabel.views.search = (state, main, text) => {
     const numbered = Array.from({ length: clusters.k }, (_, j) => j);
     const named = numbered.filter((j) => String(j) === wanted.replace(/^#/, "") || (edits.nameOf(head, j) && has(edits.nameOf(head, j))));
     const parts = [];
-    if (named.length) parts.push(list("Clusters", named.map((j) => link(`#/cluster/${j}`, `#${j} ${edits.nameOf(head, j)}`))));
+    if (named.length) parts.push(list("Clusters", named.map((j) => link(`cluster/${j}`, called(j)))));
     if (clusters.classes) {
       const classes = clusters.classNames.map((name, of) => [name, of]).filter(([name]) => has(name));
       for (const [name, of] of classes.slice(0, 20)) parts.push(list(`Class ${name}, in clusters`, clustersOf(of)));
@@ -24,10 +24,10 @@ otlabel.views.search = (state, main, text) => {
     const items = [];
     await otlabel.eachName(about, (name, item) => { if (has(name)) items.push([name, item]); });
     if (state.search !== text) return;
-    const shown = items.slice(0, most).map(([name, item]) => link(`#/cluster/${clusters.labels[item]}/${item}`, `${name} in #${clusters.labels[item]}`));
-    if (items.length) parts.push(list(`${otlabel.count(items.length)} ${about.items}${items.length > most ? `, the first ${most}` : ""}`, shown));
+    const shown = items.slice(0, most).map(([name, item]) => link(`cluster/${clusters.labels[item]}/${item}`, `${name} in #${clusters.labels[item]}`));
+    if (items.length) parts.push(list(`${otlabel.counted(items.length, about.items)}${items.length > most ? `, the first ${most}` : ""}`, shown));
     found.replaceChildren(...(parts.length ? parts : [make("p", { class: "none", text: "Nothing is called that." })]));
-    otlabel.say(`${otlabel.count(items.length)} ${about.items}, ${otlabel.count(named.length)} clusters found`);
+    otlabel.say(`${otlabel.counted(items.length, about.items)}, ${otlabel.counted(named.length, "clusters")} found`);
   }
 
   /** Clusters that have most of a class. */
@@ -37,11 +37,16 @@ otlabel.views.search = (state, main, text) => {
       if (other === of) counts.set(clusters.labels[item], (counts.get(clusters.labels[item]) ?? 0) + 1);
     });
     const most = [...counts].sort((one, other) => other[1] - one[1] || one[0] - other[0]).slice(0, 20);
-    return most.map(([j, count]) => link(`#/cluster/${j}`, `#${j} ${edits.nameOf(head, j)}: ${otlabel.count(count)} of ${otlabel.count(clusters.sizes[j])}`));
+    return most.map(([j, count]) => link(`cluster/${j}`, `${called(j)}: ${otlabel.count(count)} of ${otlabel.count(clusters.sizes[j])}`));
   }
 
-  function link(href, text) {
-    return make("li", {}, make("a", { href, text }));
+  function called(j) {
+    const name = edits.nameOf(head, j);
+    return `#${j}${name ? ` ${name}` : ""}`;
+  }
+
+  function link(path, text) {
+    return make("li", {}, make("a", { href: otlabel.address(path), text }));
   }
 
   function list(heading, items) {

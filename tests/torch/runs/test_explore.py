@@ -75,7 +75,7 @@ def test_the_page_of_a_run_is_its_labels(run):
     assert [labels[i]["path"] for i in order] == part(page, "names-0")
     for head in range(HEADS):
         assert numbers(page, f"labels-{head}").tolist() == [int(labels[i][f"head_{head}"]) for i in order]
-        sure = numbers(page, f"confidence-{head}") / 65535
+        sure = numbers(page, f"confidence-{head}") / 65534
         np.testing.assert_allclose(sure, [float(labels[i][f"confidence_{head}"]) for i in order], atol=1e-4)
     about = part(page, "about")
     assert about["history"] == ["after 0 epochs", "after 2 epochs", "after 4 epochs"]
