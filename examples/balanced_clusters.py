@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from otlabel.cluster import BalancedKMeans
 
 points = load_digits().data.astype(np.float32)
-balanced = BalancedKMeans(n_clusters=20, random_state=0).fit(points)
+balanced = BalancedKMeans(n_clusters=20, n_init=3, random_state=0).fit(points)
 plain = KMeans(20, n_init=3, random_state=0).fit(points)
 cost = balanced.inertia_ / plain.inertia_ - 1
 print(f"equal sizes cost {100 * cost:.1f} % of inertia")

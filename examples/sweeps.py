@@ -2,7 +2,7 @@
 # # Sixteen sweeps, or a hundred and seventy
 #
 # The error of the plan's columns against passes over the scores: otlabel's solver, and the textbook's iteration, on
-# scores that are flat and on some that are peaked.
+# scores that are flat, where nobody needs many, and on some that are peaked.
 
 # %%
 import warnings
@@ -18,7 +18,7 @@ figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True, layout="constrain
 for axis, (name, epsilon) in zip(axes, (("flat", 10.0), ("peaked", 0.1)), strict=True):
     for method, colour in (("lbfgs", "#1a7f5a"), ("sinkhorn", "#b0b7bf")):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", otlabel.ConvergenceWarning)  # the textbook does not get there
+            warnings.simplefilter("ignore", otlabel.ConvergenceWarning)  # should the textbook not get there
             result = otlabel.assign(mixture, epsilon=epsilon, method=method, tol=1e-6, max_sweeps=300)
         axis.loglog(result.history[:, 0], result.history[:, 2], color=colour, marker=".", label=method)
     axis.set(title=f"{name}: epsilon {epsilon:g}", xlabel="sweeps")

@@ -222,7 +222,10 @@ class Assignment:
             IndexError: there is no such head.
         """
         sizes, shares = np.atleast_2d(self.sizes)[head], self.predictor.shares
-        shares = None if shares is None else np.atleast_2d(shares)[head] * sizes.sum()
+        if shares is not None:
+            shares = np.atleast_2d(shares)[head] * sizes.sum()
+            if self.row_weights.size == 1 and np.abs(sizes - shares).max() > 1:
+                shares = None  # between bounds, or known: no label is to have just its share
         history = (self.history if self.potentials.ndim == 2 else [self.history])[head]
         figure, (left, right) = _showing.axes(2)
         _showing.draw_sizes(left, sizes, shares)

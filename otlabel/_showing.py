@@ -53,18 +53,18 @@ def axes(count: int) -> tuple[Figure, list[Axes]]:
 
 def draw_sizes(axis: Axes, sizes: np.ndarray, shares: np.ndarray | None = None) -> None:
     """Items of each label, the largest first; and what each should have, where that is known."""
-    order = np.argsort(-sizes, kind="stable")
-    axis.fill_between(np.arange(len(sizes)), sizes[order], step="mid", color=OWN, alpha=0.8, label="items")
+    order, edges = np.argsort(-sizes, kind="stable"), np.arange(len(sizes) + 1) - 0.5
+    axis.stairs(sizes[order], edges, fill=True, color=OWN, alpha=0.8, label="items")
     if shares is not None:
-        axis.step(np.arange(len(sizes)), shares[order], where="mid", color=OTHER, label="share")
+        axis.stairs(shares[order], edges, baseline=None, color=OTHER, label="share")
         axis.legend(frameon=False)
-    axis.set(xlabel="labels, the largest first", ylabel="items", ylim=(0, None))
-    axis.margins(x=0)
+    axis.set(xlabel="labels, the largest first", ylabel="items", ylim=(0, None), xlim=(edges[0], edges[-1]))
+    axis.locator_params(axis="x", integer=True)
 
 
 def draw_line(axis: Axes, x: Any, y: Any, xlabel: str, ylabel: str, *, log: bool = False) -> None:
     """One quantity against another."""
     axis.plot(x, y, color=OWN, marker=".")
     axis.set(xlabel=xlabel, ylabel=ylabel)
-    if log:
+    if log and np.min(y) > 0:
         axis.set_yscale("log")

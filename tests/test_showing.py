@@ -58,9 +58,15 @@ def test_pictures_of_an_assignment(rng):
     sizes, errors = figure.axes
     np.testing.assert_array_equal(errors.lines[0].get_ydata(), result.history[:, 2])
     np.testing.assert_array_equal(errors.lines[0].get_xdata(), result.history[:, 0])
-    heights = sizes.collections[0].get_paths()[0].vertices[:, 1]
-    assert heights.max() == result.sizes.max()
+    items, shares = sizes.patches
+    np.testing.assert_array_equal(items.get_data().values, np.sort(result.sizes)[::-1])
+    np.testing.assert_array_equal(items.get_data().edges, np.arange(10) - 0.5)
+    np.testing.assert_allclose(shares.get_data().values, 200 * np.arange(9, 0, -1) / 45)
     assert [text.get_text() for text in sizes.get_legend().get_texts()] == ["items", "share"]
+    bounds = otlabel.assign(rng.normal(size=(200, 9)) + np.arange(9), size_min=5, size_max=60).plot()
+    assert len(bounds.axes[0].patches) == 1  # no label is to have just its share
+    free = otlabel.assign(rng.normal(size=(20, 3)), size_min=0, size_max=20).plot()  # an error of 0 has no logarithm
+    assert free.axes[1].get_yscale() == "linear"
     heads = otlabel.assign(rng.normal(size=(2, 50, 5)))
     heads.plot(head=1)
     with pytest.raises(IndexError):

@@ -52,7 +52,7 @@ def times(rows: Sequence[Row], path: Path | BinaryIO) -> None:
         axis.set_xscale("log")
         _plain(axis.xaxis)
         axis.invert_yaxis()
-        axis.margins(x=0.15)
+        axis.margins(x=0.15, y=0.12)
         axis.grid(axis="x", alpha=0.3)
         first = group[0]
         axis.set_title(f"{first['scores']}, {first['n']:,} x {first['k']:,}", fontsize=10)

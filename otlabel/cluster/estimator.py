@@ -296,7 +296,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         figure, (left, *right) = _showing.axes(2 if len(exact) else 1)
         _showing.draw_sizes(left, self.sizes_)
         if right:
-            _showing.draw_line(right[0], exact[:, 0], exact[:, 1], "assignment", "inertia")
+            _showing.draw_line(right[0], exact[:, 0], exact[:, 1], "assignment, soft ones before not shown", "inertia")
         return figure
 
     def check_parameters(self, n: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from otlabel.explore.sheet import Part
 
@@ -99,10 +100,8 @@ def _solves(records: list[dict[str, Any]]) -> Picture | None:
     right.set(xlabel="epoch", ylabel="seconds", ylim=(0, None))
     right.legend(frameon=False)
     seconds = sum(record["solve_seconds"] for record in solves)
-    return Picture(
-        "solves", "What the solves took", f"{len(solves)} solves, {seconds:.1f} s of transport in all.",
-        f"sweeps and seconds of {len(solves)} solves", _png(figure),
-    )  # fmt: skip
+    said = f"{len(solves)} solves, {seconds:.1f} s of transport in all, what the first had to compile included."
+    return Picture("solves", "What the solves took", said, f"sweeps and seconds of {len(solves)} solves", _png(figure))
 
 
 def _worth(rows: list[dict[str, Any]]) -> Picture | None:
@@ -114,30 +113,34 @@ def _worth(rows: list[dict[str, Any]]) -> Picture | None:
     values = [row["knn"] for row in known][::-1]
     bars = axis.barh(names, values, color=[_OWN if i == 0 else _QUIET for i in range(len(names))])
     axis.bar_label(bars, fmt="%.1f", padding=3)
-    axis.set(xlabel=f"{IN_FULL['knn']}, %", xlim=(0, 125))
+    axis.set(xlabel=f"{IN_FULL['knn']}, %", xlim=(0, 125), xticks=range(0, 101, 20))
+    heading = "What it is worth, beside its controls" if len(known) > 1 else "What it is worth"
     shows = ", ".join(f"{row['name']} {row['knn']:.1f}" for row in known)
-    return Picture(
-        "worth", "What it is worth, beside its controls", "", f"weighted kNN in percent: {shows}", _png(figure)
-    )
+    return Picture("worth", heading, "", f"weighted kNN in percent: {shows}", _png(figure))
 
 
 def _sizes(labels: np.ndarray, confidence: np.ndarray, k: int) -> Picture:
     sizes = np.sort(np.bincount(labels, minlength=k))[::-1]
     known = bool(np.isfinite(confidence).all())
     figure, axes = _figure(2 if known else 1)
-    axes[0].fill_between(np.arange(k), sizes, step="mid", color=_OWN, alpha=0.8)
-    axes[0].set(xlabel="labels of head 0, the largest first", ylabel="images", ylim=(0, None))
+    axes[0].stairs(sizes, np.arange(k + 1) - 0.5, fill=True, color=_OWN, alpha=0.8)
+    axes[0].set(xlabel="labels of head 0, the largest first", ylabel="images", ylim=(0, None), xlim=(-0.5, k - 0.5))
     if known:
         axes[1].hist(confidence, bins=np.linspace(0, 1, 26), color=_OWN, alpha=0.8)
+        axes[1].xaxis.set_major_locator(MaxNLocator())
         axes[1].set(xlabel="confidence", ylabel="images")
-    text = f"{sizes[-1]:,} to {sizes[0]:,} images a label"
+    low, high = int(sizes[-1]), int(sizes[0])
+    text = f"{low:,} images a label" if low == high else f"{low:,} to {high:,} images a label"
     sure = f"; mean confidence {confidence.mean():.2f}" if known else ""
     return Picture("sizes", "Sizes and confidence", f"{text}{sure}.", f"{text}{sure}", _png(figure))
 
 
 def _figure(count: int) -> tuple[Figure, list[Any]]:
     figure = Figure(figsize=(4.4 * count, 3), layout="constrained")
-    return figure, [figure.add_subplot(1, count, place + 1) for place in range(count)]
+    axes = [figure.add_subplot(1, count, place + 1) for place in range(count)]
+    for axis in axes:  # epochs and labels are counted
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure, axes
 
 
 def _line(axis: Any, x: list[float], y: list[float], colour: str, label: str) -> None:

@@ -45,7 +45,7 @@ def test_what_there_is_nothing_of_is_not_drawn(out):
     assert pictures([], [], None, None, 8) == []
     labels = np.arange(40) % 8
     (sizes,) = pictures([], [], labels, np.full(40, np.nan), 8)
-    assert sizes.text == "5 to 5 images a label."
+    assert sizes.text == "5 images a label."
     loss = next(picture for picture in pictures(records, [], None, None, 8) if picture.name == "loss")
     first, last = (record["loss"] for record in (records[0], [r for r in records if "loss" in r][-1]))
     assert f"from {first:.3f} to {last:.3f}" in loss.shows
