@@ -23,9 +23,11 @@ test: setup
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/mkdocs build --strict --quiet --site-dir .site
-	$(TOGETHER) $(RUN)/python -m pytest -n 2 -p no:benchmark
+	$(TOGETHER) $(RUN)/python -m pytest -n 2 --dist worksteal -p no:benchmark -m 'not slow'
 
 test-all: test dist
+	$(RUN)/python -m pip install --quiet --editable '.[explore]'
+	$(TOGETHER) $(RUN)/python -m pytest -p no:benchmark -m slow
 	$(RUN)/python tests/fuzz.py --problems 2000 --seed $$(date +%j)
 
 # Settings for OpenBLAS from outside are dropped, as otlabel-bench does: they may be for other processors.

@@ -30,11 +30,13 @@ def plane(points: np.ndarray) -> Plane:
     Raises:
         ImportError: umap-learn is not installed.
     """
-    try:
-        from umap import UMAP
-        from umap.umap_ import nearest_neighbors
-    except ImportError:
-        raise ImportError(NEEDS) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TensorFlow is not there
+        try:
+            from umap import UMAP
+            from umap.umap_ import nearest_neighbors
+        except ImportError:
+            raise ImportError(NEEDS) from None
     count = min(_NEIGHBOURS, len(points) - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba, and that a seed means one thread

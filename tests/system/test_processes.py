@@ -16,6 +16,8 @@ import pytest
 
 import otlabel
 
+# What other tests have imported here may not like forks; no test of ours starts it in the children.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 PACKAGE = Path(otlabel.__file__).parent
 SOLVE = """
 import numpy as np, otlabel

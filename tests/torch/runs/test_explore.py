@@ -16,6 +16,7 @@ from pyarrow import parquet
 from sklearn.datasets import load_digits
 
 import otlabel
+from otlabel.explore import atlas
 from otlabel_torch.options.of_explore import ExploreOptions
 from otlabel_torch.runs.explored import explore
 from otlabel_torch.runs.folder import RunFolder
@@ -143,9 +144,16 @@ def test_a_table_with_its_images_is_one_file(run, images, tmp_path):
     assert 'href="style' not in text
 
 
-def test_a_table_for_embedding_atlas(run, tmp_path):
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)])  # UMAP compiles for half a minute
+def test_a_table_for_embedding_atlas(run, tmp_path, real, monkeypatch, capsys):
+    if not real:
+        apart = np.abs(np.arange(N)[:, None] - np.arange(N))
+        near = np.argsort(apart, axis=1, kind="stable")[:, :5]
+        made = atlas.Plane(np.zeros((N, 2), np.float32), near, np.take_along_axis(apart, near, axis=1))
+        monkeypatch.setattr(atlas, "plane", lambda points: made)
     path = tmp_path / "atlas.parquet"
-    said = call("explore", run, "--embedding-atlas", path)
+    explore(ExploreOptions(run, embedding_atlas=path))
+    said = capsys.readouterr().out
     assert f"embedding-atlas {path} --x x --y y --neighbors neighbors --image image" in said
     table = parquet.read_table(path).to_pylist()
     labels = rows(run / "labels.csv")
