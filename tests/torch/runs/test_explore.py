@@ -91,9 +91,9 @@ def test_the_page_of_a_run_is_its_labels(run):
 
 
 def test_what_is_corrected_goes_back(run, images, tmp_path):
-    """Three images marked as wrong: `retrain` leaves them out, `assign` finds them new labels."""
-    wrong = (3, 50, 77)
+    """Images marked as wrong, and all of a cluster: `retrain` leaves them out, `assign` finds them new labels."""
     labels = rows(run / "labels.csv")
+    wrong = {3, 50, 77, *(i for i, row in enumerate(labels) if row["head_0"] == "1")}
     table = tmp_path / "corrected.csv"
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -115,12 +115,17 @@ def test_what_is_corrected_goes_back(run, images, tmp_path):
         "--out",
         out,
     )
-    assert f"left out: images without a label in {table}: 3 ({labels[3]['path']} for one)" in said
+    assert f"left out: images without a label in {table}: {len(wrong)} (" in said
     assert [row["path"] for row in rows(out / "labels.csv")] == [
         row["path"] for i, row in enumerate(labels) if i not in wrong
     ]
-    call("explore", out)
-    assert part(out / "explore" / "index.html", "about")["n"] == N - 3
+    (tmp_path / "names.csv").write_text("head,label,name\n0,0,zero\n0,2,two\n0,1,gone\n")
+    call("explore", out, "--names", tmp_path / "names.csv")
+    about = part(out / "explore" / "index.html", "about")
+    assert about["n"] == N - len(wrong)
+    # Labels are numbered without gaps: what was 2 is 1, and its name goes with it.
+    assert about["names"] == {"0/0": "zero", "0/1": "two", "0/2": "3", "0/3": "4", "0/4": "5"}
+    assert about["heads"][0]["values"] == ["0", "2", "3", "4", "5"]
     assert "head 0" in json.dumps(json.loads(_evaluated(out)))
     known = np.array([-1 if row["label"] == "" else int(row["label"]) for row in rows(table)])
     found = otlabel.assign(np.random.default_rng().normal(size=(N, K)), known=known)
