@@ -26,7 +26,7 @@ def parts(request, monkeypatch):
     """Small inputs take the threaded path too, and are copied to a device in blocks."""
     if request.param == "many parts":
         monkeypatch.setattr(numba.Kernels, "sizes", numba.Sizes(part=50, labelled_part=50, converted=40))
-        monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(block=1 << 12))
+        monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(block=1 << 12, computed=1 << 13))
 
 
 def random_scores(rng, shape, dtype):

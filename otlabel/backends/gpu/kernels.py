@@ -229,7 +229,7 @@ class Kernels:
     def log_columns(self, columns: np.ndarray, lse: Any) -> np.ndarray:
         """log sum_i a_i exp(S_ij/epsilon - lse_i) of some columns."""
         shift = self.engine.log(self.weights) - lse
-        step = max(1, self.sizes.block // (8 * len(columns)))
+        step = max(1, self.sizes.computed // (4 * 8 * len(columns)))  # its float64 copies are four
         parts = []
         for rows, block in self.scores.blocks():
             for start in range(0, rows.stop - rows.start, step):

@@ -189,7 +189,7 @@ def test_out_of_memory_says_what_is_needed(monkeypatch, generator):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: pinned memory that is streamed to it")
 def test_pinned_scores_are_streamed(generator, monkeypatch):
     monkeypatch.setattr(backend_torch.Library, "host", frozenset({"cpu"}))
-    monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(block=1 << 12))
+    monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(block=1 << 12, computed=1 << 13))
     scores = torch.randn(3000, 20, generator=generator)
     streamed = otlabel.assign(scores.pin_memory(), backend="torch")
     assert streamed.labels.device.type == "cpu"
