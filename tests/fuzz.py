@@ -117,7 +117,9 @@ def check(rng: np.random.Generator) -> bool:
     size = 1 + np.abs(wide).max() / epsilon + np.abs(result.potentials[np.isfinite(result.potentials)]).max()
     assert abs(result.gap) <= 1e-11 * size, f"gap {result.gap}"
     c = np.asarray(oracle.plan(scores, epsilon, result.potentials, np.full(n, 1 / n)).sum(axis=0), dtype=np.float64)
-    truth = float(np.abs(c - (wanted(c, result.potentials, lower / n, upper / n) if has_bounds else b)).sum())
+    truth = float(
+        np.abs(c - (wanted(c, result.potentials, lower / n, np.minimum(upper, n) / n) if has_bounds else b)).sum()
+    )
     finite = result.potentials[np.isfinite(result.potentials)]
     rounding = 1e-15 * n * (np.abs(wide).max() / epsilon + np.abs(finite).max())
     assert abs(truth - result.error) <= max(0.01 * truth, 1e-9, rounding), f"error {result.error}, truth {truth}"
