@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import webbrowser
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..cluster import BalancedKMeans
-from ..explore.contents import Contents
+from ..explore.contents import Contents, called, named
 from ..explore.page import write_page
 from . import models
 from .files import How, UnreadableError, kind, layout_of, load, read_csv
@@ -109,9 +108,7 @@ def contents_of(
     is_without = any((labels < 0).any() for labels, _ in read_heads)
     labels = np.stack([np.where(labels < 0, k, labels) for labels, _ in read_heads], axis=1)
     values = [[*values, *[""] * (k - len(values))] for _, values in read_heads]
-    called = {f"{head}/{k}": NO_LABEL for head in range(len(chosen)) if is_without}
-    for head, (_, own) in enumerate(read_heads):
-        called |= {f"{head}/{place}": value for place, value in enumerate(own) if value != str(place)}
+    names_of = called(values) | {f"{head}/{k}": NO_LABEL for head in range(len(chosen)) if is_without}
     naming = _column(file, table, "name", name, _NAMES)
     items = [str(row) for row in range(len(table))]
     if naming is not None:
@@ -128,7 +125,7 @@ def contents_of(
             f"--embeddings must have a row for each of the {len(labels):,} items, got {len(points):,}."
         )
     if names is not None:
-        called |= by_place(read_names(names), values)
+        names_of |= named(read_names(names), values)
     return Contents(
         title=file.name,
         names=items,
@@ -140,18 +137,8 @@ def contents_of(
         classes=classes,
         class_names=class_names,
         centres=_centres(labels, k + is_without, points, model),
-        cluster_names=called,
+        cluster_names=names_of,
     )
-
-
-def by_place(rows: Iterable[tuple[str, str, str]], values: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Names by head and number, of labels that are called by ``values``; names of others are nobody's."""
-    number = [{value: place for place, value in enumerate(own)} for own in values]
-    return {
-        f"{head}/{number[int(head)][label]}": name
-        for head, label, name in rows
-        if int(head) < len(number) and label in number[int(head)]
-    }
 
 
 def read_names(path: Path) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""``BalancedKMeans``, for scikit-learn's pipelines."""
+"""``BalancedKMeans``, for scikit-learn's pipelines: one class with all that users ask of it, and so one file."""
 
 from __future__ import annotations
 

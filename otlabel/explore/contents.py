@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -66,3 +66,26 @@ class Contents:
         digest = hashlib.sha256("\n".join(self.names).encode("utf-8", "surrogateescape"))
         digest.update(np.ascontiguousarray(self.labels, dtype=np.int64).tobytes())
         return digest.hexdigest()[:16]
+
+
+def called(values: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Names by head and label, "0/12", of those that ``Contents.values`` do not call by their numbers."""
+    return {
+        f"{head}/{label}": value
+        for head, own in enumerate(values)
+        for label, value in enumerate(own)
+        if value not in ("", str(label))
+    }
+
+
+def named(rows: Iterable[tuple[str, str, str]], values: Sequence[Sequence[str]] | None) -> dict[str, str]:
+    """Names by head and label, "0/12", of a table that the page has saved.
+
+    Args:
+        rows: head, label as ``values`` call it, and name; of labels that there are not, nobody's.
+        values: as ``Contents.values``.
+    """
+    if values is None:
+        return {f"{head}/{label}": name for head, label, name in rows}
+    place = {(str(head), value): label for head, own in enumerate(values) for label, value in enumerate(own)}
+    return {f"{head}/{place[head, label]}": name for head, label, name in rows if (head, label) in place}

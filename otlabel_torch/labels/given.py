@@ -51,9 +51,9 @@ def read_labels(path: Path, images: Images, *, in_order: bool = False) -> Given:
     """The labels of images in a CSV, parquet or .npy file.
 
     Args:
-        path: columns of labels, a head each, called as in ``HEADS``; and one of ``NAMES`` by which images are found,
-            by their path, in another spelling if it must be, or their name without folders; or ``index``. Where a label
-            is empty the image has none.
+        path: one column of labels, called label, cluster or the like, or several, head_0, head_1, ...; and one of
+            ``NAMES`` by which images are found, by their path, in another spelling if it must be, or their name without
+            folders; or ``index``. Where a label is empty the image has none.
         in_order: the lines are in the order of the images: for tables without such a column.
 
     Raises:

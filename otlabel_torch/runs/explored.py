@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from tqdm import tqdm
 
-from otlabel.explore.contents import Contents
+from otlabel.explore.contents import Contents, called, named
 from otlabel.explore.page import write_page
 
 from ..images.images import Images
@@ -88,7 +88,7 @@ def _of_run(options: ExploreOptions, run: TrainedRun) -> tuple[Images, Contents]
         labels=labels.numpy(),
         k=run.config.k,
         values=values,
-        cluster_names=_called(values or []),
+        cluster_names=called(values or []),
         confidence=run.saved["confidence"].numpy(),
         classes=None if images.classes is None else images.classes.numpy(),
         class_names=images.class_names,
@@ -113,22 +113,12 @@ def _of_table(options: ExploreOptions) -> tuple[Images, Contents]:
         k=int(labels.max()) + 1,
         values=given.values,
         confidence=given.confidence.numpy() if bool(given.confidence.isfinite().any()) else None,
-        cluster_names=_called(given.values),
+        cluster_names=called(given.values),
         classes=None if images.classes is None else images.classes.numpy(),
         class_names=images.class_names,
         thumbnails=Thumbnails(images),
         items="images",
     )
-
-
-def _called(values: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Names of labels that are not called by their numbers."""
-    return {
-        f"{head}/{number}": value
-        for head, own in enumerate(values)
-        for number, value in enumerate(own)
-        if value != str(number)
-    }
 
 
 def _values(run: TrainedRun, images: Images) -> list[list[str]] | None:
@@ -140,19 +130,12 @@ def _values(run: TrainedRun, images: Images) -> list[list[str]] | None:
 
 
 def _names(path: Path, values: Sequence[Sequence[str]] | None) -> dict[str, str]:
-    """By head and number; the table says labels as they are called where they came from."""
+    """By head and label, of a table that the page has saved."""
     names, columns = columns_of(path, "names")
     if not {"head", "label", "name"} <= set(names):
         raise UsageError(f"`names` {path} must be a table of head, label and name, as the page saves it.")
     head, label, name = (map(str, columns[names.index(column)].tolist()) for column in ("head", "label", "name"))
-    number = None if values is None else [{value: place for place, value in enumerate(own)} for own in values]
-    found = {}
-    for of, own, text in zip(head, label, name, strict=True):
-        if number is None:
-            found[f"{of}/{own}"] = text
-        elif int(of) < len(number) and own in number[int(of)]:
-            found[f"{of}/{number[int(of)][own]}"] = text
-    return found
+    return named(zip(head, label, name, strict=True), values)
 
 
 def _write_atlas(path: Path, contents: Contents, run: TrainedRun, images: Images, console: Console) -> None:
