@@ -185,7 +185,8 @@ def main() -> None:
     for source in ("folder --root images.zip", "webdataset --root shards", "hf --root hf", "csv --root paths.csv"):
         kind, where = source.split(" --root ")
         print(f"{train} --data {kind} --root {root}/{where}")
-    print(f"{train} --data csv --root {root}/paths.csv --labels {root}/words.csv")
+    labels = f"--labels {root}/words.csv --data csv --root {root}/paths.csv --epochs 1"
+    print(f"python -m otlabel_torch.retrain {labels} --out {root}/again --overwrite")
     print(f"{train} --data csv --root {root}/paths.csv --image-size 64 --arch resnet18 --init {root}/moco.pth")
 
 
