@@ -28,16 +28,9 @@ def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol:
     if not all(head.in_host_memory for head in kernels):
         return  # what a device lacks its library tells, and its lists are bounded
     most = _needed(shape, shape[1], shape[1], tuning)  # if all entries were listed
-    free = machine.free_memory()
-    if most <= free:
-        return
-    needed = max(estimate(head, shape, g, tol, tuning) for head, g in zip(kernels, init, strict=True))
-    if needed > free:
-        raise MemoryError(
-            f"labelling {shape[0]:,} items with {shape[1]:,} labels needs about {needed / 2**20:,.0f} MiB beside the "
-            f"scores, but {free / 2**20:,.0f} MiB are free. Assign a sample of the rows and label the rest with "
-            "Assignment.predict, choose a smaller epsilon, or share the rows among machines with comm=."
-        )
+    if most > machine.free_memory():
+        needed = max(estimate(head, shape, g, tol, tuning) for head, g in zip(kernels, init, strict=True))
+        machine.require(needed, f"labelling {shape[0]:,} items with {shape[1]:,} labels")
 
 
 def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, tol: float, tuning: Tuning) -> float:

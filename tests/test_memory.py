@@ -11,7 +11,10 @@ import pytest
 
 import otlabel
 from otlabel import _memory
+from otlabel._input.sources import InMemory
+from otlabel._rounding import near_tie_paths
 from otlabel._system import machine
+from otlabel.backends import numba
 
 MEASURE = """
 import json, sys
@@ -68,3 +71,33 @@ def test_no_rows_are_looked_at_where_all_entries_would_fit(rng, monkeypatch):
     monkeypatch.setattr(_memory, "estimate", lambda *arguments: pytest.fail("rows were looked at"))
     monkeypatch.setattr(machine, "free_memory", lambda: 2.0**30)
     otlabel.assign(rng.normal(size=(5000, 500)), tol=0.1, rounding="argmax")
+
+
+@pytest.mark.parametrize(
+    "look", [lambda kernels, g: kernels.survey(g, 500.0, False), lambda kernels, g: kernels.shortlist(g, 500.0)]
+)
+def test_lists_that_grow_beyond_the_estimate_are_an_error_too(look, rng, monkeypatch):
+    """What is near the best depends on the potentials: a solve may come to list what its start did not."""
+    scores = rng.normal(size=(300, 100)).astype(np.float32)
+    kernels = numba.Kernels(InMemory(scores), 1.0, np.full(300, 1 / 300), float(np.abs(scores).max()))
+    kernels.sizes = numba.Sizes(list_room=5000)  # several lists for all
+    look(kernels, np.zeros(100))
+    monkeypatch.setattr(machine, "free_memory", lambda: 1e6)
+    with pytest.raises(MemoryError, match=r"listing what is near the best needs about .* 1 MiB are free.*predict"):
+        look(kernels, np.zeros(100))
+
+
+def test_near_ties_beyond_what_is_free_are_an_error(rng, monkeypatch):
+    monkeypatch.setattr(_memory, "check", lambda *arguments: None)
+    monkeypatch.setattr(near_tie_paths, "_UNASKED", 0)
+    monkeypatch.setattr(machine, "free_memory", lambda: 1e6)
+    with pytest.raises(MemoryError, match="moving items to labels that are as good needs about"):
+        otlabel.assign(rng.normal(size=(600, 100)))
+
+
+def test_what_the_heap_holds_back_is_asked_for(monkeypatch):
+    asked = iter([1e6, 1e9])
+    monkeypatch.setattr(machine, "free_memory", lambda: next(asked))
+    machine.require(1e8, "this")
+    with pytest.raises(StopIteration):
+        next(asked)

@@ -181,7 +181,8 @@ def _sharpness_wanted(
 ) -> float:
     """What the temperature is to be divided by for rows to differ by a nat; infinite if nothing tells them apart.
 
-    As some rows of the label with the largest surplus have it: it is they that have to be told apart.
+    As some rows of the label with the largest surplus have it: it is they that have to be told apart. Rows of few kinds
+    are moved kind by kind, without. (Rows that are the same come out of a matrix product in a few kinds.)
     """
     sizes = np.bincount(labels, weights=mass, minlength=len(g))
     u = int(np.argmax(np.where(sizes > 0, sizes - mass.sum() * marginal.upper, -np.inf)))
@@ -194,7 +195,8 @@ def _sharpness_wanted(
         return 2.0**tuning.halvings
     regrets = scores[:, [u]] - scores[:, others]
     spread = float(np.median(np.subtract(*np.percentile(regrets, [75, 25], axis=0))))
-    if spread <= tuning.noise * (1 + np.abs(regrets).max()):
+    kinds = len(np.unique(scores, axis=0))
+    if spread <= tuning.noise * (1 + np.abs(regrets).max()) or kinds <= tuning.few_kinds * len(some):
         return np.inf
     return 2.0 ** (tuning.halvings * max(1, round(math.log2(1 / spread) / tuning.halvings)))
 

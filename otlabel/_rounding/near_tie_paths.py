@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._system import machine
 from .._system.jit import jit
 from .._system.threads import interruptible
 from ..backends import Shortlist
@@ -29,6 +30,7 @@ from .search import (
     take_in,
 )
 
+_ENTRY, _UNASKED = 24, 1 << 20  # bytes of a near tie in heaps; and as many as are not worth the question
 _LEAST = 64  # labels whose ways are known at a time: as many as a path may well have
 
 
@@ -63,6 +65,8 @@ def move_along_near_ties(
     k = len(g)
     rows = min(k, max(_LEAST, largest_square**2 // k))
     graph = Graph.of(np.bincount(labels[counted], minlength=k), g, limits, rows)
+    if len(short.label) > _UNASKED:
+        machine.require(_ENTRY * len(short.label), "moving items to labels that are as good")
     bundles = Bundles.of(labels, counted, short, k, rows, alike=alike)
     interruptible(lambda: _move_from_all(graph, bundles, labels, width, slack), bundles.stop)
     graph.give_back(g, limits)

@@ -177,6 +177,8 @@ class Tuning:
     normal numbers took 5.0 s, with 0.005 0.8."""
     told_apart: int = 200
     """Rows that say how far it takes to be lower for rows to differ."""
+    few_kinds: float = 0.1
+    """Of those: as many different rows are few."""
     halvings: int = 2
     """epsilon is halved so many times, or a multiple of it, for them, ..."""
     most_colder: int = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -26,3 +27,26 @@ def free_memory() -> float:
         return free if limit == "max" else min(free, float(int(limit) - used + cached))
     except (OSError, ValueError, KeyError):
         return free
+
+
+def require(needed: float, what: str) -> None:
+    """Raise MemoryError if a solve needs more bytes than are free: the kernel would end the process without a word.
+
+    It takes a tenth of a millisecond. what: begins the message: "lists of 10 items".
+    """
+    if needed <= free_memory():
+        return
+    _give_back()
+    if needed > (free := free_memory()):
+        raise MemoryError(
+            f"{what} needs about {needed / 2**20:,.0f} MiB beside the scores, but {free / 2**20:,.0f} MiB are free. "
+            "Assign a sample of the rows and label the rest with Assignment.predict, choose a smaller epsilon, or "
+            "share the rows among machines with comm=."
+        )
+
+
+def _give_back() -> None:
+    """Hand back what is free of the heap: glibc keeps gigabytes of lists that were dropped."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)

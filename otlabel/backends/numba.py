@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._arrays.score_source import ScoreSource
+from .._system import machine
 from .._system.threads import ahead, threaded
 from . import numba_dense_loops as dense
 from . import numba_loops as compiled
@@ -29,6 +30,8 @@ from .precision import FINE, float32_error, swept
 from .protocol import Shortlist
 
 _HESSIANS = 2  # partial Hessians, added in order: as many threads work at one
+_ENTRY = 12  # bytes of a listed entry
+_RESERVE = 256  # bytes for each entry of a part's next list: all threads may ask at once, and others take from lists
 _COARSE = 1.0  # nats: where float32 is wrong by more than this, it is of no use and NumPy's float64 takes over
 
 
@@ -207,6 +210,8 @@ class Kernels(_numpy.Kernels):
         parts = self.run(lambda start, stop: self.list_part(start, stop, look))
         lists = list(itertools.chain.from_iterable(parts))
         indptr = np.concatenate([[0], *(np.diff(listed.indptr) for listed in lists)]).cumsum()
+        if len(lists) > len(parts):  # long ones
+            machine.require(_ENTRY * indptr[-1], "listing what is near the best")
         label, value = (np.concatenate([getattr(listed, name) for listed in lists]) for name in ("label", "value"))
         return Shortlist(best, indptr, label, value)
 
@@ -242,6 +247,8 @@ class Kernels(_numpy.Kernels):
             done = 0
             while done < len(scores):
                 if len(label) < k:  # lists stay where they were written: what is left of the room is for the next
+                    if lists:  # the estimate at the start knew other potentials
+                        machine.require(_RESERVE * room, "listing what is near the best")
                     label, value = np.empty(room, dtype=np.int32), np.empty(room)
                 first = done
                 done, used = look(scores, rows, first, own_counts, label, value)

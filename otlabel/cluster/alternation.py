@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import entr, softmax
 from sklearn.exceptions import ConvergenceWarning
 
 from .._arrays.libraries import HOST, Place
@@ -28,7 +29,8 @@ _SAMPLED_ITEMS = 100  # points a cluster in a sample
 _SAMPLED = 1 << 14  # points in a sample at least
 HELD = 1 << 27  # scores of points and centres that are held in memory, half a GiB of float32
 _WARMEST, _COLDEST, _FALL = 1.0, 0.01, 0.5  # temperatures, in leads of a point's nearest centre; and from step to step
-_TOLD_APART = 500  # points that tell the lead
+_MOST_SHARED = 16.0  # labels that share a point in soft steps, on average: where more do, all centres become one
+_TOLD_APART = 500  # points that tell the lead, and what is shared
 _DEPTH = 4.0  # nats: of what means in the plan are made of
 _LOOSE, _CLOSE = 1e-2, 1e-3  # errors of the plan's sizes in the first phase and the second
 
@@ -125,18 +127,26 @@ class Points:
         """The centres that are best for labels (n,)."""
         return self._placed(means(self.points, labels, self.weights, before))
 
-    def soft_means(self, found: Assignment, before: np.ndarray) -> np.ndarray:
-        """The same for a plan."""
-        kernels = found._kernels[0]
-        return self._placed(soft_means(self.points, kernels, found.potentials, self.weights, before, _DEPTH))
+    def soft_means(self, found: Assignment, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for a plan, and the (k,) weights of the points in each."""
+        centres, mass = soft_means(self.points, found._kernels[0], found.potentials, self.weights, before, _DEPTH)
+        return self._placed(centres), mass
 
     def temperatures(self, centres: np.ndarray) -> tuple[float, float]:
         """The warmest and the coldest, from how far a point's nearest centre leads before the next."""
-        some = self.points[:: -(-len(self.points) // _TOLD_APART)].astype(np.float64)
-        scores = np.sort(scores_of(some, centres.astype(np.float64)).kept().array, axis=1)
+        scores = np.sort(self._some_scores(centres), axis=1)
         lead = float(np.median(scores[:, -1] - scores[:, -2])) if scores.shape[1] > 1 else 0.0
         lead = lead if lead > 0 else 1.0
         return _WARMEST * lead, _COLDEST * lead
+
+    def shared(self, centres: np.ndarray, epsilon: float, prices: np.ndarray) -> float:
+        """How many labels carry a point of the plan at prices (k,), on average: exp of the rows' entropy."""
+        plan = softmax((self._some_scores(centres) + prices) / epsilon, axis=1)
+        return float(np.exp(entr(plan).sum(axis=1)).mean())
+
+    def _some_scores(self, centres: np.ndarray) -> np.ndarray:
+        some = self.points[:: -(-len(self.points) // _TOLD_APART)].astype(np.float64)
+        return scores_of(some, centres.astype(np.float64)).kept().array
 
     def _placed(self, centres: np.ndarray) -> np.ndarray:
         if not self._options.on_sphere:
@@ -170,11 +180,14 @@ class _Run:
     def anneal(self, some: Points) -> None:
         """Soft steps on some points, while the temperature falls."""
         self._epsilon, coldest = some.temperatures(self._centres)
+        prices = np.zeros(len(self._centres))
         while self._epsilon > coldest:
-            found = self._labelled(some, exact=False)
-            self._centres = some.soft_means(found, self._centres)
+            if some.shared(self._centres, self._epsilon, prices) <= _MOST_SHARED:
+                found = self._labelled(some, exact=False)
+                self._centres, _ = some.soft_means(found, self._centres)
+                prices = self._epsilon * found.potentials
             self._epsilon *= _FALL
-            self._g = found.potentials / _FALL  # prices stay
+            self._g = prices / self._epsilon  # prices stay
 
     def follow(self) -> None:
         """Soft steps on all points until the centres hardly move: what a sample has settled on is its own.
@@ -184,10 +197,10 @@ class _Run:
         points, total = self._points, None
         for _ in range(self._options.max_iter):
             found, before = self._labelled(points, exact=False), self._centres
-            self._centres, self._g = points.soft_means(found, before), found.potentials
+            self._g, (self._centres, mass) = found.potentials, points.soft_means(found, before)
             total = points.inertia(found.labels, before) if total is None else total
             moved = ((self._centres - before).astype(np.float64) ** 2).sum(axis=1)
-            if not found.sizes @ moved > self._options.tol * total:
+            if not mass @ moved > self._options.tol * total:
                 return
 
     def settle(self, at_once: bool = False) -> Clustered:

@@ -56,8 +56,12 @@ def means(points: np.ndarray, labels: np.ndarray, weights: np.ndarray, before: n
 
 def soft_means(
     points: np.ndarray, kernels: Kernels, g: np.ndarray, weights: np.ndarray, before: np.ndarray, depth: float
-) -> np.ndarray:
-    """(k, d) means of the points weighted by the plan at g (k,), of what is within ``depth`` nats of a row's best."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """(k, d) means of the points weighted by the plan at g (k,), of what is within ``depth`` nats of a row's best.
+
+    Returns:
+        them, and the (k,) weight of the points that each is the mean of.
+    """
     short = kernels.shortlist(g, depth)
     counts = np.diff(short.indptr)
     p = np.exp(short.value + g[short.label] - np.repeat(short.best, counts))
@@ -68,7 +72,7 @@ def soft_means(
         entries = slice(of_rows[0], of_rows[-1])
         plan = csr_array((p[entries], short.label[entries], of_rows - of_rows[0]), shape=(len(of_rows) - 1, len(g)))
         sums += plan.T @ points[start : start + _BLOCK].astype(np.float64)
-    return _divided(sums, mass, before)
+    return _divided(sums, mass, before), mass
 
 
 def inertia(points: np.ndarray, labels: np.ndarray, weights: np.ndarray, centres: np.ndarray) -> float:

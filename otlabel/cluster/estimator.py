@@ -129,6 +129,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
         Raises:
             ValueError: fewer points than clusters, NaN or infinity, parameters out of their range.
+            MemoryError: what competes for the clusters does not fit: many points that are the same, or nearly.
         """
         place = place_of_points(X)
         X = points_of(self, X, reset=True)
@@ -147,6 +148,13 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         for _ in range(self.n_init if isinstance(self.init, str) or callable(self.init) else 1):
             try:
                 found = alternate(points, options, random)
+            except MemoryError as error:
+                raise MemoryError(
+                    f"{len(X):,} points in {self.n_clusters:,} clusters take too much memory: "
+                    f"{str(error).partition('. ')[0]}. "
+                    "Many points may be the same, or nearly, whose clusters are all as near. Leave those out, or fit a "
+                    "sample and let predict label the rest."
+                ) from error
             except KeyboardInterrupt:  # before this start had labels
                 if best is None:
                     raise

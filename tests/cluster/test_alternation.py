@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from otlabel._input.sources import InMemory
+from otlabel._system import machine
 from otlabel.backends import load
 from otlabel.cluster import BalancedKMeans, alternation, centres
 
@@ -26,7 +27,8 @@ def test_means_of_labels_and_of_plans_are_numpy_s(rng, monkeypatch):
     kernels = load("numba").Kernels(InMemory(scores), 1.0, np.full(50, 1 / 50), float(np.abs(scores).max()))
     p = np.exp(scores + g)
     p *= (weights / p.sum(axis=1))[:, None]
-    soft = centres.soft_means(points, kernels, g, weights, before, np.inf)
+    soft, mass = centres.soft_means(points, kernels, g, weights, before, np.inf)
+    np.testing.assert_allclose(mass, p.sum(axis=0))
     np.testing.assert_allclose(soft, (p.T @ points) / p.sum(axis=0)[:, None])
 
 
@@ -43,3 +45,23 @@ def test_many_points_begin_with_a_sample_and_are_not_held(rng, monkeypatch):
     monkeypatch.setattr(alternation, "_SAMPLED", 1 << 20)
     whole = BalancedKMeans(10, random_state=0).fit(points)
     assert held.inertia_ <= 1.1 * whole.inertia_
+
+
+def test_centres_of_clouds_far_apart_do_not_become_one(rng):
+    """Where clouds share no first centre a point's lead is warmer than all clouds are wide: a plan at it is flat."""
+    points = (3 * rng.normal(size=(100, 32)))[rng.integers(0, 100, 10_000)] + rng.normal(size=(10_000, 32))
+    soft = []
+    model = BalancedKMeans(
+        100, random_state=0, callback=lambda step: soft.append(step.sizes) if step.phase == "soft" else None
+    ).fit(points)
+    assert soft
+    assert max(sizes.max() for sizes in soft) < 1000  # 10,000 where all centres are one
+    assert set(model.sizes_) == {100}
+
+
+def test_too_little_memory_names_the_points_and_what_to_do(rng, monkeypatch):
+    monkeypatch.setattr(machine, "free_memory", lambda: 1e5)
+    with pytest.raises(
+        MemoryError, match=r"500 points in 50 clusters take too much memory: .* MiB are free\. .*sample"
+    ):
+        BalancedKMeans(50, random_state=0).fit(rng.normal(size=(500, 4)))

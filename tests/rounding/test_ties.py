@@ -11,8 +11,8 @@ import pytest
 import otlabel
 from otlabel import backends
 from otlabel._input.sources import InMemory
+from otlabel._rounding import balance, near_tie_paths, search
 from otlabel._rounding import bundles as heaps
-from otlabel._rounding import near_tie_paths, search
 from otlabel._rounding.bundles import Bundles, make_known, move
 from otlabel._rounding.capacities import Bounds, Capacities
 from otlabel._rounding.search import SIZE, Graph
@@ -104,3 +104,14 @@ def test_heaps_know_the_cheapest_item_of_every_way(rng, alike):
             np.testing.assert_array_equal(graph.sizes[SIZE], np.bincount(labels[counted], minlength=k))
         moves += 1
     assert search.UNSURE < search.NOWHERE < search.ENOUGH < 0  # what a label can never be
+
+
+def test_rows_of_few_kinds_are_moved_kind_by_kind(rng, monkeypatch):
+    """The same embeddings differ in their last bits once a matrix product has made scores of them, block by block."""
+    monkeypatch.setattr(balance, "solve", lambda *arguments, **options: pytest.fail("it went colder"))
+    scores = 1000 + rng.normal(size=(4000, 100))
+    scores[::2] = (1000 + rng.normal(size=100)) * (1 + 1e-9 * rng.integers(0, 3, size=(2000, 1)))
+    found = otlabel.assign(scores, epsilon=0.1)
+    assert set(found.sizes) == {40}
+    assert found.gap <= 1e-9
+    assert found.n_sweeps < 100
