@@ -29,7 +29,7 @@ _SAMPLED_ITEMS = 100  # points a cluster in a sample
 _SAMPLED = 1 << 14  # points in a sample at least
 HELD = 1 << 27  # scores of points and centres that are held in memory, half a GiB of float32
 _WARMEST, _COLDEST, _FALL = 1.0, 0.01, 0.5  # temperatures, in leads of a point's nearest centre; and from step to step
-_MOST_SHARED = 16.0  # labels that share a point in soft steps, on average: where more do, all centres become one
+_MOST_SHARED = 0.65  # of the labels may share a point in soft steps, on average: where more do, centres become one
 _TOLD_APART = 500  # points that tell the lead, and what is shared
 _DEPTH = 4.0  # nats: of what means in the plan are made of
 _LOOSE, _CLOSE = 1e-2, 1e-3  # errors of the plan's sizes in the first phase and the second
@@ -180,9 +180,9 @@ class _Run:
     def anneal(self, some: Points) -> None:
         """Soft steps on some points, while the temperature falls."""
         self._epsilon, coldest = some.temperatures(self._centres)
-        prices = np.zeros(len(self._centres))
+        prices, most = np.zeros(len(self._centres)), max(2.0, _MOST_SHARED * len(self._centres))
         while self._epsilon > coldest:
-            if some.shared(self._centres, self._epsilon, prices) <= _MOST_SHARED:
+            if some.shared(self._centres, self._epsilon, prices) <= most:
                 found = self._labelled(some, exact=False)
                 self._centres, _ = some.soft_means(found, self._centres)
                 prices = self._epsilon * found.potentials

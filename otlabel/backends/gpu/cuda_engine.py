@@ -148,10 +148,12 @@ class Cuda:
     def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any, out: Any) -> None:
         indptr, label, score = lists
         m, k = len(a), len(g) - 1
-        blocks = max(1, min(-(-m // ROW_WARPS), 8 * self.processors))
+        macros, threads = (self.score(score),), ROW_WARPS * WARP
+        resident = self.processors * self.resident("sweep_listed", macros, threads)  # more would wait, then run alone
+        blocks = max(1, min(-(-m // ROW_WARPS), resident))
         sums, partial = self.xp.zeros(k, dtype=np.uint64), self.xp.zeros((blocks * ROW_WARPS, 1))
         arguments = indptr, label, score, g, lse, a, sums, partial, np.int64(m), np.int32(k)
-        self.launch("sweep_listed", (self.score(score),), blocks, ROW_WARPS * WARP, arguments)
+        self.launch("sweep_listed", macros, blocks, threads, arguments)
         out[:k] = sums.astype(np.float64) / UNIT
         out[k:] = 0.0
         self._total(partial, out[k:])

@@ -329,8 +329,13 @@ fill(const SCORE* scores, int64 stride, const double* g, const double* width, co
   }
 }
 
+// The share of a listed entry relative to the row's lse.
+__device__ inline double listed(const int* label, const SCORE* score, const double* g, double scale, double lse, int64 e) {
+  return exp(number(score[e]) * scale - lse + g[label[e]]);
+}
+
 // F and c of listed entries alone, in float64: column_sums (k) += c in units of 1/UNIT, and partial (one a warp) the sum
-// of a_i (logsumexp_i - lse_i) over its rows.
+// of a_i (logsumexp_i - lse_i) over its rows. A row's first entries, all that most have, are looked at once.
 extern "C" __global__ void __launch_bounds__(ROW_WARPS * WARP)
 sweep_listed(const int64* indptr, const int* label, const SCORE* score, const double* g, const double* lse,
              const double* a, uint64* column_sums, double* partial, int64 m, int k) {
@@ -338,14 +343,18 @@ sweep_listed(const int64* indptr, const int* label, const SCORE* score, const do
   const double scale = g[k];
   double weighted = 0.0;
   for (int64 i = own_row(); i < m; i += (int64)gridDim.x * ROW_WARPS) {
-    double total = 0.0;
-    for (int64 e = indptr[i] + lane; e < indptr[i + 1]; e += WARP)
-      total += exp(number(score[e]) * scale - lse[i] + g[label[e]]);
+    const int64 first = indptr[i] + lane, end = indptr[i + 1];
+    const double own = first < end ? listed(label, score, g, scale, lse[i], first) : 0.0;
+    double total = own;
+#pragma unroll 1
+    for (int64 e = first + WARP; e < end; e += WARP) total += listed(label, score, g, scale, lse[i], e);
     total = warp_sum(total);
     weighted += a[i] * log(total);
     const double weight = a[i] * UNIT / total;
-    for (int64 e = indptr[i] + lane; e < indptr[i + 1]; e += WARP)
-      atomicAdd(column_sums + label[e], (uint64)(exp(number(score[e]) * scale - lse[i] + g[label[e]]) * weight));
+    if (first < end) atomicAdd(column_sums + label[first], (uint64)(own * weight));
+#pragma unroll 1
+    for (int64 e = first + WARP; e < end; e += WARP)
+      atomicAdd(column_sums + label[e], (uint64)(listed(label, score, g, scale, lse[i], e) * weight));
   }
   if (lane == 0) partial[own_row()] = weighted;
 }

@@ -15,6 +15,8 @@ from .torch_engine import Plain
 
 MEMORY, PROGRAM_MEMORY = 160 << 10, 96 << 10  # bytes that the programs of a multiprocessor share, and one of them
 WIDEST = 12_288  # labels whose scores a program's registers hold
+WARP = 32
+LISTED_PROGRAMS = 32  # of one warp each, that share a multiprocessor: it takes no more
 STINT = 64  # groups of rows that float32 adds up before float64 takes over
 EXACT = {"enable_fp_fusion": False}  # S/epsilon + g is rounded twice, as NumPy rounds it: ties stay ties
 
@@ -126,13 +128,11 @@ class Triton(Plain):
     def sweep_listed(self, lists, g, lse, a, out) -> None:
         indptr, label, score = lists
         m, k = len(a), len(g) - 1
-        entries = triton.next_power_of_2(max(1, min(128, len(label) // m)))
-        rows = max(1, 256 // entries)
-        programs = min(triton.cdiv(m, rows), 8 * self._processors())
+        programs = min(m, LISTED_PROGRAMS * self._processors())
         sums = torch.zeros(k, dtype=torch.int64, device=self.place)
         partial = torch.empty(programs, dtype=torch.float64, device=self.place)
         triton_kernels.sweep_listed[(programs,)](
-            *(indptr, label, score, g, lse, a, sums, partial, m, k), ENTRIES=entries, ROWS=rows
+            *(indptr, label, score, g, lse, a, sums, partial, m, k), ENTRIES=WARP, num_warps=1
         )
         out[:k] = sums.double() / triton_kernels.UNIT.value
         out[k:] = 0.0

@@ -262,48 +262,42 @@ def fill(
 
 
 @triton.jit
-def _listed(label, score, g, scale, first, count, shift, entry):
-    """Of some entries of some rows: whether there are so many, their labels, and their share relative to shift."""
-    listed = entry[None, :] < count[:, None]
-    at = first[:, None] + entry[None, :]
-    j = tl.load(label + at, mask=listed, other=0)
-    s = tl.load(score + at, mask=listed, other=0.0).to(tl.float64)
-    return listed, j, tl.exp(s * scale - shift[:, None] + tl.load(g + j))
+def _listed(label, score, g, scale, entry, end, shift):
+    """Of some entries of a row: which there are, their labels, and their share relative to shift, 0 beyond the last."""
+    listed = entry < end
+    j = tl.load(label + entry, mask=listed, other=0)
+    s = tl.load(score + entry, mask=listed, other=0.0).to(tl.float64)
+    return listed, j, tl.where(listed, tl.exp(s * scale - shift + tl.load(g + j)), 0.0)
 
 
 @triton.jit(do_not_specialize=["m"], do_not_specialize_on_alignment=["indptr", "label", "score", "lse", "a"])
-def sweep_listed(
-    indptr, label, score, g, lse, a, column_sums, partial, m, k, ENTRIES: tl.constexpr, ROWS: tl.constexpr
-):
-    """F and c of listed entries alone, in float64.
+def sweep_listed(indptr, label, score, g, lse, a, column_sums, partial, m, k, ENTRIES: tl.constexpr):
+    """F and c of listed entries alone, in float64: a program, of one warp, takes a row at a time.
+
+    So nothing is waited for but the row's own memory, and rows of up to ENTRIES entries are looked at once.
 
     Args:
         indptr, label, score: m rows in compressed form.
         lse: (m,) float64: rises are measured from it.
         column_sums: (k,) int64, zero at first: += c in units of 1/UNIT.
         partial: (P,) float64, out: sum_i a_i (logsumexp_i - lse_i) of the program's rows.
+        ENTRIES: of a row that are looked at together: as many as the warp has lanes.
     """
     program = tl.program_id(0).to(tl.int64)
     scale = tl.load(g + k)
     weighted = tl.zeros([], tl.float64)
-    for start in range(program * ROWS, m, tl.num_programs(0).to(tl.int64) * ROWS):
-        rows = start + tl.arange(0, ROWS)
-        there = rows < m
-        first = tl.load(indptr + rows, mask=there, other=0)
-        count = tl.load(indptr + rows + 1, mask=there, other=0) - first
-        shift = tl.load(lse + rows, mask=there, other=0.0)
-        longest = tl.max(count, 0)
-        total = tl.zeros([ROWS], tl.float64)
-        for offset in range(0, longest, ENTRIES):
-            entry = offset + tl.arange(0, ENTRIES)
-            listed, j, q = _listed(label, score, g, scale, first, count, shift, entry)
-            total += tl.sum(tl.where(listed, q, 0.0), 1)
-        total = tl.where(there, total, 1.0)
-        weight = tl.load(a + rows, mask=there, other=0.0)
-        weighted += tl.sum(weight * tl.log(total), 0)
+    for row in range(program, m, tl.num_programs(0).to(tl.int64)):
+        first, end, shift = tl.load(indptr + row), tl.load(indptr + row + 1), tl.load(lse + row)
+        weight = tl.load(a + row)
+        entry = first + tl.arange(0, ENTRIES)
+        listed, j, q = _listed(label, score, g, scale, entry, end, shift)
+        total = tl.sum(q, 0)
+        for offset in range(ENTRIES, end - first, ENTRIES):
+            total += tl.sum(_listed(label, score, g, scale, entry + offset, end, shift)[2], 0)
+        weighted += weight * tl.log(total)
         weight *= UNIT / total
-        for offset in range(0, longest, ENTRIES):
-            entry = offset + tl.arange(0, ENTRIES)
-            listed, j, q = _listed(label, score, g, scale, first, count, shift, entry)
-            tl.atomic_add(column_sums + j, (q * weight[:, None]).to(tl.int64), mask=listed, sem="relaxed")
+        tl.atomic_add(column_sums + j, (q * weight).to(tl.int64), mask=listed, sem="relaxed")
+        for offset in range(ENTRIES, end - first, ENTRIES):
+            listed, j, q = _listed(label, score, g, scale, entry + offset, end, shift)
+            tl.atomic_add(column_sums + j, (q * weight).to(tl.int64), mask=listed, sem="relaxed")
     tl.store(partial + program, weighted)

@@ -60,8 +60,8 @@ jobs = {
             "m": "i64",
             "k": "i32",
         },
-        {"ENTRIES": 32, "ROWS": 8},
-        4,
+        {"ENTRIES": kernels.WARP},
+        1,
     ),
 }
 if score == "fp64":

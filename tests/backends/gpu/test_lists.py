@@ -27,3 +27,18 @@ def test_lists_that_do_not_fit_are_not_made(kernels_of, rng, monkeypatch, block)
     logsumexp, c = survey.sweep(new)  # of all scores then
     np.testing.assert_allclose(c, oracle.plan(scores, 0.5, new, a).sum(axis=0).astype(float), rtol=1e-12)
     assert logsumexp == pytest.approx(float(oracle.logsumexp(scores, 0.5, new, a)), rel=1e-13)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name in ("torch", "cupy")], indirect=True)
+def test_rows_of_any_length_are_summed(kernels_of, rng):
+    """A warp looks at 32 entries at once: rows of one, of as many, of one more and of all."""
+    k, lengths = 130, np.array([1, 2, 31, 32, 33, 64, 65, 130])
+    scores = np.where(np.arange(k) < lengths[:, None], rng.normal(size=(8, k)), -50.0).astype(np.float32)
+    scores = rng.permuted(scores, axis=1)
+    a, g = rng.dirichlet(np.ones(8)), 0.1 * rng.normal(size=k)
+    survey = kernels_of(scores, 1.0, a).survey(g, 20.0, True)
+    assert survey.density == pytest.approx(lengths.sum() / (8 * k))
+    new = g + 0.1 * rng.normal(size=k)
+    logsumexp, c = survey.sweep(new)
+    np.testing.assert_allclose(c, oracle.plan(scores, 1.0, new, a).sum(axis=0).astype(float), rtol=1e-11, atol=1e-15)
+    assert logsumexp == pytest.approx(float(oracle.logsumexp(scores, 1.0, new, a)), rel=1e-12)

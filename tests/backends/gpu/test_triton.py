@@ -33,9 +33,11 @@ def test_kernels_conform_under_the_interpreter():
 
 def test_whole_solves_under_the_interpreter():
     chosen = "certified_in_float64 or rows_of_weight_zero or labels_of_share_zero"
-    done = interpreted(
-        str(TESTS / "test_assign.py"), str(TESTS / "backends" / "gpu" / "test_device.py"), "-k", chosen + " or bfloat16"
-    )
+    files = [
+        TESTS / "test_assign.py",
+        *(TESTS / "backends" / "gpu" / name for name in ("test_device.py", "test_lists.py")),
+    ]
+    done = interpreted(*map(str, files), "-k", chosen + " or bfloat16 or any_length")
     assert done.returncode == 0, done.stdout[-5000:]
 
 
@@ -57,6 +59,10 @@ def test_kernels_compile_without_spills(tmp_path, architecture, score, k):
         assert usage.stack <= (0 if name == "sweep" else 64), (name, usage)
         if name in ("sweep_wide", "scan", "fill"):  # of 8 warps: two programs find room
             assert usage.registers <= 128, (name, usage)
+    lists = nvrtc.instructions((tmp_path / "sweep_listed.cubin").read_bytes())
+    assert "BAR.SYNC" not in lists  # a warp of its own waits for nobody
+    assert len(re.findall(r"/\*[0-9a-f]{4}\*/ ", lists)) <= 650
+    assert -(-used["sweep_listed"].registers // 8) * 8 * kernels.WARP * kernels.LISTED_PROGRAMS <= 65536
     if score != "fp64":  # as many programs as are started find room, in shared memory too
         shape, usage = kernels.sweep_shape(k, 4 if score == "fp32" else 2), used["sweep"]
         assert -(-usage.registers // 8) * 8 * 32 * shape.warps * shape.per_processor <= 65536, (shape, usage)
