@@ -244,7 +244,9 @@ class SurveyOfAll:
             lambda columns: np.logaddexp.reduce(per_shard[:, 1, columns], axis=0),
         )
         self.cost = self._mean(local.cost)
-        self.rough = self._mean(local.rough) > 0  # in any process: all take the same steps
+        self.rough, self.narrows = (
+            self._mean(each) > 0 for each in (local.rough, local.narrows)
+        )  # all take the same steps
         self._list(local)
 
     def _list(self, local: Survey) -> None:

@@ -156,6 +156,11 @@ class Lists:
         return self._survey.density
 
     @property
+    def narrows(self) -> bool:
+        """Whether shorter lists are quicker."""
+        return self._survey.narrows
+
+    @property
     def pairs(self) -> float:
         """Pairs of entries listed in a row, divided by entries; infinite where there is no Hessian."""
         return self._survey.pairs

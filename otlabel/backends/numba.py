@@ -63,7 +63,7 @@ class _Listed(NamedTuple):
 class Survey:
     """``protocol.Survey``."""
 
-    rough, listing = False, 0.0
+    rough, listing, narrows = False, 0.0, True
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
         n, k = kernels.source.shape

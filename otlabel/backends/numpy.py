@@ -19,7 +19,7 @@ from .protocol import Shortlist
 class Survey:
     """``protocol.Survey``."""
 
-    rough, listing = False, 0.0
+    rough, listing, narrows = False, 0.0, True
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float):
         k = len(g)

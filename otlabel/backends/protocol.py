@@ -38,6 +38,7 @@ class Survey(Protocol):
     swept: Sweep
     cost: float  # scores looked at, divided by n*k
     rough: bool  # whether entries that matter are summed in float32: good to 1e-4 or so
+    narrows: bool  # whether ``narrowed`` is worth its while: not where an evaluation costs the same on fewer entries
     squares: np.ndarray | None  # (k,) sum_i a_i p_ij^2 of what is listed, where it was: p_i as in ``hessian``; if known
 
     @property

@@ -124,9 +124,9 @@ def test_lists_taken_from_lists_agree_with_oracle(kernels_of, rng, dtype):
     scores, a, g = random_case(rng, (400, 70), dtype)
     new = g + rng.normal(size=70)
     survey = kernels_of(scores, 0.5, a).survey(g, 6.0, True)
-    narrow = survey.narrowed(new, 2.0)
+    narrow = survey.narrowed(new, 2.0) if survey.narrows else survey
     wide = np.where(listed_part(scores, 0.5, g, 6.0), scores.astype(np.float64), -np.inf)
-    listed = np.where(listed_part(wide, 0.5, new, 2.0), wide, -np.inf) if narrow is not survey else wide
+    listed = np.where(listed_part(wide, 0.5, new, 2.0), wide, -np.inf) if survey.narrows else wide
     assert narrow.density == pytest.approx(np.isfinite(listed).mean(), abs=2 / listed.size)
     if narrow.squares is not None:
         squares = (oracle.plan(listed, 0.5, new, a) ** 2 / a[:, None]).sum(axis=0)

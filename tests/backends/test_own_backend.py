@@ -80,7 +80,7 @@ class Library(backends.Library):
 
 
 class Survey:
-    cost, rough, listing, pairs, squares = 1.0, False, 0.0, math.inf, None
+    cost, rough, listing, narrows, pairs, squares = 1.0, False, 0.0, True, math.inf, None
 
     def __init__(self, scaled, a, g, listed):
         self.scaled, self.a, self.listed, self.density = scaled, a, listed, listed.mean()

@@ -30,6 +30,7 @@ class Survey:
     """``protocol.Survey``; its lists are made when they are first asked for."""
 
     pairs = math.inf  # no Hessian: evaluations of lists are so cheap here that L-BFGS is quicker
+    narrows = False  # for the same reason
 
     def __init__(self, kernels: Kernels, g: np.ndarray, width: float, precise: bool):
         self._kernels, self._width, self.rough = kernels, width, kernels.engine.has_float32 and not precise
@@ -56,7 +57,7 @@ class Survey:
         return len(self._listed()[1]) / (n * k) if self._has_lists() else 1.0
 
     def narrowed(self, g: np.ndarray, width: float) -> protocol.Survey:
-        return self  # what evaluations cost here does not depend on how long the lists are
+        raise NotImplementedError("narrows is false")
 
     def sweep(self, g: np.ndarray) -> tuple[float, np.ndarray]:
         kernels = self._kernels
