@@ -1,9 +1,16 @@
 """Triton's kernels to machine code, without a GPU: compile_triton.py ARCHITECTURE TYPE K FOLDER.
 
-A program of its own: where TRITON_INTERPRET was set when triton was imported, nothing compiles.
+A program of its own: where TRITON_INTERPRET was set when triton was imported, nothing compiles. Where there is no torch
+(another Triton in an environment of its own), none is needed.
 """
 
+import importlib.util
+import math
 import sys
+from unittest.mock import MagicMock
+
+if importlib.util.find_spec("torch") is None:
+    sys.modules["torch"] = MagicMock()
 
 import triton
 import triton.language as tl
@@ -14,14 +21,15 @@ from otlabel.backends.gpu import triton_engine as kernels
 from otlabel.backends.gpu import triton_kernels
 
 architecture, score, k = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+align = math.gcd(16, k)
 matrix = {"scores": "*" + score, "stride": "i64", "g": "*fp64"}
 sweep = matrix | {"a": "*fp64", "lse": "*fp64", "partial": "*fp64", "n": "i64", "k": "i32"}
 shape, (columns, rows) = kernels.sweep_shape(k, 4 if score == "fp32" else 2), kernels.tile_shape(k)
 cut = {"HEAD": shape.head, "TAIL": shape.tail, "ROWS": shape.rows, "STINT": kernels.STINT, "STAGES": shape.stages}
-tiled = {"COLUMNS": columns, "ROWS": rows, "ALIGN": 8}
+tiled = {"COLUMNS": columns, "ROWS": rows, "ALIGN": align}
 filled = tiled | {"COLUMNS": kernels.fill_shape(k)[0]}
 jobs = {
-    "sweep": (sweep, cut | {"ALIGN": 8}, shape.warps),
+    "sweep": (sweep, cut | {"ALIGN": align}, shape.warps),
     "sweep_wide": (sweep, tiled | {"REAL": tl.float64}, 8),
     "total": (
         {"partial": "*fp64", "out": "*fp64", "programs": "i32", "length": "i32"},
