@@ -72,7 +72,7 @@ def test_the_plan_is_the_one_of_the_textbook(engine, rng):
             max_sweeps=20_000,
             method="sinkhorn" if engine == "sinkhorn" else "lbfgs",
         )
-    assert result.engine == engine
+    assert result.engine in (engine, "lists")  # which go on where float32 ends too early: 1 of 500 times
     plan = oracle.plan(scores, epsilon, reference, np.full(n, 1 / n))
     np.testing.assert_allclose(result.plan(np.arange(n)), plan, atol=1e-8)
     # The certificate: columns at the bound that their potential's sign says, and within the two where that is 0.
@@ -210,3 +210,15 @@ def test_a_label_forbidden_to_all_is_out_of_use_where_it_needs_no_items(rng):
         otlabel.assign(scores, size_min=1)
     with pytest.raises(ValueError, match="without labels that are forbidden to all"):
         otlabel.assign(scores, size_max=4)
+
+
+def test_a_start_that_is_optimal_is_left_alone_where_float32_rounds_it(rng):
+    """Scores that rows share are taken off before float32: potentials of 0 were rounded to a side of their kinks."""
+    for _ in range(10):
+        scores = (1e5 * rng.normal(size=17) + rng.normal(size=(2, 17))).astype(np.float32)
+        size_max = rng.integers(1, 4, 17)
+        size_max[[scores[0].argmin(), scores[0].argmax()]] = 0, 2
+        result = otlabel.assign(scores, epsilon=6.65, size_min=0, size_max=size_max, tol=1e-9)
+        assert result.n_sweeps < 5
+        assert set(result.potentials) == {0.0, -np.inf}
+        assert result.gap == pytest.approx(0, abs=1e-9)

@@ -55,7 +55,9 @@ class DenseModel:
     def looked_at(self, g: np.ndarray, every: int = 1) -> tuple[DensePoint, float]:
         """The point at g as one row of ``every`` so many has it, and how much of its error chance makes, at most."""
         run, marginal, least = self._run, self._run.marginal, self._run.tuning.barely_listed
-        g = self._dense.rounded(marginal.gauged(g))
+        gauged = marginal.gauged(g)
+        # A label at a kink stays there: rounding would put it on a side, where F is another function.
+        g = np.where(gauged == 0, 0.0, self._dense.rounded(gauged))
         logsumexp, c, squares = self._dense.sweep(g, every)
         chance = float(np.sqrt(2 / np.pi * squares * every / run.scores.rows).sum())  # as if rows were independent
         curvature = 1.0 - squares / np.maximum(c, least)
