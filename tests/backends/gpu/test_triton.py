@@ -11,7 +11,6 @@ from pathlib import Path
 
 import nvrtc
 import pytest
-
 from dist import interpreters
 
 triton = pytest.importorskip("triton", reason="torch has no Triton on this platform")
