@@ -241,7 +241,7 @@ class Kernels(_numpy.Kernels):
         room = max(self.sizes.list_room, k)
         counts = np.zeros(stop - start, dtype=np.int64)
         label, value = np.empty(0, dtype=np.int32), np.empty(0)
-        lists = []
+        lists: list[_Listed] = []
         for rows, scores in self.blocks(start, stop):
             own_counts = counts[rows.start - start : rows.stop - start]
             done = 0
