@@ -438,7 +438,7 @@ def tune(rehearse: bool) -> Iterator[Row]:
         n = size // (k * dtype.itemsize)
         scores = torch.randn(n, k, device=PLACE).to(dtype)
         uniform, rows = np.full(n, 1 / n), []
-        own = kernels.sweep_shape(k, dtype.itemsize)
+        own = kernels.sweep_shape(k, dtype.itemsize, False)
         for warps, height, stages, resident in itertools.product((1, 2, 4, 8, 16), (1, 2), (3, 4), (8, 16)):
             if not 16 <= height * (own.head + own.tail) // (32 * warps) <= 64 or resident < warps:
                 continue

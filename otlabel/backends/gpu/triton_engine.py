@@ -14,7 +14,7 @@ from .engine import most_partials
 from .torch_engine import Plain
 
 MEMORY, PROGRAM_MEMORY = 160 << 10, 96 << 10  # bytes that the programs of a multiprocessor share, and one of them
-WIDEST = 12_288  # labels whose scores a program's registers hold
+WIDEST, WIDEST_PRECISE = 12_288, 6144  # labels whose scores a program's registers hold, in float32 and float64
 WARP = 32
 LISTED_PROGRAMS = 32  # of one warp each, that share a multiprocessor: it takes no more
 STINT = 64  # groups of rows that float32 adds up before float64 takes over
@@ -37,19 +37,21 @@ class Shape(NamedTuple):
         return min(255, 65536 // (32 * self.warps * self.per_processor))
 
 
-def sweep_shape(k: int, itemsize: int) -> Shape:
-    """All columns in the registers of one program, 24 to 40 scores a thread, and the next rows on their way.
+def sweep_shape(k: int, itemsize: int, precise: bool) -> Shape:
+    """All columns in the registers of one program, and the next rows on their way.
 
-    Few warps and many scores a thread: what a row costs beside its scores, a thread pays once.
+    24 to 40 scores a thread in float32, up to 12 in float64. Few warps and many scores a thread: what a row costs
+    beside its scores, a thread pays once.
     """
     head = max(32, triton.next_power_of_2(k + 1) // 2)
     tail = max(32, triton.next_power_of_2(k - head)) if k > head else 0
     if tail == head:
         head, tail = 2 * head, 0
     columns = head + tail
-    warps = triton.next_power_of_2(triton.cdiv(columns, 1280))
-    resident = 16 if columns <= 24 * 32 * warps else 8  # warps of a multiprocessor: its registers hold no more
-    rows = max(1, 1024 // triton.next_power_of_2(columns))
+    warps = triton.next_power_of_2(triton.cdiv(columns, 384 if precise else 1280))
+    # Warps of a multiprocessor: its registers hold no more.
+    resident = 16 if precise or columns <= 24 * 32 * warps else 8
+    rows = max(1, (256 if precise else 1024) // triton.next_power_of_2(columns))
     programs = max(1, resident // warps)
     # A stage is a group of rows in shared memory.
     stages = 1 + min(3, PROGRAM_MEMORY // (columns * rows * itemsize), MEMORY // (columns * rows * itemsize * programs))
@@ -75,8 +77,8 @@ class Triton(Plain):
 
     def sweep(self, scores, g, a, lse, out, precise) -> None:
         n, k = scores.shape
-        wide = precise or k > WIDEST
-        shape = sweep_shape(k, scores.itemsize)
+        wide = k > (WIDEST_PRECISE if precise else WIDEST)
+        shape = sweep_shape(k, scores.itemsize, precise)
         columns, rows = tile_shape(k)
         programs = min(
             triton.cdiv(n, rows if wide else shape.rows),
@@ -99,6 +101,7 @@ class Triton(Plain):
                 ROWS=shape.rows,
                 STINT=STINT,
                 STAGES=shape.stages,
+                PRECISE=precise,
                 ALIGN=align,
                 num_warps=shape.warps,
                 maxnreg=shape.registers,

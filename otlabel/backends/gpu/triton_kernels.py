@@ -60,6 +60,12 @@ def _add(sums, columns, k, c):
     tl.store(sums + columns, tl.load(sums + columns, mask=there, other=0.0) + c.to(tl.float64), mask=there)
 
 
+@triton.jit
+def _power(x, PRECISE: tl.constexpr):
+    """Of what ``sweep`` has as exponents."""
+    return tl.exp(x) if PRECISE else tl.exp2(x)
+
+
 @triton.jit(do_not_specialize=["n"], do_not_specialize_on_alignment=["a", "lse"])
 def sweep(
     scores,
@@ -75,9 +81,10 @@ def sweep(
     ROWS: tl.constexpr,
     STINT: tl.constexpr,
     STAGES: tl.constexpr,
+    PRECISE: tl.constexpr,
     ALIGN: tl.constexpr,
 ):
-    """docs/algorithm.md eq. (1) in float32, a row in registers; partial (P, k+1) += c and sum_i a_i lse_i.
+    """docs/algorithm.md eq. (1), a row in registers; partial (P, k+1) += c and sum_i a_i lse_i.
 
     Args:
         scores: (n, k).
@@ -87,22 +94,27 @@ def sweep(
         HEAD, TAIL: powers of two that together are k or a little more; TAIL may be 0.
         STINT: groups of rows that float32 adds up before float64 takes over.
         STAGES: groups of rows on their way from memory at a time.
+        PRECISE: whether in float64, else in float32.
     """
     k, stride = k * ALIGN, stride * ALIGN
-    scale = (tl.load(g + k) * LOG2E).to(tl.float32)  # exponents to base 2, which the hardware takes powers of
+    # Exponents of float32 are to base 2, which the hardware takes powers of.
+    unit: tl.constexpr = 1.0 if PRECISE else LOG2E
+    nats: tl.constexpr = 1.0 if PRECISE else LN2
+    REAL: tl.constexpr = tl.float64 if PRECISE else tl.float32
+    scale = (tl.load(g + k) * unit).to(REAL)
     program = tl.program_id(0).to(tl.int64)
     step = tl.num_programs(0).to(tl.int64) * ROWS
     own = partial + program * (k + 1)
     weighted = tl.zeros([], tl.float64)
     head = tl.arange(0, HEAD)
-    head_g = (_potentials(g, k, head, tl.float64) * LOG2E).to(tl.float32)
+    head_g = (_potentials(g, k, head, tl.float64) * unit).to(REAL)
     if TAIL:
         tail = HEAD + tl.arange(0, TAIL)
-        tail_g = (_potentials(g, k, tail, tl.float64) * LOG2E).to(tl.float32)
+        tail_g = (_potentials(g, k, tail, tl.float64) * unit).to(REAL)
     for stint in range(program * ROWS, n, step * STINT):
-        head_c = tl.zeros([HEAD], tl.float32)
+        head_c = tl.zeros([HEAD], REAL)
         if TAIL:
-            tail_c = tl.zeros([TAIL], tl.float32)
+            tail_c = tl.zeros([TAIL], REAL)
         for start in tl.range(stint, tl.minimum(stint + step * STINT, n), step, num_stages=STAGES):
             rows = start + tl.arange(0, ROWS)
             there = rows < n
@@ -111,12 +123,12 @@ def sweep(
             if TAIL:
                 y = _exponents(scores, stride, scale, tail_g, k, rows, tail, there)
                 top = tl.maximum(top, tl.max(y, 1))
-            x = tl.exp2(x - top[:, None])
+            x = _power(x - top[:, None], PRECISE)
             total = tl.sum(x, 1)
             if TAIL:
-                y = tl.exp2(y - top[:, None])
+                y = _power(y - top[:, None], PRECISE)
                 total += tl.sum(y, 1)
-            weight, weighted = _keep(lse, a, weighted, rows, there, top * LN2, total)
+            weight, weighted = _keep(lse, a, weighted, rows, there, top * nats, total)
             head_c += tl.sum(x * weight[:, None], 0)
             if TAIL:
                 tail_c += tl.sum(y * weight[:, None], 0)

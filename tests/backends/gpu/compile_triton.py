@@ -5,6 +5,7 @@ A program of its own: where TRITON_INTERPRET was set when triton was imported, n
 """
 
 import importlib.util
+import json
 import math
 import sys
 from unittest.mock import MagicMock
@@ -24,12 +25,10 @@ architecture, score, k = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 align = math.gcd(16, k)
 matrix = {"scores": "*" + score, "stride": "i64", "g": "*fp64"}
 sweep = matrix | {"a": "*fp64", "lse": "*fp64", "partial": "*fp64", "n": "i64", "k": "i32"}
-shape, (columns, rows) = kernels.sweep_shape(k, 4 if score == "fp32" else 2), kernels.tile_shape(k)
-cut = {"HEAD": shape.head, "TAIL": shape.tail, "ROWS": shape.rows, "STINT": kernels.STINT, "STAGES": shape.stages}
+size, (columns, rows) = {"fp64": 8, "fp32": 4}.get(score, 2), kernels.tile_shape(k)
 tiled = {"COLUMNS": columns, "ROWS": rows, "ALIGN": align}
 filled = tiled | {"COLUMNS": kernels.fill_shape(k)[0]}
 jobs = {
-    "sweep": (sweep, cut | {"ALIGN": align}, shape.warps),
     "sweep_wide": (sweep, tiled | {"REAL": tl.float64}, 8),
     "total": (
         {"partial": "*fp64", "out": "*fp64", "programs": "i32", "length": "i32"},
@@ -72,13 +71,19 @@ jobs = {
         1,
     ),
 }
-if score == "fp64":
-    del jobs["sweep"]  # float64 scores are swept in float64, by sweep_wide
+registers, shared = {}, {}
+for name, precise, widest in (("sweep", False, kernels.WIDEST), ("sweep_precise", True, kernels.WIDEST_PRECISE)):
+    if k > widest or (score == "fp64" and not precise):  # those are swept by sweep_wide, or in float64
+        continue
+    shape = kernels.sweep_shape(k, size, precise)
+    cut = {"HEAD": shape.head, "TAIL": shape.tail, "ROWS": shape.rows, "STINT": kernels.STINT, "STAGES": shape.stages}
+    jobs[name] = sweep, cut | {"PRECISE": precise, "ALIGN": align}, shape.warps
+    registers[name] = {"maxnreg": shape.registers}
 for name, (signature, constants, warps) in jobs.items():
-    options = {"num_warps": warps} | ({"maxnreg": shape.registers} if name == "sweep" else {})
+    options = {"num_warps": warps} | registers.get(name, {})
     aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(signature.values()) if kind[0] == "*"}
     source = ASTSource(
-        fn=getattr(triton_kernels, name),
+        fn=getattr(triton_kernels, name.removesuffix("_precise")),
         signature=signature | dict.fromkeys(constants, "constexpr"),
         constexprs=constants,
         attrs=aligned,
@@ -86,7 +91,7 @@ for name, (signature, constants, warps) in jobs.items():
     code = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
     with open(f"{sys.argv[4]}/{name}.cubin", "wb") as file:
         file.write(code.asm["cubin"])
-    if name == "sweep":
-        print(code.metadata.shared)
+    shared[name] = code.metadata.shared
     with open(f"{sys.argv[4]}/{name}.ptx", "w") as file:
         file.write(code.asm["ptx"])
+print(json.dumps(shared))

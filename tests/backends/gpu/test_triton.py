@@ -88,7 +88,10 @@ def compile_all(python, tmp_path, architecture, score, k):
     settings["PYTHONPATH"] = str(TESTS.parent)
     done = subprocess.run(command, check=True, env=settings, stdout=subprocess.PIPE, text=True)
     used = {file.stem: nvrtc.usage(file.read_bytes()).popitem()[1] for file in tmp_path.glob("*.cubin")}
-    assert len(used) == (5 if score == "fp64" else 6)
+    swept = {name: precise for name, precise in (("sweep", False), ("sweep_precise", True)) if name in used}
+    assert swept.keys() >= ({"sweep"} if score != "fp64" else set())
+    assert ("sweep_precise" in swept) == (k <= kernels.WIDEST_PRECISE)
+    assert len(used) == 5 + len(swept)
     for name, usage in used.items():
         # A logarithm in float64 is a call, which needs a few bytes.
         assert usage.stack <= (0 if name == "sweep" else 64), (name, usage)
@@ -98,15 +101,15 @@ def compile_all(python, tmp_path, architecture, score, k):
     assert "BAR.SYNC" not in lists  # a warp of its own waits for nobody
     assert len(re.findall(r"/\*[0-9a-f]{4}\*/ ", lists)) <= 650
     assert -(-used["sweep_listed"].registers // 8) * 8 * kernels.WARP * kernels.LISTED_PROGRAMS <= 65536
-    if score != "fp64":  # as many programs as are started find room, in shared memory too
-        shape, usage = kernels.sweep_shape(k, 4 if score == "fp32" else 2), used["sweep"]
+    for name, precise in swept.items():  # as many programs as are started find room, in shared memory too
+        shape, usage = kernels.sweep_shape(k, {"fp64": 8, "fp32": 4}.get(score, 2), precise), used[name]
         assert -(-usage.registers // 8) * 8 * 32 * shape.warps * shape.per_processor <= 65536, (shape, usage)
-        shared = int(done.stdout)
-        assert shared <= kernels.PROGRAM_MEMORY + 2048
-        assert shared * shape.per_processor <= kernels.MEMORY + 4096
+        shared = json.loads(done.stdout)[name]
+        assert shared <= kernels.PROGRAM_MEMORY + 4096
+        assert shared * shape.per_processor <= kernels.MEMORY + 8192
         # The rows to come are copied there, 16 bytes at a time if k allows, while others are summed.
         copies = "cp.async.cg.shared.global" if k % 8 == 0 else "cp.async.ca.shared.global"
-        assert copies in (tmp_path / "sweep.ptx").read_text()
+        assert copies in (tmp_path / f"{name}.ptx").read_text(), name
 
 
 def test_a_solve_compiles_every_kernel_once(tmp_path):
@@ -116,5 +119,5 @@ def test_a_solve_compiles_every_kernel_once(tmp_path):
     launch = Path(__file__).with_name("launch_triton.py")
     done = subprocess.run([sys.executable, launch], check=True, env=settings, stdout=subprocess.PIPE, text=True)
     compiled = {name: count for name, (count, launches) in json.loads(done.stdout).items() if launches > 5}
-    once = dict.fromkeys(("fill", "scan", "sweep", "sweep_listed", "sweep_wide"), 1)
-    assert compiled == once | {"total": 2}  # of column sums, and of one number
+    once = dict.fromkeys(("fill", "scan", "sweep_listed"), 1)
+    assert compiled == once | {"sweep": 2, "total": 2}  # in float32 and float64; of column sums, and of one number
