@@ -30,6 +30,7 @@ _SAMPLED = 1 << 14  # points in a sample at least
 HELD = 1 << 27  # scores of points and centres that are held in memory, half a GiB of float32
 _WARMEST, _COLDEST, _FALL = 1.0, 0.01, 0.5  # temperatures, in leads of a point's nearest centre; and from step to step
 _MOST_SHARED = 0.65  # of the labels may share a point in soft steps, on average: where more do, centres become one
+_PATIENCE = 5  # soft steps in a row that move centres no less than one before: the plan's own error moves them
 _TOLD_APART = 500  # points that tell the lead, and what is shared
 _DEPTH = 4.0  # nats: of what means in the plan are made of
 _LOOSE, _CLOSE = 1e-2, 1e-3  # errors of the plan's sizes in the first phase and the second
@@ -195,12 +196,15 @@ class _Run:
         They take half of the time of exact ones.
         """
         points, total = self._points, None
+        least, idle = math.inf, 0
         for _ in range(self._options.max_iter):
             found, before = self._labelled(points, exact=False), self._centres
             self._g, (self._centres, mass) = found.potentials, points.soft_means(found, before)
             total = points.inertia(found.labels, before) if total is None else total
-            moved = ((self._centres - before).astype(np.float64) ** 2).sum(axis=1)
-            if not mass @ moved > self._options.tol * total:
+            moved = float(mass @ ((self._centres - before).astype(np.float64) ** 2).sum(axis=1))
+            idle = 0 if moved < least else idle + 1
+            least = min(least, moved)
+            if not moved > self._options.tol * total or idle == _PATIENCE:
                 return
 
     def settle(self, at_once: bool = False) -> Clustered:

@@ -65,3 +65,12 @@ def test_too_little_memory_names_the_points_and_what_to_do(rng, monkeypatch):
         MemoryError, match=r"500 points in 50 clusters take too much memory: .* MiB are free\. .*sample"
     ):
         BalancedKMeans(50, random_state=0).fit(rng.normal(size=(500, 4)))
+
+
+def test_soft_steps_end_where_only_the_plan_s_own_error_moves_centres(rng, monkeypatch):
+    monkeypatch.setattr(alternation, "_SAMPLED", 500)
+    monkeypatch.setattr(alternation, "_SAMPLED_ITEMS", 20)
+    points = (20 * rng.normal(size=(50, 16)))[rng.integers(0, 50, 10_000)] + rng.normal(size=(10_000, 16))
+    of_all = []
+    BalancedKMeans(50, random_state=0, callback=lambda step: of_all.append(step.phase)).fit(points)
+    assert of_all.count("soft") < 60  # of 100 that max_iter allows
