@@ -8,8 +8,8 @@ from ._solver.engines import has_dense, prefers_dense
 from ._solver.tuning import Tuning
 from ._system import machine
 from .backends import Kernels
+from .backends.protocol import ENTRY
 
-_ENTRY = 12  # bytes of a listed entry: label and value
 _ROOM = 3.2  # the lists of two surveys, and what is taken from one; for a few sweeps four may be alive
 _TIED = 36  # bytes of an entry that is as good as the row's best: balanced rounding lists it, and keeps it in a heap
 _ITEM = 64  # bytes an item for labels, potentials and bookkeeping
@@ -49,4 +49,4 @@ def _needed(shape: tuple[int, int], listed: float, tied: float, tuning: Tuning) 
     """Bytes for the solve of one head and its rounding, with so many entries of a row listed, and tied."""
     n, k = shape
     hessian = 4 * 8 * k**2 if k <= tuning.largest_square else 0
-    return n * (listed * _ENTRY * _ROOM + (tied - 1) * _TIED + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.memory) + hessian
+    return n * (listed * ENTRY * _ROOM + (tied - 1) * _TIED + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.memory) + hessian

@@ -244,9 +244,8 @@ class SurveyOfAll:
             lambda columns: np.logaddexp.reduce(per_shard[:, 1, columns], axis=0),
         )
         self.cost = self._mean(local.cost)
-        self.rough, self.narrows = (
-            self._mean(each) > 0 for each in (local.rough, local.narrows)
-        )  # all take the same steps
+        # In any process: all take the same steps.
+        self.rough, self.narrows = (self._mean(each) > 0 for each in (local.rough, local.narrows))
         self._list(local)
 
     def _list(self, local: Survey) -> None:

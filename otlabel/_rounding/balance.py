@@ -195,8 +195,9 @@ def _sharpness_wanted(
         return 2.0**tuning.halvings
     regrets = scores[:, [u]] - scores[:, others]
     spread = float(np.median(np.subtract(*np.percentile(regrets, [75, 25], axis=0))))
-    kinds = len(np.unique(scores, axis=0))
-    if spread <= tuning.noise * (1 + np.abs(regrets).max()) or kinds <= tuning.few_kinds * len(some):
+    if spread <= tuning.noise * (1 + np.abs(regrets).max()):
+        return np.inf
+    if len(np.unique(scores, axis=0)) <= tuning.few_kinds * len(some):
         return np.inf
     return 2.0 ** (tuning.halvings * max(1, round(math.log2(1 / spread) / tuning.halvings)))
 

@@ -134,9 +134,8 @@ def _climb_lists(run: Run, at: Surveyed, directions: Directions, radius: float) 
         return found.point, found.at_edge
 
     end, at_edge = ascend(model, at, box, max(goal, tuning.coarse * at.error))
-    while (
-        end.error > goal and not at_edge and at.lists.narrows and model.affords(4)
-    ):  # a list, its model, a step, and that step on `model`
+    # At least a list, its model, a step, and that step on `model`.
+    while end.error > goal and not at_edge and at.lists.narrows and model.affords(4):
         width = max(run.near, min(run.width(end.g, tuning.listed_again), 0.5 * at.width))
         inner = model.narrowed(end, width)
         if inner is None:

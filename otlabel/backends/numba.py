@@ -27,10 +27,9 @@ from . import protocol
 from .numba_dense import Centred, Dense, bits
 from .numba_rows import LOG2E
 from .precision import FINE, float32_error, swept
-from .protocol import Shortlist
+from .protocol import ENTRY, Shortlist
 
 _HESSIANS = 2  # partial Hessians, added in order: as many threads work at one
-_ENTRY = 12  # bytes of a listed entry
 _RESERVE = 256  # bytes for each entry of a part's next list: all threads may ask at once, and others take from lists
 _COARSE = 1.0  # nats: where float32 is wrong by more than this, it is of no use and NumPy's float64 takes over
 
@@ -211,7 +210,7 @@ class Kernels(_numpy.Kernels):
         lists = list(itertools.chain.from_iterable(parts))
         indptr = np.concatenate([[0], *(np.diff(listed.indptr) for listed in lists)]).cumsum()
         if len(lists) > len(parts):  # long ones
-            machine.require(_ENTRY * indptr[-1], "listing what is near the best")
+            machine.require(ENTRY * indptr[-1], "listing what is near the best")
         label, value = (np.concatenate([getattr(listed, name) for listed in lists]) for name in ("label", "value"))
         return Shortlist(best, indptr, label, value)
 

@@ -32,6 +32,9 @@ class Shortlist(NamedTuple):
     value: np.ndarray  # (entries,) float64: S_ij/epsilon, without g
 
 
+ENTRY = 12  # bytes of a listed entry: label and value
+
+
 class Survey(Protocol):
     """A sweep at g that also listed, for each row, the labels within a width of its best."""
 
