@@ -13,6 +13,7 @@ import importlib.util
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import platform
 import shutil
@@ -22,6 +23,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -89,40 +91,66 @@ def quantiles(values: list[float], unit: str) -> Row:
 
 
 def smoke(rehearse: bool) -> Iterator[Row]:
-    """Small problems of every type against numba on the host; and what NVIDIA's sanitizer finds."""
+    """Small problems of every type against numba on the host, all at once: most of it is compiling."""
     n, k = (300, 20) if rehearse else (5000, 300)
-    rng = np.random.default_rng()
-    for dtype, library in itertools.product((torch.float64, torch.float32, torch.float16, torch.bfloat16), LIBRARIES):
-        if library == "cupy" and dtype == torch.bfloat16:
-            continue
-        scores = torch.from_numpy(rng.normal(size=(n, k))).to(dtype)
-        truth = otlabel.assign(scores.double().numpy(), backend="numba")
-        start = time.perf_counter()
-        found = otlabel.assign(in_library(scores.to(PLACE), library), backend=library)
-        synchronize()
-        labels = on_host(found.labels)
-        wide = scores.double().numpy()
-        score, best = (wide[np.arange(n), own].mean() / EPSILON for own in (labels, truth.labels))
-        shares = [np.exp(g - g.max()) for g in (found.potentials, truth.potentials)]
-        is_right = bool(abs(score - best) <= 1e-6 and np.array_equal(np.sort(found.sizes), np.sort(truth.sizes)))
-        yield {
-            "what": "against numba", "library": library, "dtype": str(dtype)[6:], "n": n, "k": k,
-            "passed": is_right and found.converged, "gap_nats": float(best - score), "error": float(found.error),
-            "potentials_apart": float(abs(shares[0] - shares[1]).max()),
-            "seconds_with_compiling": time.perf_counter() - start,
-        }  # fmt: skip
+    dtypes = ("float64", "float32", "float16", "bfloat16")
+    # CuPy has no bfloat16 arrays from DLPack everywhere.
+    cases = [case for case in itertools.product(dtypes, LIBRARIES) if case != ("bfloat16", "cupy")]
+    with ProcessPoolExecutor(len(cases) if GPU else 1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        running = [pool.submit(against_numba, dtype, library, n, k) for dtype, library in cases]
+        for done in as_completed(running):
+            yield done.result()
+
+
+def against_numba(dtype: str, library: str, n: int, k: int) -> Row:
+    """One of the small problems, in a process of its own."""
+    scores = torch.from_numpy(np.random.default_rng().normal(size=(n, k))).to(getattr(torch, dtype))
+    wide = scores.double().numpy()
+    start = time.perf_counter()
+    found = otlabel.assign(in_library(scores.to(PLACE), library), backend=library)
+    synchronize()
+    took, labels = time.perf_counter() - start, on_host(found.labels)
+    truth = otlabel.assign(wide, backend="numba")
+    score, best = (wide[np.arange(n), own].mean() / EPSILON for own in (labels, truth.labels))
+    shares = [np.exp(g - g.max()) for g in (found.potentials, truth.potentials)]
+    is_right = bool(abs(score - best) <= 1e-6 and np.array_equal(np.sort(found.sizes), np.sort(truth.sizes)))
+    return {
+        "what": "against numba", "library": library, "dtype": dtype, "n": n, "k": k,
+        "passed": is_right and found.converged, "gap_nats": float(best - score), "error": float(found.error),
+        "potentials_apart": float(abs(shares[0] - shares[1]).max()), "seconds_with_compiling": took,
+    }  # fmt: skip
+
+
+def sanitize(rehearse: bool) -> Iterator[Row]:
+    """What NVIDIA's sanitizer finds in every kernel: memory out of bounds, and races for shared memory."""
     sanitizer = shutil.which("compute-sanitizer")
     if sanitizer is None or not GPU:
         yield {"what": "compute-sanitizer", "note": "not here" if sanitizer is None else "no GPU"}
         return
-    for tool in ("memcheck", "racecheck"):
-        command = [sanitizer, "--tool", tool, "--error-exitcode", "9", sys.executable, __file__, "tiny"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        yield {"what": f"compute-sanitizer {tool}", "passed": done.returncode == 0, "output": done.stdout[-500:]}
+    settings = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}  # a pool's blocks have no bounds of their own
+    tools = ("memcheck", "racecheck")
+    running = [
+        subprocess.Popen(
+            [sanitizer, "--tool", tool, "--error-exitcode", "9", sys.executable, __file__, "tiny"],
+            env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for tool in tools
+    ]  # fmt: skip
+    for tool, process in zip(tools, running, strict=True):
+        output = process.communicate()[0]
+        found = [line for line in output.splitlines() if line.startswith("=========")]
+        yield {
+            "what": f"compute-sanitizer {tool}", "passed": process.returncode == 0,
+            "summary": found[-1] if found else output[-200:], "output": "\n".join(found)[:2000],
+        }  # fmt: skip
 
 
 def tiny(rehearse: bool) -> Iterator[Row]:
     """Every kernel once, for the sanitizer."""
+    if CUPY:
+        import cupy
+
+        cupy.cuda.set_allocator(None)  # no pool: its blocks have no bounds of their own
     for library in LIBRARIES:
         otlabel.assign(in_library(torch.randn(200, 30).to(PLACE), library), backend=library)
         yield {"what": "every kernel once", "library": library}
@@ -164,7 +192,7 @@ def conformance(rehearse: bool) -> Iterator[Row]:
         ]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", *chosen]
     if importlib.util.find_spec("xdist") and not rehearse:
-        command += ["-n", "8", "-p", "no:benchmark"]
+        command += ["-n", str(min(12, os.cpu_count() or 1)), "-p", "no:benchmark"]
     if importlib.util.find_spec("pytest_timeout"):
         command += ["--timeout", "60"]
     if rehearse:
@@ -285,6 +313,11 @@ def imagenet(rehearse: bool) -> Iterator[Row]:
             "tol": 1e-4,
             "list_evaluations": len(evaluations),
             "list_seconds": sum(evaluations),
+            "kernels": kernel_times(
+                lambda own=own, rounding=rounding, library=library: otlabel.assign(
+                    own, rounding=rounding, backend=library
+                )
+            ),
             "error": float(result.error),
             "gap": None if math.isnan(result.gap) else float(result.gap),
             "sizes": [int(result.sizes.min()), int(result.sizes.max())],
@@ -293,6 +326,17 @@ def imagenet(rehearse: bool) -> Iterator[Row]:
             if GPU and library == "torch"
             else None,
         } | quantiles(times, "s")
+
+
+def kernel_times(work: Callable[[], object]) -> Row:
+    """Calls and milliseconds of each kernel and copy on the device, the ten that take most."""
+    if not GPU:
+        return {"note": "no GPU"}
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        work()
+        synchronize()
+    spent = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
+    return {event.key[:60]: [event.count, round(event.self_device_time_total / 1e3, 3)] for event in spent[:16]}
 
 
 @contextlib.contextmanager
@@ -434,7 +478,7 @@ def tune(rehearse: bool) -> Iterator[Row]:
     from otlabel.backends.gpu import triton_engine as kernels
 
     size = 1 << (22 if rehearse else 32)
-    for dtype, k in itertools.product((torch.float16, torch.float32), (1000, 3000)):
+    for dtype, k in itertools.product((torch.float16, torch.float32), (3000, 1000)):
         n = size // (k * dtype.itemsize)
         scores = torch.randn(n, k, device=PLACE).to(dtype)
         uniform, rows = np.full(n, 1 / n), []
@@ -472,7 +516,7 @@ def tune(rehearse: bool) -> Iterator[Row]:
 
 PARTS: dict[str, Callable[[bool], Iterator[Row]]] = {
     part.__name__: part
-    for part in (smoke, imagenet, bandwidth, errors, conformance, peers, tune, tiny, dies, hangs, wrong)
+    for part in (smoke, imagenet, bandwidth, errors, conformance, peers, sanitize, tune, tiny, dies, hangs, wrong)
 }
 
 

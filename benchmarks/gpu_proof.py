@@ -27,7 +27,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds that a part may take, most important first: what a short loan must not end without.
-PARTS = {"smoke": 75, "imagenet": 150, "bandwidth": 75, "errors": 45, "conformance": 200, "peers": 120}
+PARTS = {"smoke": 75, "imagenet": 150, "bandwidth": 75, "errors": 45, "conformance": 200, "peers": 120, "sanitize": 100}
 FAULTY = {"dies": 90, "hangs": 12, "wrong": 90}  # rehearsed, so that a part that does is survived
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OTLABEL_NUM_THREADS": "2"}  # as in the Makefile
 C_ERROR = {"float32": 1e-4, "float64": 1e-11}  # L1, of column sums of probabilities, by the arithmetic
@@ -122,6 +122,7 @@ class Proof:
 def print_table(rows: list[Row]) -> None:
     """What the rows have to say, a line each."""
     hidden = {"part", "device", "driver", "python", "versions", "clocks", "low", "high", "runs", "stderr", "failed"}
+    hidden |= {"kernels", "output"}
     for part, group in itertools.groupby(rows, key=lambda row: row["part"]):
         print(f"\n## {part}")
         for row in group:
