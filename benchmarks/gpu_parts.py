@@ -99,7 +99,10 @@ def smoke(rehearse: bool) -> Iterator[Row]:
     with ProcessPoolExecutor(len(cases) if GPU else 1, mp_context=multiprocessing.get_context("spawn")) as pool:
         running = [pool.submit(against_numba, dtype, library, n, k) for dtype, library in cases]
         for done in as_completed(running):
-            yield done.result()
+            try:
+                yield done.result()
+            except Exception as error:
+                yield {"what": "against numba", "passed": False, "why": f"{type(error).__name__}: {str(error)[-1500:]}"}
 
 
 def against_numba(dtype: str, library: str, n: int, k: int) -> Row:

@@ -131,7 +131,7 @@ class Kernels:
         with self.engine.working():
             # What the caller keeps in float64 is not read in less.
             float64 = self.scores.itemsize == 8 or float32_error(self.largest, self.scale, g) > FINE
-            return Survey(self, g, width, precise or float64)
+            return Survey(self, g, width, bool(precise or float64))  # NumPy's bool is not Triton's
 
     def labels(self, g: np.ndarray) -> np.ndarray:
         with self.engine.working():
