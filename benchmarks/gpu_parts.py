@@ -493,13 +493,13 @@ def tune(rehearse: bool) -> Iterator[Row]:
             rows.append(
                 ("torch", shape._asdict(), lambda shape=shape: setattr(kernels, "sweep_shape", lambda *_: shape))
             )
-        usual = cuda.sweep_shape(k, k, dtype.itemsize, 0)
+        usual = cuda.sweep_shape(k, k, dtype.itemsize, 0, False)
         for threads, height in itertools.product((64, 128, 256, 512), (1, 2, 3, 4)):
             if not CUPY or usual is None:
                 continue
             vectors = -(-k // usual.width // threads)
             if vectors * usual.width * height <= 72:
-                shape = cuda.Shape(threads, vectors, usual.width, height)
+                shape = cuda.Shape(threads, vectors, usual.width, height, 0)
                 rows.append(
                     ("cupy", shape._asdict(), lambda shape=shape: setattr(cuda, "sweep_shape", lambda *_: shape))
                 )

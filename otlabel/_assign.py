@@ -165,7 +165,8 @@ def assign(
             callback=report,
         )
         labels, gap = round_plan(of_all, solution.g, marginal, bounds, team.weights, rounding, tuning)
-        return solution, labels[team.rows], np.bincount(labels[team.counted], minlength=k), gap
+        counted = labels if team.counted.all() else labels[team.counted]
+        return solution, labels[team.rows], np.bincount(counted, minlength=k), gap
 
     # Heads too small for several threads each are solved side by side, unless somebody wants to hear of them in order.
     is_small = len(kernels) > 1 and team.n * k <= tuning.compiled and has_dense(kernels[0])

@@ -37,10 +37,10 @@ def sinkhorn_step(point: Point, marginal: Marginal) -> np.ndarray:
 
 
 class Directions:
-    """The choice between the three, over all climbs of a solve."""
+    """The choice between the three, over all climbs of a solve to ``tol``."""
 
-    def __init__(self, marginal: Marginal, tuning: Tuning):
-        self.pairs = Pairs(marginal.target, tuning.memory, tuning.collinear)
+    def __init__(self, marginal: Marginal, tuning: Tuning, tol: float):
+        self.pairs = Pairs(marginal.target, tuning.pairs(tol), tuning.collinear)
         self._marginal, self._tuning = marginal, tuning
         self._sinkhorn_left = tuning.most_sinkhorn
         self.begin()

@@ -60,7 +60,7 @@ def solve(
 
 def _by_cheaper_engine(run: Run, g: np.ndarray) -> Engine:
     """Quantile steps first, then dense sweeps or lists; lists too where dense sweeps were not enough."""
-    dense, directions = run.dense(), Directions(run.marginal, run.tuning)
+    dense, directions = run.dense(), Directions(run.marginal, run.tuning, run.record.tol)
     if dense is None:
         _by_lists(run, g, directions)
         return Engine.LISTS

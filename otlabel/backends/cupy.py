@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cupy
+import cupyx
 import numpy as np
 
 from .._arrays import libraries
@@ -15,7 +16,7 @@ from .._arrays.libraries import HOST
 from .._arrays.score_source import ScoreSource
 from .gpu import cuda_engine as cuda
 from .gpu import kernels
-from .gpu.engine import out_of_memory
+from .gpu.engine import STAGED, out_of_memory
 
 
 class Kernels(kernels.Kernels):
@@ -47,7 +48,9 @@ class CuPy(cuda.Cuda):
                 raise out_of_memory(f"CUDA device {self.place.id}", free, whole, error) from error
 
     def download(self, array: Any) -> np.ndarray:
-        return cupy.asnumpy(array)
+        if array.nbytes > STAGED:
+            return cupy.asnumpy(array)
+        return cupy.asnumpy(array, out=cupyx.empty_pinned(array.shape, array.dtype))
 
     def address(self, array: Any) -> int:
         return array.data.ptr

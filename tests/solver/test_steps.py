@@ -45,7 +45,7 @@ class Dense:
 
     def climb(self, goal, box=None, tuning=DEFAULT, g=None):
         start = self.evaluate(np.zeros(self.scores.shape[1]) if g is None else g)
-        directions = Directions(self.marginal, tuning)
+        directions = Directions(self.marginal, tuning, 1e-4)
         end, why, at_edge = climb(self, start, self.marginal, directions, tuning, goal=goal, box=box)
         assert end.objective >= start.objective - 1e-13
         assert at_edge == (box is not None)  # where it ends early and labels are held, too
@@ -92,12 +92,12 @@ def test_it_ends_when_steps_gain_nothing(rng):
 
 def test_far_away_and_where_columns_are_empty_steps_are_sinkhorn_s(rng):
     model = Dense(rng)
-    directions = Directions(model.marginal, DEFAULT)
+    directions = Directions(model.marginal, DEFAULT, 1e-4)
     held = np.zeros(8, dtype=bool)
     far = model.evaluate(np.array([-20.0, 0, 0, 0, 0, 0, 0, 20]))
     assert directions.next(model, far, held, held)[0] is Kind.SINKHORN
     near, _ = model.climb(1e-3)
-    directions = Directions(model.marginal, DEFAULT)
+    directions = Directions(model.marginal, DEFAULT, 1e-4)
     assert directions.next(model, near, held, held)[0] is Kind.SINKHORN  # nothing has been learned yet
     directions.learn(Kind.SINKHORN, model.evaluate(np.zeros(8)), near, 1)
     assert directions.next(model, near, held, held)[0] is Kind.LBFGS

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .engine import most_partials
+from .engine import most_partials, of_lists
 
 SOURCE = Path(__file__).with_name("kernels.cu").read_text()
-# As in kernels.cu:
-UNIT = 2.0**61
+# As in kernels.cu, which has engine.UNIT too:
 WARP = 32
 ROW_WARPS = TOTAL_WARPS = 8
+LISTED_LANES = 8
 WIDE_THREADS, GROUP = 256, 4
-MOST_HELD = 24  # scores of a row that a thread of `sweep` holds
+MOST_HELD, MOST_PRECISE = 24, 12  # scores of a row that a thread of `sweep` holds, in float32 and float64
 _NAMES = {"float64": "double", "float32": "float", "float16": "half", "bfloat16": "bfloat16"}
 
 
@@ -32,21 +32,24 @@ class Shape(NamedTuple):
     vectors: int
     width: int
     rows: int
+    precise: int  # 1 in float64, 0 in float32
 
 
-def sweep_shape(k: int, stride: int, itemsize: int, address: int) -> Shape | None:
+def sweep_shape(k: int, stride: int, itemsize: int, address: int, precise: bool) -> Shape | None:
     """Loads of 16 bytes where the layout allows; None where a row is more than the registers of a block hold."""
+    most = MOST_PRECISE if precise else MOST_HELD
     lanes = 1 << max(0, (k // WARP).bit_length() - 1)  # wide enough, and every lane has something to do
     start = address % 16 // itemsize if address % 16 else 16
-    width = math.gcd(16 // itemsize, k, stride, start, lanes)
+    width = math.gcd(4 if precise else 16, 16 // itemsize, k, stride, start, lanes)
     vectors = -(-k // width)
     threads = WARP
-    while threads < 512 and vectors * width > threads * MOST_HELD:
+    while threads < 512 and vectors * width > threads * most:
         threads *= 2
     each = -(-vectors // threads)
-    if each * width > 2 * MOST_HELD:
+    if each * width > (most if precise else 2 * most):
         return None
-    return Shape(threads, each, width, 1 if threads == 512 else max(1, min(8, 2 * MOST_HELD // (each * width))))
+    rows = 1 if threads == 512 else max(1, min(4 if precise else 8, 2 * most // (each * width)))
+    return Shape(threads, each, width, rows, int(precise))
 
 
 class Cuda:
@@ -123,7 +126,7 @@ class Cuda:
 
     def sweep(self, scores: Any, g: Any, a: Any, lse: Any, out: Any, precise: bool) -> None:
         n, k = scores.shape
-        shape = None if precise else sweep_shape(k, _stride(scores), scores.itemsize, self.address(scores))
+        shape = sweep_shape(k, _stride(scores), scores.itemsize, self.address(scores), precise)
         macros: tuple[str, ...]
         if shape is None:
             name, macros, threads = "sweep_float64" if precise else "sweep_float32", (), WIDE_THREADS
@@ -145,18 +148,16 @@ class Cuda:
     def fill(self, scores: Any, g: Any, width: Any, best: Any, indptr: Any, label: Any, score: Any) -> None:
         self._by_row("fill", scores, g, width, best, indptr, label, score)
 
-    def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any, out: Any) -> None:
+    def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any) -> tuple[float, np.ndarray]:
         indptr, label, score = lists
         m, k = len(a), len(g) - 1
         macros, threads = (self.score(score),), ROW_WARPS * WARP
         resident = self.processors * self.resident("sweep_listed", macros, threads)  # more would wait, then run alone
-        blocks = max(1, min(-(-m // ROW_WARPS), resident))
-        sums, partial = self.xp.zeros(k, dtype=np.uint64), self.xp.zeros((blocks * ROW_WARPS, 1))
-        arguments = indptr, label, score, g, lse, a, sums, partial, np.int64(m), np.int32(k)
+        blocks = max(1, min(-(-m * LISTED_LANES // threads), resident))
+        sums = self.xp.zeros(k + blocks, dtype=np.uint64)  # one, to be fetched at once
+        arguments = indptr, label, score, g, lse, a, sums, sums[k:].view(np.float64), np.int64(m), np.int32(k)
         self.launch("sweep_listed", macros, blocks, threads, arguments)
-        out[:k] = sums.astype(np.float64) / UNIT
-        out[k:] = 0.0
-        self._total(partial, out[k:])
+        return of_lists(self.download(sums), k)
 
     def log_columns(self, scores: Any, columns: np.ndarray, scale: float, shift: Any) -> np.ndarray:
         x = scores[:, self.xp.asarray(columns)].astype(np.float64) * scale + shift[:, None]

@@ -9,6 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+UNIT = 2.0**61  # of the integers that stand for lists' column sums, which stay below 4
+STAGED = 1 << 20  # bytes of arrays that go over pinned memory: of others the driver takes long for the call alone
 PARTIALS = 48 << 20  # bytes of partial column sums, at most, or one part in 32 of the scores
 
 Item = TypeVar("Item")
@@ -82,8 +84,8 @@ class Engine(Protocol):
     def fill(self, scores: Any, g: Any, width: Any, best: Any, indptr: Any, label: Any, score: Any) -> None:
         """Write the labels and scores that scan counted."""
 
-    def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any, out: Any) -> None:
-        """``sweep`` of lists (indptr, label, score), relative to lse; out (k+1,) is overwritten."""
+    def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any) -> tuple[float, np.ndarray]:
+        """sum_i a_i (logsumexp_i - lse_i) and c (k,) of lists (indptr, label, score), on the host."""
 
     def log_columns(self, scores: Any, columns: np.ndarray, scale: float, shift: Any) -> np.ndarray:
         """(len(columns),) log sum_i exp(S_ij/epsilon + shift_i), in the log domain."""
@@ -96,6 +98,11 @@ def most_partials(shape: tuple[int, int], itemsize: int) -> int:
     """How many programs may have column sums of their own."""
     n, k = shape
     return max(1, max(PARTIALS, n * k * itemsize // 32) // (8 * (k + 1)))
+
+
+def of_lists(sums: np.ndarray, k: int) -> tuple[float, np.ndarray]:
+    """What ``sweep_listed`` gives, from k integers in units of 1/UNIT, and float64 parts of F in the bits of the rest."""
+    return float(sums[k:].view(np.float64).sum()), sums[:k] / UNIT
 
 
 def out_of_memory(place: str, free: float, whole: float, error: Exception) -> MemoryError:

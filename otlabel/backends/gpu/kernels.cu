@@ -65,11 +65,25 @@ template <typename Real> __device__ inline Real warp_sum(Real x) {
 }
 
 #ifdef THREADS
-// docs/algorithm.md eq. (1) in float32, a row in the registers of one block; partial (P, k+1) += c and sum_i a_i lse_i.
-// A thread holds VECTORS times WIDTH neighbouring scores of each of ROWS rows; WIDTH divides k and stride. Exponents are
-// logarithms to base 2, which the hardware takes powers of.
+// docs/algorithm.md eq. (1), a row in the registers of one block; partial (P, k+1) += c and sum_i a_i lse_i. A thread holds
+// VECTORS times WIDTH neighbouring scores of each of ROWS rows; WIDTH divides k and stride. In float64 if PRECISE; else in
+// float32, where exponents are logarithms to base 2, which the hardware takes powers of.
 constexpr int WARPS = THREADS / WARP;
 constexpr int STINT = 32;  // groups of rows that float32 adds up before float64 takes over
+
+#if PRECISE
+typedef double Real;
+constexpr double BASE = 1.0, NATS = 1.0;
+__device__ inline double power(double x) { return exp(x); }
+__device__ inline double logarithm(double x) { return log(x); }
+__device__ inline double ratio(double x, double y) { return x / y; }
+#else
+typedef float Real;
+constexpr double BASE = LOG2E, NATS = LN2;
+__device__ inline float power(float x) { return power_of_two(x); }
+__device__ inline float logarithm(float x) { return log_to_two(x); }
+__device__ inline float ratio(float x, float y) { return __fdividef(x, y); }
+#endif
 
 template <int BYTES> struct Raw;
 template <> struct Raw<2> { typedef unsigned short type; };
@@ -95,18 +109,18 @@ __device__ inline void load(Vector (&to)[ROWS][VECTORS], const SCORE* scores, in
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 sweep(const SCORE* scores, int64 stride, const double* g, const double* a, double* lse, double* partial, int64 n, int k) {
-  __shared__ float tops[ROWS][WARPS], totals[ROWS][WARPS];
+  __shared__ Real tops[ROWS][WARPS], totals[ROWS][WARPS];
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-  const float scale = LOG2E * g[k];
+  const Real scale = BASE * g[k];
   double* own = partial + (int64)blockIdx.x * (k + 1);
-  float potential[VECTORS][WIDTH], c[VECTORS][WIDTH];
+  Real potential[VECTORS][WIDTH], c[VECTORS][WIDTH];
 #pragma unroll
   for (int v = 0; v < VECTORS; v++)
 #pragma unroll
     for (int e = 0; e < WIDTH; e++) {
       int column = (v * THREADS + threadIdx.x) * WIDTH + e;
-      potential[v][e] = column < k ? (float)(LOG2E * g[column]) : NOTHING;
-      c[v][e] = 0.0f;
+      potential[v][e] = column < k ? (Real)(BASE * g[column]) : NOTHING;
+      c[v][e] = 0;
     }
   double weighted = 0.0;
   Vector next[ROWS][VECTORS] = {};
@@ -114,17 +128,17 @@ sweep(const SCORE* scores, int64 stride, const double* g, const double* a, doubl
   int64 first = (int64)blockIdx.x * ROWS;
   load(next, scores, stride, first, n, k);
   for (int group = 1; first < n; first += step, group++) {
-    float x[ROWS][VECTORS][WIDTH];
+    Real x[ROWS][VECTORS][WIDTH];
     double weight[ROWS];  // asked for early: it is needed behind two barriers
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
       weight[r] = first + r < n ? a[first + r] : 0.0;
-      float top = NOTHING;
+      Real top = NOTHING;
 #pragma unroll
       for (int v = 0; v < VECTORS; v++)
 #pragma unroll
         for (int e = 0; e < WIDTH; e++) {
-          x[r][v][e] = (float)number(next[r][v].scores[e]) * scale + potential[v][e];
+          x[r][v][e] = (Real)number(next[r][v].scores[e]) * scale + potential[v][e];
           top = max(top, x[r][v][e]);
         }
       top = warp_max(top);
@@ -132,17 +146,17 @@ sweep(const SCORE* scores, int64 stride, const double* g, const double* a, doubl
     }
     load(next, scores, stride, first + step, n, k);  // on its way while these rows are summed
     __syncthreads();
-    float top[ROWS];
+    Real top[ROWS];
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
       top[r] = tops[r][0];
       for (int w = 1; w < WARPS; w++) top[r] = max(top[r], tops[r][w]);
-      float total = 0.0f;
+      Real total = 0;
 #pragma unroll
       for (int v = 0; v < VECTORS; v++)
 #pragma unroll
         for (int e = 0; e < WIDTH; e++) {
-          x[r][v][e] = power_of_two(x[r][v][e] - top[r]);
+          x[r][v][e] = power(x[r][v][e] - top[r]);
           total += x[r][v][e];
         }
       total = warp_sum(total);
@@ -152,14 +166,14 @@ sweep(const SCORE* scores, int64 stride, const double* g, const double* a, doubl
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
       if (first + r >= n) break;
-      float total = 0.0f;
+      Real total = 0;
       for (int w = 0; w < WARPS; w++) total += totals[r][w];
       if (threadIdx.x == 0) {
-        double row_lse = LN2 * ((double)top[r] + log_to_two(total));
+        double row_lse = NATS * ((double)top[r] + logarithm(total));
         lse[first + r] = row_lse;
         weighted += weight[r] * row_lse;
       }
-      float share = __fdividef((float)weight[r], total);
+      Real share = ratio((Real)weight[r], total);
 #pragma unroll
       for (int v = 0; v < VECTORS; v++)
 #pragma unroll
@@ -172,7 +186,7 @@ sweep(const SCORE* scores, int64 stride, const double* g, const double* a, doubl
         for (int e = 0; e < WIDTH; e++) {
           int column = (v * THREADS + threadIdx.x) * WIDTH + e;
           if (column < k) own[column] += c[v][e];
-          c[v][e] = 0.0f;
+          c[v][e] = 0;
         }
     }
   }
@@ -334,28 +348,51 @@ __device__ inline double listed(const int* label, const SCORE* score, const doub
   return exp(number(score[e]) * scale - lse + g[label[e]]);
 }
 
-// F and c of listed entries alone, in float64: column_sums (k) += c in units of 1/UNIT, and partial (one a warp) the sum
-// of a_i (logsumexp_i - lse_i) over its rows. A row's first entries, all that most have, are looked at once.
+// F and c of listed entries alone, in float64: column_sums (k) += c in units of 1/UNIT, and partial (one a block) the sum
+// of a_i (logsumexp_i - lse_i) over its rows. A row is LISTED_LANES lanes': what it costs beside its entries, the
+// logarithm and the division, a warp pays once for several. Its first entries, all that most have, are looked at once.
+constexpr int LISTED_LANES = 8, HELD = 4, LISTED_ROWS = ROW_WARPS * WARP / LISTED_LANES;
+
 extern "C" __global__ void __launch_bounds__(ROW_WARPS * WARP)
 sweep_listed(const int64* indptr, const int* label, const SCORE* score, const double* g, const double* lse,
              const double* a, uint64* column_sums, double* partial, int64 m, int k) {
-  const int lane = threadIdx.x % WARP;
+  __shared__ double sums[ROW_WARPS];
+  const int lane = threadIdx.x % LISTED_LANES;
   const double scale = g[k];
   double weighted = 0.0;
-  for (int64 i = own_row(); i < m; i += (int64)gridDim.x * ROW_WARPS) {
-    const int64 first = indptr[i] + lane, end = indptr[i + 1];
-    const double own = first < end ? listed(label, score, g, scale, lse[i], first) : 0.0;
-    double total = own;
+  for (int64 start = (int64)blockIdx.x * LISTED_ROWS; start < m; start += (int64)gridDim.x * LISTED_ROWS) {
+    const int64 i = start + threadIdx.x / LISTED_LANES;
+    const bool there = i < m;
+    const int64 first = there ? indptr[i] + lane : 0, end = there ? indptr[i + 1] : 0;
+    const double shift = there ? lse[i] : 0.0, own = there ? a[i] : 0.0;
+    double q[HELD], total = 0.0;
+#pragma unroll
+    for (int v = 0; v < HELD; v++) {
+      int64 e = first + v * LISTED_LANES;
+      q[v] = e < end ? listed(label, score, g, scale, shift, e) : 0.0;
+      total += q[v];
+    }
 #pragma unroll 1
-    for (int64 e = first + WARP; e < end; e += WARP) total += listed(label, score, g, scale, lse[i], e);
-    total = warp_sum(total);
-    weighted += a[i] * log(total);
-    const double weight = a[i] * UNIT / total;
-    if (first < end) atomicAdd(column_sums + label[first], (uint64)(own * weight));
+    for (int64 e = first + HELD * LISTED_LANES; e < end; e += LISTED_LANES)
+      total += listed(label, score, g, scale, shift, e);
+    for (int other = LISTED_LANES / 2; other; other /= 2) total += __shfl_xor_sync(ALL, total, other);
+    if (!there) continue;
+    if (lane == 0) weighted += own * log(total);
+    const double weight = own * UNIT / total;
+#pragma unroll
+    for (int v = 0; v < HELD; v++) {
+      int64 e = first + v * LISTED_LANES;
+      if (e < end) atomicAdd(column_sums + label[e], (uint64)(q[v] * weight));
+    }
 #pragma unroll 1
-    for (int64 e = first + WARP; e < end; e += WARP)
-      atomicAdd(column_sums + label[e], (uint64)(listed(label, score, g, scale, lse[i], e) * weight));
+    for (int64 e = first + HELD * LISTED_LANES; e < end; e += LISTED_LANES)
+      atomicAdd(column_sums + label[e], (uint64)(listed(label, score, g, scale, shift, e) * weight));
   }
-  if (lane == 0) partial[own_row()] = weighted;
+  weighted = warp_sum(weighted);
+  if (threadIdx.x % WARP == 0) sums[threadIdx.x / WARP] = weighted;
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  for (int warp = 1; warp < ROW_WARPS; warp++) weighted += sums[warp];
+  partial[blockIdx.x] = weighted;
 }
 #endif

@@ -66,10 +66,8 @@ class Survey:
                 return kernels.sweep(kernels.with_scale(g), True)[:2]
         lists = self._listed()
         with kernels.engine.working():
-            out = kernels.engine.zeros(len(g) + 1, "float64")
-            kernels.engine.sweep_listed(lists, kernels.with_scale(g), self._lse, kernels.weights, out)
-            summed = kernels.engine.download(out)
-        return self._logsumexp + float(summed[-1]), summed[:-1]
+            risen, c = kernels.engine.sweep_listed(lists, kernels.with_scale(g), self._lse, kernels.weights)
+        return self._logsumexp + risen, c
 
     def hessian(self, g: np.ndarray) -> np.ndarray:
         raise NotImplementedError("pairs is infinite: no Hessian is worth its cost here")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .engine import Item, out_of_memory
+from .engine import STAGED, Item, out_of_memory
 
 _NATIVE = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)  # float32 holds all their values
@@ -39,7 +39,10 @@ class Plain:
                 raise out_of_memory(str(self.place), free, whole, error) from error
 
     def upload(self, array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.place)
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self.place.type == "cuda" and array.nbytes <= STAGED:
+            tensor = tensor.pin_memory()
+        return tensor.to(self.place, non_blocking=True)  # what is not pinned is waited for all the same
 
     def holds(self, scores: Any) -> bool:
         return isinstance(scores, torch.Tensor) and scores.device == self.place
@@ -93,7 +96,13 @@ class Plain:
         return array.double()
 
     def download(self, array: torch.Tensor) -> np.ndarray:
-        return (array.float() if array.dtype == torch.bfloat16 else array).cpu().numpy()
+        array = array.float() if array.dtype == torch.bfloat16 else array
+        if array.is_cuda and array.nbytes <= STAGED:
+            staged = torch.empty(array.shape, dtype=array.dtype, pin_memory=True)
+            staged.copy_(array, non_blocking=True)
+            torch.cuda.current_stream().synchronize()
+            return staged.numpy()
+        return array.cpu().numpy()
 
     def zeros(self, length: int, dtype: str) -> torch.Tensor:
         return torch.zeros(length, dtype=getattr(torch, dtype), device=self.place)
@@ -136,14 +145,14 @@ class Plain:
             there = slice(int(indptr[rows.start]), int(indptr[rows.stop]))
             label[there], score[there] = column.int(), scores[rows][row, column]
 
-    def sweep_listed(self, lists, g, lse, a, out) -> None:
+    def sweep_listed(self, lists, g, lse, a) -> tuple[float, np.ndarray]:
         indptr, label, score = lists
         row = torch.repeat_interleave(torch.arange(len(a), device=self.place), indptr.diff())
         j = label.long()
         q = torch.exp(score.double() * g[-1] - lse[row] + g[j])
         total = torch.zeros_like(a).index_add_(0, row, q)
-        out[:-1] = torch.zeros_like(g[:-1]).index_add_(0, j, q * (a / total)[row])
-        out[-1] = a @ torch.log(total)
+        c = torch.zeros_like(g[:-1]).index_add_(0, j, q * (a / total)[row])
+        return float(a @ torch.log(total)), self.download(c)
 
     def log_columns(self, scores, columns, scale, shift) -> np.ndarray:
         x = scores[:, torch.from_numpy(columns).to(self.place)].double() * scale + shift[:, None]

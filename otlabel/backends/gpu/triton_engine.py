@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
 
 from . import triton_kernels
-from .engine import most_partials
+from .engine import most_partials, of_lists
 from .torch_engine import Plain
 
 MEMORY, PROGRAM_MEMORY = 160 << 10, 96 << 10  # bytes that the programs of a multiprocessor share, and one of them
 WIDEST, WIDEST_PRECISE = 12_288, 6144  # labels whose scores a program's registers hold, in float32 and float64
 WARP = 32
 LISTED_PROGRAMS = 32  # of one warp each, that share a multiprocessor: it takes no more
+LISTED_ROWS = 4  # of a warp at a time
+LISTED = {"ROWS": LISTED_ROWS, "LANES": WARP // LISTED_ROWS, "maxnreg": 65536 // (WARP * LISTED_PROGRAMS)}
 STINT = 64  # groups of rows that float32 adds up before float64 takes over
 EXACT = {"enable_fp_fusion": False}  # S/epsilon + g is rounded twice, as NumPy rounds it: ties stay ties
 
@@ -51,10 +54,17 @@ def sweep_shape(k: int, itemsize: int, precise: bool) -> Shape:
     warps = triton.next_power_of_2(triton.cdiv(columns, 384 if precise else 1280))
     # Warps of a multiprocessor: its registers hold no more.
     resident = 16 if precise or columns <= 24 * 32 * warps else 8
+    middling = 512 < columns <= 4096 and not precise
     rows = max(1, (256 if precise else 1024) // triton.next_power_of_2(columns))
+    if middling and itemsize == 2:  # half the bytes under way, and as many scores to work on: two rows hide more
+        rows = 2
     programs = max(1, resident // warps)
     # A stage is a group of rows in shared memory.
-    stages = 1 + min(3, PROGRAM_MEMORY // (columns * rows * itemsize), MEMORY // (columns * rows * itemsize * programs))
+    stages = 1 + min(
+        2 if middling else 3,
+        PROGRAM_MEMORY // (columns * rows * itemsize),
+        MEMORY // (columns * rows * itemsize * programs),
+    )
     return Shape(head, tail, rows, warps, programs, max(2, stages))
 
 
@@ -65,9 +75,9 @@ def tile_shape(k: int) -> tuple[int, int]:
 
 
 def fill_shape(k: int) -> tuple[int, int]:
-    """The same for ``fill``, which needs more registers."""
-    columns, rows = tile_shape(k)
-    return columns // 2, rows
+    """The same for ``fill``, in one warp: its cumulative sums are then no barrier for others."""
+    columns = min(256, triton.next_power_of_2(max(k, 16)))
+    return columns, 256 // columns
 
 
 class Triton(Plain):
@@ -109,10 +119,11 @@ class Triton(Plain):
         triton_kernels.total[(triton.cdiv(k + 1, 32),)](partial, out, programs, k + 1, COLUMNS=32, PROGRAMS=64)
 
     def scan(self, scores, g, width, best, label, count) -> None:
-        self._by_tile(triton_kernels.scan, tile_shape, scores, g, width, best, label, count, COUNT=count is not None)
+        options = {"num_warps": 8, "COUNT": count is not None}
+        self._by_tile(triton_kernels.scan, tile_shape, scores, g, width, best, label, count, **options)
 
     def fill(self, scores, g, width, best, indptr, label, score) -> None:
-        self._by_tile(triton_kernels.fill, fill_shape, scores, g, width, best, indptr, label, score)
+        self._by_tile(triton_kernels.fill, fill_shape, scores, g, width, best, indptr, label, score, num_warps=1)
 
     def _by_tile(self, kernel, shape, scores, *rest, **options) -> None:
         n, k = scores.shape
@@ -123,23 +134,18 @@ class Triton(Plain):
             COLUMNS=columns,
             ROWS=rows,
             ALIGN=align,
-            num_warps=8,
             **options,
             **EXACT,
         )
 
-    def sweep_listed(self, lists, g, lse, a, out) -> None:
+    def sweep_listed(self, lists, g, lse, a) -> tuple[float, np.ndarray]:
         indptr, label, score = lists
         m, k = len(a), len(g) - 1
-        programs = min(m, LISTED_PROGRAMS * self._processors())
-        sums = torch.zeros(k, dtype=torch.int64, device=self.place)
-        partial = torch.empty(programs, dtype=torch.float64, device=self.place)
-        triton_kernels.sweep_listed[(programs,)](
-            *(indptr, label, score, g, lse, a, sums, partial, m, k), ENTRIES=WARP, num_warps=1
-        )
-        out[:k] = sums.double() / triton_kernels.UNIT.value
-        out[k:] = 0.0
-        triton_kernels.total[(1,)](partial, out[k:], programs, 1, COLUMNS=1, PROGRAMS=1024)
+        programs = min(triton.cdiv(m, LISTED_ROWS), LISTED_PROGRAMS * self._processors())
+        sums = torch.zeros(k + programs, dtype=torch.int64, device=self.place)  # one, to be fetched at once
+        arguments = indptr, label, score, g, lse, a, sums, sums[k:].view(torch.float64), m, k
+        triton_kernels.sweep_listed[(programs,)](*arguments, **LISTED, num_warps=1)
+        return of_lists(self.download(sums), k)
 
     def _processors(self) -> int:
         on_gpu = self.place.type == "cuda"

@@ -17,7 +17,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-UNIT = tl.constexpr(2.0**61)  # of the integers that stand for column sums, which stay below 4
+from . import engine
+
+UNIT = tl.constexpr(engine.UNIT)
 LOG2E, LN2 = tl.constexpr(1.4426950408889634), tl.constexpr(0.6931471805599453)
 _FAR = tl.constexpr(1 << 30)  # beyond every column
 
@@ -275,41 +277,51 @@ def fill(
 
 @triton.jit
 def _listed(label, score, g, scale, entry, end, shift):
-    """Of some entries of a row: which there are, their labels, and their share relative to shift, 0 beyond the last."""
+    """Of some entries of rows: which there are, their labels, and their share relative to shift, 0 beyond the last."""
     listed = entry < end
     j = tl.load(label + entry, mask=listed, other=0)
     s = tl.load(score + entry, mask=listed, other=0.0).to(tl.float64)
     return listed, j, tl.where(listed, tl.exp(s * scale - shift + tl.load(g + j)), 0.0)
 
 
-@triton.jit(do_not_specialize=["m"], do_not_specialize_on_alignment=["indptr", "label", "score", "lse", "a"])
-def sweep_listed(indptr, label, score, g, lse, a, column_sums, partial, m, k, ENTRIES: tl.constexpr):
-    """F and c of listed entries alone, in float64: a program, of one warp, takes a row at a time.
+@triton.jit(do_not_specialize=["m"], do_not_specialize_on_alignment=["indptr", "label", "score", "lse", "a", "partial"])
+def sweep_listed(indptr, label, score, g, lse, a, column_sums, partial, m, k, ROWS: tl.constexpr, LANES: tl.constexpr):
+    """F and c of listed entries alone, in float64: a program, of one warp, takes ROWS rows at a time, LANES lanes each.
 
-    So nothing is waited for but the row's own memory, and rows of up to ENTRIES entries are looked at once.
+    So nothing is waited for but the rows' own memory; what a row costs beside its entries, the logarithm and the
+    division, a warp pays once for all ROWS; and up to 4 LANES entries, as most rows have, are looked at once.
 
     Args:
         indptr, label, score: m rows in compressed form.
         lse: (m,) float64: rises are measured from it.
         column_sums: (k,) int64, zero at first: += c in units of 1/UNIT.
         partial: (P,) float64, out: sum_i a_i (logsumexp_i - lse_i) of the program's rows.
-        ENTRIES: of a row that are looked at together: as many as the warp has lanes.
     """
-    program = tl.program_id(0).to(tl.int64)
     scale = tl.load(g + k)
-    weighted = tl.zeros([], tl.float64)
-    for row in range(program, m, tl.num_programs(0).to(tl.int64)):
-        first, end, shift = tl.load(indptr + row), tl.load(indptr + row + 1), tl.load(lse + row)
-        weight = tl.load(a + row)
-        entry = first + tl.arange(0, ENTRIES)
-        listed, j, q = _listed(label, score, g, scale, entry, end, shift)
-        total = tl.sum(q, 0)
-        for offset in range(ENTRIES, end - first, ENTRIES):
-            total += tl.sum(_listed(label, score, g, scale, entry + offset, end, shift)[2], 0)
+    weighted = tl.zeros([ROWS], tl.float64)
+    step = tl.num_programs(0).to(tl.int64) * ROWS
+    for start in range(tl.program_id(0).to(tl.int64) * ROWS, m, step):
+        rows = start + tl.arange(0, ROWS)
+        there = rows < m
+        first, end = tl.load(indptr + rows, mask=there, other=0), tl.load(indptr + rows + 1, mask=there, other=0)
+        shift, weight = tl.load(lse + rows, mask=there, other=0.0)[:, None], tl.load(a + rows, mask=there, other=0.0)
+        longest = tl.max(end - first, 0)
+        entry, end = first[:, None] + tl.arange(0, LANES)[None, :], end[:, None]
+        listed_0, j_0, q_0 = _listed(label, score, g, scale, entry, end, shift)
+        listed_1, j_1, q_1 = _listed(label, score, g, scale, entry + LANES, end, shift)
+        listed_2, j_2, q_2 = _listed(label, score, g, scale, entry + 2 * LANES, end, shift)
+        listed_3, j_3, q_3 = _listed(label, score, g, scale, entry + 3 * LANES, end, shift)
+        totals = (q_0 + q_1) + (q_2 + q_3)
+        for offset in range(4 * LANES, longest, LANES):
+            totals += _listed(label, score, g, scale, entry + offset, end, shift)[2]
+        total = tl.where(there, tl.sum(totals, 1), 1.0)
         weighted += weight * tl.log(total)
-        weight *= UNIT / total
-        tl.atomic_add(column_sums + j, (q * weight).to(tl.int64), mask=listed, sem="relaxed")
-        for offset in range(ENTRIES, end - first, ENTRIES):
+        weight = (weight * UNIT / total)[:, None]
+        tl.atomic_add(column_sums + j_0, (q_0 * weight).to(tl.int64), mask=listed_0, sem="relaxed")
+        tl.atomic_add(column_sums + j_1, (q_1 * weight).to(tl.int64), mask=listed_1, sem="relaxed")
+        tl.atomic_add(column_sums + j_2, (q_2 * weight).to(tl.int64), mask=listed_2, sem="relaxed")
+        tl.atomic_add(column_sums + j_3, (q_3 * weight).to(tl.int64), mask=listed_3, sem="relaxed")
+        for offset in range(4 * LANES, longest, LANES):
             listed, j, q = _listed(label, score, g, scale, entry + offset, end, shift)
             tl.atomic_add(column_sums + j, (q * weight).to(tl.int64), mask=listed, sem="relaxed")
-    tl.store(partial + program, weighted)
+    tl.store(partial + tl.program_id(0), tl.sum(weighted, 0))

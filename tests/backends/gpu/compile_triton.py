@@ -27,7 +27,7 @@ matrix = {"scores": "*" + score, "stride": "i64", "g": "*fp64"}
 sweep = matrix | {"a": "*fp64", "lse": "*fp64", "partial": "*fp64", "n": "i64", "k": "i32"}
 size, (columns, rows) = {"fp64": 8, "fp32": 4}.get(score, 2), kernels.tile_shape(k)
 tiled = {"COLUMNS": columns, "ROWS": rows, "ALIGN": align}
-filled = tiled | {"COLUMNS": kernels.fill_shape(k)[0]}
+filled = tiled | dict(zip(("COLUMNS", "ROWS"), kernels.fill_shape(k), strict=True))
 jobs = {
     "sweep_wide": (sweep, tiled | {"REAL": tl.float64}, 8),
     "total": (
@@ -52,7 +52,7 @@ jobs = {
             "k": "i32",
         },
         filled,
-        8,
+        1,
     ),
     "sweep_listed": (
         {
@@ -67,11 +67,11 @@ jobs = {
             "m": "i64",
             "k": "i32",
         },
-        {"ENTRIES": kernels.WARP},
+        {name: value for name, value in kernels.LISTED.items() if name != "maxnreg"},
         1,
     ),
 }
-registers, shared = {}, {}
+registers, shared = {"sweep_listed": {"maxnreg": kernels.LISTED["maxnreg"]}}, {}
 for name, precise, widest in (("sweep", False, kernels.WIDEST), ("sweep_precise", True, kernels.WIDEST_PRECISE)):
     if k > widest or (score == "fp64" and not precise):  # those are swept by sweep_wide, or in float64
         continue

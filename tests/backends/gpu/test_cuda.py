@@ -5,6 +5,7 @@ What they compute is tested wherever the backend "cupy" is: the same source then
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -26,27 +27,28 @@ def test_kernels_compile_without_spills(architecture, score, itemsize):
     used = nvrtc.usage(nvrtc.compile_cuda(cuda.SOURCE, (f"SCORE={score}",), architecture))
     assert set(used) == {"sweep_float32", "sweep_float64", "total", "scan", "fill", "sweep_listed"}
     assert all(usage.registers <= 64 and usage.stack <= 16 for usage in used.values()), used
-    assert used["sweep_listed"].registers <= 40, used  # 48 of 64 warps find room
-    for k in (128, 1000, 1001, 3000, 10_000):
-        shape = cuda.sweep_shape(k, k, itemsize, 0)
-        if shape is None or score == "double":  # those are swept in float64, in two passes
+    assert used["sweep_listed"].registers <= 48, used  # 40 of 64 warps find room
+    for k, precise in itertools.product((128, 1000, 1001, 3000, 10_000), (False, True)):
+        shape = cuda.sweep_shape(k, k, itemsize, 0, precise)
+        if shape is None or (score == "double" and not precise):
             continue
         macros = tuple(f"{name.upper()}={value}" for name, value in shape._asdict().items())
         code = nvrtc.compile_cuda(cuda.SOURCE, (f"SCORE={score}", *macros), architecture)
         (usage,) = nvrtc.usage(code).values()
-        assert usage.stack == 0, (k, shape, usage)
+        assert usage.stack <= 8 * precise, (k, shape, usage)
         assert usage.registers <= 65536 // shape.threads, (k, shape, usage)
-        if shape.width * itemsize == 16:
+        if shape.width * itemsize == 16 and not precise:
             loads = re.findall(r"LDG\.E\.128", nvrtc.instructions(code))
             assert len(loads) == 2 * shape.rows * shape.vectors, (k, shape)  # before the loop, and in it
 
 
 @pytest.mark.parametrize("k", [1, 31, 128, 1000, 1001, 3000, 8192, 10_000, 65_536])
 @pytest.mark.parametrize("itemsize", [2, 4, 8])
-def test_a_block_holds_every_column_once(k, itemsize):
-    shape = cuda.sweep_shape(k, k, itemsize, 0)
+@pytest.mark.parametrize("precise", [False, True])
+def test_a_block_holds_every_column_once(k, itemsize, precise):
+    shape = cuda.sweep_shape(k, k, itemsize, 0, precise)
     if shape is None:
-        assert k * itemsize > 16_000 or k % 2  # then it is swept in two passes
+        assert k > 6144 if precise else k * itemsize > 16_000 or k % 2  # then it is swept in two passes
         return
     assert shape.threads * shape.vectors * shape.width >= k
     assert k % shape.width == 0
@@ -56,7 +58,7 @@ def test_a_block_holds_every_column_once(k, itemsize):
 
 @pytest.mark.parametrize("address", [2, 4, 8, 16])
 def test_loads_are_as_wide_as_the_address_allows(address):
-    assert cuda.sweep_shape(3000, 3000, 2, address).width * 2 == min(address, 16)
+    assert cuda.sweep_shape(3000, 3000, 2, address, False).width * 2 == min(address, 16)
 
 
 def test_a_view_that_begins_anywhere_is_swept(rng):

@@ -48,6 +48,7 @@ def cupy(monkeypatch):
     stand_in.zeros = lambda *rest: np.zeros(*rest).view(Array)
     stand_in.cuda = types.SimpleNamespace(Device=lambda number: Device())
     monkeypatch.setitem(sys.modules, "cupy", stand_in)
+    monkeypatch.setitem(sys.modules, "cupyx", types.ModuleType("cupyx"))
     monkeypatch.delitem(sys.modules, "otlabel.backends.cupy", raising=False)
     monkeypatch.setattr(registry, "_is_installed", lambda backend: True)
     monkeypatch.setattr(registry, "_libraries", {})

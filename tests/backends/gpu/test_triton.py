@@ -93,13 +93,13 @@ def compile_all(python, tmp_path, architecture, score, k):
     assert ("sweep_precise" in swept) == (k <= kernels.WIDEST_PRECISE)
     assert len(used) == 5 + len(swept)
     for name, usage in used.items():
-        # A logarithm in float64 is a call, which needs a few bytes.
-        assert usage.stack <= (0 if name == "sweep" else 64), (name, usage)
+        # A logarithm in float64 is a call, which needs a few bytes. Two rows at a time spill as much, and are quicker.
+        assert usage.stack <= 64, (name, usage)
         if name in ("sweep_wide", "scan", "fill") and k % 2 == 0:  # of 8 warps: two programs find room
             assert usage.registers <= 128, (name, usage)
     lists = nvrtc.instructions((tmp_path / "sweep_listed.cubin").read_bytes())
     assert "BAR.SYNC" not in lists  # a warp of its own waits for nobody
-    assert len(re.findall(r"/\*[0-9a-f]{4}\*/ ", lists)) <= 650
+    assert len(re.findall(r"/\*[0-9a-f]{4}\*/ ", lists)) <= 1400  # of four rows, the logarithm's ways included
     assert -(-used["sweep_listed"].registers // 8) * 8 * kernels.WARP * kernels.LISTED_PROGRAMS <= 65536
     for name, precise in swept.items():  # as many programs as are started find room, in shared memory too
         shape, usage = kernels.sweep_shape(k, {"fp64": 8, "fp32": 4}.get(score, 2), precise), used[name]
@@ -120,4 +120,4 @@ def test_a_solve_compiles_every_kernel_once(tmp_path):
     done = subprocess.run([sys.executable, launch], check=True, env=settings, stdout=subprocess.PIPE, text=True)
     compiled = {name: count for name, (count, launches) in json.loads(done.stdout).items() if launches > 5}
     once = dict.fromkeys(("fill", "scan", "sweep_listed"), 1)
-    assert compiled == once | {"sweep": 2, "total": 2}  # in float32 and float64; of column sums, and of one number
+    assert compiled == once | {"sweep": 2, "total": 1}  # in float32 and float64
