@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import itertools
 import json
@@ -210,6 +211,7 @@ def conformance(rehearse: bool) -> Iterator[Row]:
         "summary": output.splitlines()[-1] if output else "no output",
         "failed": [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))][:40],
         "stderr": done.stderr[-2000:] if done.returncode else "",
+        "output": output[-20_000:] if done.returncode else "",
         "seconds": time.perf_counter() - start,
     }
 
@@ -246,7 +248,7 @@ def errors(rehearse: bool) -> Iterator[Row]:
 
 def bandwidth(rehearse: bool) -> Iterator[Row]:
     """Bytes a second of a sweep, against a copy on the same device in the same run."""
-    size = 1 << (22 if rehearse else 33)
+    size = 1 << (22 if rehearse else 32)
     for dtype in (torch.float16, torch.float32):
         for k in (128, 1000, 3000, 10_000):
             n = size // (k * dtype.itemsize)
@@ -256,14 +258,14 @@ def bandwidth(rehearse: bool) -> Iterator[Row]:
             other = torch.empty_like(scores)
             copy = seconds(lambda scores=scores, other=other: other.copy_(scores), 10)
             del other
-            bits = scores.view(torch.int16 if dtype.itemsize == 2 else torch.int32)
-            read = seconds(bits.sum, 5)
+            words = scores.view(torch.float32).view(-1)  # two scores of float16 a word: what torch reads fastest
+            read = seconds(words.max, 5)
             gigabytes = scores.numel() * dtype.itemsize / 1e9
             copied = 2 * gigabytes / statistics.median(copy)
             yield {"what": "copy", "dtype": str(dtype)[6:], "n": n, "k": k} | quantiles(
                 [2 * gigabytes / t for t in copy], "GB/s"
             )
-            yield {"what": "read only, torch's sum of the bits", "dtype": str(dtype)[6:], "n": n, "k": k} | quantiles(
+            yield {"what": "read only, torch's largest of words", "dtype": str(dtype)[6:], "n": n, "k": k} | quantiles(
                 [gigabytes / t for t in read], "GB/s"
             )
             for library, precise in itertools.product(LIBRARIES, (False, True)):
@@ -340,6 +342,28 @@ def kernel_times(work: Callable[[], object]) -> Row:
         synchronize()
     spent = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
     return {event.key[:60]: [event.count, round(event.self_device_time_total / 1e3, 3)] for event in spent[:16]}
+
+
+def batches(rehearse: bool) -> Iterator[Row]:
+    """What a training step labels, and a small data set: against the same labels by the CPU, copied there and back."""
+    shapes = [(512, 100), (4096, 300), (4096, 3000), (50_000, 128), (50_000, 1000)]
+    for (n, k), rounding in itertools.product(shapes[:1] if rehearse else shapes, ("argmax", "balanced")):
+        scores = mixture_on_device(n, k, "broad", PLACE).float()
+        common = {"n": n, "k": k, "rounding": rounding, "dtype": "float32"}
+        solve = functools.partial(otlabel.assign, rounding=rounding)
+        ways: dict[str, Callable[[], Any]] = {
+            library: functools.partial(solve, in_library(scores, library), backend=library) for library in LIBRARIES
+        }
+        ways["numba, with copies"] = functools.partial(by_the_host, scores, solve)
+        if rounding == "argmax":
+            ways["SwAV, 3 iterations"] = functools.partial(swav, scores)
+        for name, work in ways.items():
+            yield common | {"what": "a batch", "library": name} | quantiles(seconds(work, 7), "s")
+
+
+def by_the_host(scores: torch.Tensor, solve: Callable[..., otlabel.Assignment]) -> torch.Tensor:
+    """Labels by numba, of scores that are fetched first, and back where those are."""
+    return torch.from_numpy(solve(scores.cpu().numpy(), backend="numba").labels).to(PLACE)
 
 
 @contextlib.contextmanager
@@ -519,7 +543,21 @@ def tune(rehearse: bool) -> Iterator[Row]:
 
 PARTS: dict[str, Callable[[bool], Iterator[Row]]] = {
     part.__name__: part
-    for part in (smoke, imagenet, bandwidth, errors, conformance, peers, sanitize, tune, tiny, dies, hangs, wrong)
+    for part in (
+        smoke,
+        imagenet,
+        batches,
+        bandwidth,
+        errors,
+        conformance,
+        peers,
+        sanitize,
+        tune,
+        tiny,
+        dies,
+        hangs,
+        wrong,
+    )
 }
 
 

@@ -19,9 +19,9 @@ SOURCE = Path(__file__).with_name("kernels.cu").read_text()
 # As in kernels.cu, which has engine.UNIT too:
 WARP = 32
 ROW_WARPS = TOTAL_WARPS = 8
-LISTED_LANES = 8
+LISTED_LANES = 4
 WIDE_THREADS, GROUP = 256, 4
-MOST_HELD, MOST_PRECISE = 24, 12  # scores of a row that a thread of `sweep` holds, in float32 and float64
+MOST_HELD, MOST_PRECISE = 24, 16  # scores of a row that a thread of `sweep` holds, in float32 and float64
 _NAMES = {"float64": "double", "float32": "float", "float16": "half", "bfloat16": "bfloat16"}
 
 
@@ -46,10 +46,11 @@ def sweep_shape(k: int, stride: int, itemsize: int, address: int, precise: bool)
     while threads < 512 and vectors * width > threads * most:
         threads *= 2
     each = -(-vectors // threads)
-    if each * width > (most if precise else 2 * most):
+    held = each * width
+    if held > (12 if precise and threads == 512 else 2 * most):
         return None
-    rows = 1 if threads == 512 else max(1, min(4 if precise else 8, 2 * most // (each * width)))
-    return Shape(threads, each, width, rows, int(precise))
+    rows = min(4, 12 // held) if precise else min(8, 2 * MOST_HELD // held)  # in float64 two rows at a time are slower
+    return Shape(threads, each, width, 1 if threads == 512 else max(1, rows), int(precise))
 
 
 class Cuda:
@@ -148,14 +149,16 @@ class Cuda:
     def fill(self, scores: Any, g: Any, width: Any, best: Any, indptr: Any, label: Any, score: Any) -> None:
         self._by_row("fill", scores, g, width, best, indptr, label, score)
 
+    def longest_first(self, counts: Any) -> Any:
+        return self.xp.argsort(-counts, kind="stable").astype(np.int32)
+
     def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any) -> tuple[float, np.ndarray]:
-        indptr, label, score = lists
         m, k = len(a), len(g) - 1
-        macros, threads = (self.score(score),), ROW_WARPS * WARP
+        macros, threads = (self.score(lists[2]),), ROW_WARPS * WARP
         resident = self.processors * self.resident("sweep_listed", macros, threads)  # more would wait, then run alone
         blocks = max(1, min(-(-m * LISTED_LANES // threads), resident))
         sums = self.xp.zeros(k + blocks, dtype=np.uint64)  # one, to be fetched at once
-        arguments = indptr, label, score, g, lse, a, sums, sums[k:].view(np.float64), np.int64(m), np.int32(k)
+        arguments = *lists, g, lse, a, sums, sums[k:].view(np.float64), np.int64(m), np.int32(k)
         self.launch("sweep_listed", macros, blocks, threads, arguments)
         return of_lists(self.download(sums), k)
 

@@ -75,6 +75,9 @@ class Engine(Protocol):
     def starts(self, counts: Any) -> Any:
         """(n+1,) int64: 0 and the cumulative sums of counts."""
 
+    def longest_first(self, counts: Any) -> Any | None:
+        """(n,) int32: rows by what they count, for ``sweep_listed``; None if it takes them as they come."""
+
     def sweep(self, scores: Any, g: Any, a: Any, lse: Any, out: Any, precise: bool) -> None:
         """lse (n,) = logsumexp of the rows, out (k+1,) += c and sum_i a_i lse_i; in float64 if precise, or float32."""
 
@@ -85,7 +88,7 @@ class Engine(Protocol):
         """Write the labels and scores that scan counted."""
 
     def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any) -> tuple[float, np.ndarray]:
-        """sum_i a_i (logsumexp_i - lse_i) and c (k,) of lists (indptr, label, score), on the host."""
+        """sum_i a_i (logsumexp_i - lse_i) and c (k,) of lists (indptr, label, score, order), on the host."""
 
     def log_columns(self, scores: Any, columns: np.ndarray, scale: float, shift: Any) -> np.ndarray:
         """(len(columns),) log sum_i exp(S_ij/epsilon + shift_i), in the log domain."""
@@ -101,7 +104,7 @@ def most_partials(shape: tuple[int, int], itemsize: int) -> int:
 
 
 def of_lists(sums: np.ndarray, k: int) -> tuple[float, np.ndarray]:
-    """What ``sweep_listed`` gives, from k integers in units of 1/UNIT, and float64 parts of F in the bits of the rest."""
+    """What ``sweep_listed`` gives, from k integers in units of 1/UNIT, and parts of F, float64, in the bits of the rest."""
     return float(sums[k:].view(np.float64).sum()), sums[:k] / UNIT
 
 

@@ -349,20 +349,22 @@ __device__ inline double listed(const int* label, const SCORE* score, const doub
 }
 
 // F and c of listed entries alone, in float64: column_sums (k) += c in units of 1/UNIT, and partial (one a block) the sum
-// of a_i (logsumexp_i - lse_i) over its rows. A row is LISTED_LANES lanes': what it costs beside its entries, the
-// logarithm and the division, a warp pays once for several. Its first entries, all that most have, are looked at once.
-constexpr int LISTED_LANES = 8, HELD = 4, LISTED_ROWS = ROW_WARPS * WARP / LISTED_LANES;
+// of a_i (logsumexp_i - lse_i) over its rows. They are taken in ``order``, longest first, so that those of a warp are as
+// long as each other. A row is LISTED_LANES lanes': what it costs beside its entries, the logarithm and the division, a
+// warp pays once for several. The exponentials of its first entries are kept.
+constexpr int LISTED_LANES = 4, HELD = 4, LISTED_ROWS = ROW_WARPS * WARP / LISTED_LANES;
 
 extern "C" __global__ void __launch_bounds__(ROW_WARPS * WARP)
-sweep_listed(const int64* indptr, const int* label, const SCORE* score, const double* g, const double* lse,
-             const double* a, uint64* column_sums, double* partial, int64 m, int k) {
+sweep_listed(const int64* indptr, const int* label, const SCORE* score, const int* order, const double* g,
+             const double* lse, const double* a, uint64* column_sums, double* partial, int64 m, int k) {
   __shared__ double sums[ROW_WARPS];
   const int lane = threadIdx.x % LISTED_LANES;
   const double scale = g[k];
   double weighted = 0.0;
   for (int64 start = (int64)blockIdx.x * LISTED_ROWS; start < m; start += (int64)gridDim.x * LISTED_ROWS) {
-    const int64 i = start + threadIdx.x / LISTED_LANES;
-    const bool there = i < m;
+    const int64 place = start + threadIdx.x / LISTED_LANES;
+    const bool there = place < m;
+    const int64 i = there ? order[place] : 0;
     const int64 first = there ? indptr[i] + lane : 0, end = there ? indptr[i + 1] : 0;
     const double shift = there ? lse[i] : 0.0, own = there ? a[i] : 0.0;
     double q[HELD], total = 0.0;

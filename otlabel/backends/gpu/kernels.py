@@ -23,7 +23,7 @@ from .engine import Engine, Scores, Sizes
 
 _SAMPLE = 4096  # rows that tell how long lists will be
 _FEW = 16  # items of a label whose regrets are looked at on the host: more are a block of the device's own
-_ROW = 28  # bytes of a listed row, while lists are made: best, label, count, indptr
+_ROW = 36  # bytes of a listed row, while lists are made: count, indptr, and what sorts them
 
 
 class Survey:
@@ -73,13 +73,16 @@ class Survey:
         raise NotImplementedError("pairs is infinite: no Hessian is worth its cost here")
 
     def _listed(self) -> tuple:
-        """indptr, labels and scores of all rows."""
+        """indptr, labels and scores of all rows, and the order to take them in."""
         if self._lists is None:
             kernels = self._kernels
             with kernels.engine.working():
                 width = kernels.engine.upload(np.array([self._width]))
-                best, _, counts = kernels.scan(kernels.scores, self._g, width, True)
-                self._lists = kernels.fill(kernels.scores, self._g, width, best, counts)
+                best, label, counts = kernels.scan(kernels.scores, self._g, width, True)
+                del label
+                lists = kernels.fill(kernels.scores, self._g, width, best, counts)
+                del best
+                self._lists = *lists, kernels.engine.longest_first(counts)
         return self._lists
 
     def _has_lists(self) -> bool:

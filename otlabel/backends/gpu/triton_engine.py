@@ -18,8 +18,8 @@ MEMORY, PROGRAM_MEMORY = 160 << 10, 96 << 10  # bytes that the programs of a mul
 WIDEST, WIDEST_PRECISE = 12_288, 6144  # labels whose scores a program's registers hold, in float32 and float64
 WARP = 32
 LISTED_PROGRAMS = 32  # of one warp each, that share a multiprocessor: it takes no more
-LISTED_ROWS = 4  # of a warp at a time
-LISTED = {"ROWS": LISTED_ROWS, "LANES": WARP // LISTED_ROWS, "maxnreg": 65536 // (WARP * LISTED_PROGRAMS)}
+LISTED = {"ROWS": 8, "LANES": 4, "UNROLLED": 2, "maxnreg": 65536 // (WARP * LISTED_PROGRAMS)}
+SCANNED, FILLED = 512, 256  # scores that a warp looks at together
 STINT = 64  # groups of rows that float32 adds up before float64 takes over
 EXACT = {"enable_fp_fusion": False}  # S/epsilon + g is rounded twice, as NumPy rounds it: ties stay ties
 
@@ -74,10 +74,10 @@ def tile_shape(k: int) -> tuple[int, int]:
     return columns, max(1, 4096 // columns)
 
 
-def fill_shape(k: int) -> tuple[int, int]:
-    """The same for ``fill``, in one warp: its cumulative sums are then no barrier for others."""
-    columns = min(256, triton.next_power_of_2(max(k, 16)))
-    return columns, 256 // columns
+def row_shape(k: int, scores: int) -> tuple[int, int]:
+    """The same for ``scan`` and ``fill``, in one warp: sums and maxima of rows are then no barriers for others."""
+    columns = min(256, scores, triton.next_power_of_2(max(k, 16)))
+    return columns, scores // columns
 
 
 class Triton(Plain):
@@ -119,31 +119,33 @@ class Triton(Plain):
         triton_kernels.total[(triton.cdiv(k + 1, 32),)](partial, out, programs, k + 1, COLUMNS=32, PROGRAMS=64)
 
     def scan(self, scores, g, width, best, label, count) -> None:
-        options = {"num_warps": 8, "COUNT": count is not None}
-        self._by_tile(triton_kernels.scan, tile_shape, scores, g, width, best, label, count, **options)
+        self._by_warp(triton_kernels.scan, SCANNED, scores, g, width, best, label, count, COUNT=count is not None)
 
     def fill(self, scores, g, width, best, indptr, label, score) -> None:
-        self._by_tile(triton_kernels.fill, fill_shape, scores, g, width, best, indptr, label, score, num_warps=1)
+        self._by_warp(triton_kernels.fill, FILLED, scores, g, width, best, indptr, label, score)
 
-    def _by_tile(self, kernel, shape, scores, *rest, **options) -> None:
+    def _by_warp(self, kernel, size, scores, *rest, **options) -> None:
         n, k = scores.shape
-        columns, rows = shape(k)
+        columns, rows = row_shape(k, size)
         align, layout = _layout(scores)
         kernel[(triton.cdiv(n, rows),)](
             *(*layout, *rest, n, k // align),
             COLUMNS=columns,
             ROWS=rows,
             ALIGN=align,
+            num_warps=1,
             **options,
             **EXACT,
         )
 
+    def longest_first(self, counts) -> torch.Tensor:
+        return torch.argsort(counts, descending=True, stable=True).int()
+
     def sweep_listed(self, lists, g, lse, a) -> tuple[float, np.ndarray]:
-        indptr, label, score = lists
         m, k = len(a), len(g) - 1
-        programs = min(triton.cdiv(m, LISTED_ROWS), LISTED_PROGRAMS * self._processors())
+        programs = min(triton.cdiv(m, LISTED["ROWS"]), LISTED_PROGRAMS * self._processors())
         sums = torch.zeros(k + programs, dtype=torch.int64, device=self.place)  # one, to be fetched at once
-        arguments = indptr, label, score, g, lse, a, sums, sums[k:].view(torch.float64), m, k
+        arguments = *lists, g, lse, a, sums, sums[k:].view(torch.float64), m, k
         triton_kernels.sweep_listed[(programs,)](*arguments, **LISTED, num_warps=1)
         return of_lists(self.download(sums), k)
 

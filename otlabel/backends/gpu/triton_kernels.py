@@ -268,11 +268,13 @@ def fill(
         x = _tile(scores, stride, g, k, rows, columns, there, tl.float64)
         near = (x >= bar[:, None]) & (x > float("-inf")) & there[:, None]
         counted = near.to(tl.int32)
-        at = place[:, None] + tl.cumsum(counted, 1) - 1
-        s = tl.load(scores + rows[:, None] * stride + columns[None, :], mask=near)
-        tl.store(label + at, tl.broadcast_to(columns[None, :], [ROWS, COLUMNS]), mask=near)
-        tl.store(score + at, s, mask=near)
-        place += tl.sum(counted, 1)
+        here = tl.sum(counted, 1)
+        if tl.max(here, 0) > 0:  # seldom, where few entries are near: what follows is most of the work
+            at = place[:, None] + tl.cumsum(counted, 1) - 1
+            s = tl.load(scores + rows[:, None] * stride + columns[None, :], mask=near)
+            tl.store(label + at, tl.broadcast_to(columns[None, :], [ROWS, COLUMNS]), mask=near)
+            tl.store(score + at, s, mask=near)
+            place += here
 
 
 @triton.jit
@@ -284,44 +286,58 @@ def _listed(label, score, g, scale, entry, end, shift):
     return listed, j, tl.where(listed, tl.exp(s * scale - shift + tl.load(g + j)), 0.0)
 
 
-@triton.jit(do_not_specialize=["m"], do_not_specialize_on_alignment=["indptr", "label", "score", "lse", "a", "partial"])
-def sweep_listed(indptr, label, score, g, lse, a, column_sums, partial, m, k, ROWS: tl.constexpr, LANES: tl.constexpr):
+@triton.jit(
+    do_not_specialize=["m"],
+    do_not_specialize_on_alignment=["indptr", "label", "score", "order", "lse", "a", "partial"],
+)
+def sweep_listed(
+    indptr,
+    label,
+    score,
+    order,
+    g,
+    lse,
+    a,
+    column_sums,
+    partial,
+    m,
+    k,
+    ROWS: tl.constexpr,
+    LANES: tl.constexpr,
+    UNROLLED: tl.constexpr,
+):
     """F and c of listed entries alone, in float64: a program, of one warp, takes ROWS rows at a time, LANES lanes each.
 
-    So nothing is waited for but the rows' own memory; what a row costs beside its entries, the logarithm and the
-    division, a warp pays once for all ROWS; and up to 4 LANES entries, as most rows have, are looked at once.
+    Rows come longest first, so that those of a warp are as long as each other. What a row costs beside its entries, the
+    logarithm and the division, a warp pays once for all ROWS.
 
     Args:
         indptr, label, score: m rows in compressed form.
+        order: (m,) int32, the rows in the order in which they are taken.
         lse: (m,) float64: rises are measured from it.
         column_sums: (k,) int64, zero at first: += c in units of 1/UNIT.
         partial: (P,) float64, out: sum_i a_i (logsumexp_i - lse_i) of the program's rows.
+        UNROLLED: entries of a lane that are looked at together.
     """
     scale = tl.load(g + k)
     weighted = tl.zeros([ROWS], tl.float64)
     step = tl.num_programs(0).to(tl.int64) * ROWS
     for start in range(tl.program_id(0).to(tl.int64) * ROWS, m, step):
-        rows = start + tl.arange(0, ROWS)
-        there = rows < m
-        first, end = tl.load(indptr + rows, mask=there, other=0), tl.load(indptr + rows + 1, mask=there, other=0)
-        shift, weight = tl.load(lse + rows, mask=there, other=0.0)[:, None], tl.load(a + rows, mask=there, other=0.0)
-        longest = tl.max(end - first, 0)
+        places = start + tl.arange(0, ROWS)
+        there = places < m
+        rows = tl.load(order + places, mask=there, other=0)
+        first = tl.load(indptr + rows)
+        end = tl.where(there, tl.load(indptr + rows + 1), first)
+        shift, weight = tl.load(lse + rows)[:, None], tl.load(a + rows)
+        longest = tl.max(end - first, 0).to(tl.int32)
         entry, end = first[:, None] + tl.arange(0, LANES)[None, :], end[:, None]
-        listed_0, j_0, q_0 = _listed(label, score, g, scale, entry, end, shift)
-        listed_1, j_1, q_1 = _listed(label, score, g, scale, entry + LANES, end, shift)
-        listed_2, j_2, q_2 = _listed(label, score, g, scale, entry + 2 * LANES, end, shift)
-        listed_3, j_3, q_3 = _listed(label, score, g, scale, entry + 3 * LANES, end, shift)
-        totals = (q_0 + q_1) + (q_2 + q_3)
-        for offset in range(4 * LANES, longest, LANES):
+        totals = tl.zeros([ROWS, LANES], tl.float64)
+        for offset in tl.range(0, longest, LANES, loop_unroll_factor=UNROLLED):
             totals += _listed(label, score, g, scale, entry + offset, end, shift)[2]
         total = tl.where(there, tl.sum(totals, 1), 1.0)
-        weighted += weight * tl.log(total)
+        weighted += tl.where(there, weight, 0.0) * tl.log(total)
         weight = (weight * UNIT / total)[:, None]
-        tl.atomic_add(column_sums + j_0, (q_0 * weight).to(tl.int64), mask=listed_0, sem="relaxed")
-        tl.atomic_add(column_sums + j_1, (q_1 * weight).to(tl.int64), mask=listed_1, sem="relaxed")
-        tl.atomic_add(column_sums + j_2, (q_2 * weight).to(tl.int64), mask=listed_2, sem="relaxed")
-        tl.atomic_add(column_sums + j_3, (q_3 * weight).to(tl.int64), mask=listed_3, sem="relaxed")
-        for offset in range(4 * LANES, longest, LANES):
+        for offset in tl.range(0, longest, LANES, loop_unroll_factor=UNROLLED):
             listed, j, q = _listed(label, score, g, scale, entry + offset, end, shift)
             tl.atomic_add(column_sums + j, (q * weight).to(tl.int64), mask=listed, sem="relaxed")
     tl.store(partial + tl.program_id(0), tl.sum(weighted, 0))

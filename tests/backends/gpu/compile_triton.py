@@ -27,7 +27,11 @@ matrix = {"scores": "*" + score, "stride": "i64", "g": "*fp64"}
 sweep = matrix | {"a": "*fp64", "lse": "*fp64", "partial": "*fp64", "n": "i64", "k": "i32"}
 size, (columns, rows) = {"fp64": 8, "fp32": 4}.get(score, 2), kernels.tile_shape(k)
 tiled = {"COLUMNS": columns, "ROWS": rows, "ALIGN": align}
-filled = tiled | dict(zip(("COLUMNS", "ROWS"), kernels.fill_shape(k), strict=True))
+by_warp = [
+    dict(zip(("COLUMNS", "ROWS"), kernels.row_shape(k, size), strict=True))
+    for size in (kernels.SCANNED, kernels.FILLED)
+]
+scanned, filled = (tiled | shape for shape in by_warp)
 jobs = {
     "sweep_wide": (sweep, tiled | {"REAL": tl.float64}, 8),
     "total": (
@@ -37,8 +41,8 @@ jobs = {
     ),
     "scan": (
         matrix | {"width": "*fp64", "best": "*fp64", "label": "*i64", "count": "*i32", "n": "i64", "k": "i32"},
-        tiled | {"COUNT": True},
-        8,
+        scanned | {"COUNT": True},
+        1,
     ),
     "fill": (
         matrix
@@ -59,6 +63,7 @@ jobs = {
             "indptr": "*i64",
             "label": "*i32",
             "score": "*" + score,
+            "order": "*i32",
             "g": "*fp64",
             "lse": "*fp64",
             "a": "*fp64",
