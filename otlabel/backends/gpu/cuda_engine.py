@@ -19,7 +19,7 @@ SOURCE = Path(__file__).with_name("kernels.cu").read_text()
 # As in kernels.cu, which has engine.UNIT too:
 WARP = 32
 ROW_WARPS = TOTAL_WARPS = 8
-LISTED_LANES = 4
+LISTED_LANES = 8
 WIDE_THREADS, GROUP = 256, 4
 MOST_HELD, MOST_PRECISE = 24, 16  # scores of a row that a thread of `sweep` holds, in float32 and float64
 _NAMES = {"float64": "double", "float32": "float", "float16": "half", "bfloat16": "bfloat16"}

@@ -352,7 +352,7 @@ __device__ inline double listed(const int* label, const SCORE* score, const doub
 // of a_i (logsumexp_i - lse_i) over its rows. They are taken in ``order``, longest first, so that those of a warp are as
 // long as each other. A row is LISTED_LANES lanes': what it costs beside its entries, the logarithm and the division, a
 // warp pays once for several. The exponentials of its first entries are kept.
-constexpr int LISTED_LANES = 4, HELD = 4, LISTED_ROWS = ROW_WARPS * WARP / LISTED_LANES;
+constexpr int LISTED_LANES = 8, HELD = 4, LISTED_ROWS = ROW_WARPS * WARP / LISTED_LANES;
 
 extern "C" __global__ void __launch_bounds__(ROW_WARPS * WARP)
 sweep_listed(const int64* indptr, const int* label, const SCORE* score, const int* order, const double* g,
