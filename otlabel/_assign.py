@@ -13,6 +13,7 @@ from . import _memory, backends
 from ._arrays.score_source import ScoreSource
 from ._input import problem as _problem
 from ._input.reach import of_head
+from ._input.sources import fetched
 from ._parallel import shards as _shards
 from ._parallel.shards import Comm
 from ._result import Assignment
@@ -84,8 +85,9 @@ def assign(
             may take a part of one more.
         method: "lbfgs" on the semi-dual (docs/algorithm.md eq. 2), or "sinkhorn", the textbook iteration.
         init: potentials to start from, shape (k,) or (h, k), as in ``Assignment.potentials``.
-        backend: "auto" (numba for host memory, else the library of the scores), "numba", "numpy", "torch" or "cupy".
-            With "torch", pinned host memory is streamed to the current CUDA device; with "cupy", any host memory is.
+        backend: "auto" (numba for host memory, else the library of the scores; up to 2**21 scores on a device are
+            fetched and labelled by numba, which is quicker), "numba", "numpy", "torch" or "cupy". With "torch", pinned
+            host memory is streamed to the current CUDA device; with "cupy", any host memory is.
         comm: the processes that hold the other rows, for one solve over all of them. ``logits``, ``a`` and the labels
             returned are then those of this process's rows; everything else is common. An object with ``rank``, ``size``
             and ``all_reduce``, as ``otlabel_torch.comm.TorchComm`` is.
@@ -123,17 +125,19 @@ def assign(
             is_shard=comm is not None,
         )
 
-    def kernels_of(sources: list[ScoreSource]) -> list[backends.Kernels]:
+    def kernels_of(sources: list[ScoreSource], name: str) -> list[backends.Kernels]:
         make_kernels = backends.load(name).Kernels
         return [make_kernels(scores, 1.0 / problem.epsilon, problem.free, problem.largest) for scores in sources]
 
     def bound() -> list[backends.Kernels]:
-        heads = kernels_of(problem.scores)
+        heads = kernels_of(problem.scores, name)
         _memory.check(heads, problem.shape[1:], problem.init, problem.tol, tuning)
         return heads
 
     team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
+    if backend == "auto" and comm is None:
+        problem = dataclasses.replace(problem, scores=[fetched(source, tuning.fetched) for source in problem.scores])
     aims = [aim_of(problem, head, team.weights) for head in range(problem.shape[0])]
     problem, reached = team.reached(dataclasses.replace(problem, b=np.stack([aim.shares for aim in aims])))
     aims = [
@@ -174,7 +178,7 @@ def assign(
     of_heads = (threaded if side_by_side else map)(solved, range(len(kernels)))
     solutions, labels, sizes, gaps = (list(parts) for parts in zip(*of_heads, strict=True))
     if problem.sources != problem.scores:  # what was kept for the solve goes with it
-        kernels = kernels_of(problem.sources)
+        kernels = kernels_of(problem.sources, backends.choose(backend, problem.sources[0]))
     result = Assignment.from_heads(problem, kernels, solutions, labels, sizes, gaps, name)
     if not result.converged:
         warnings.warn(

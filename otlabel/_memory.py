@@ -27,7 +27,7 @@ def check(kernels: list[Kernels], shape: tuple[int, int], init: np.ndarray, tol:
     """
     if not all(head.in_host_memory for head in kernels):
         return  # what a device lacks its library tells, and its lists are bounded
-    most = _needed(shape, shape[1], shape[1], tuning)  # if all entries were listed
+    most = _needed(shape, shape[1], shape[1], tol, tuning)  # if all entries were listed
     if most > machine.free_memory():
         needed = max(estimate(head, shape, g, tol, tuning) for head, g in zip(kernels, init, strict=True))
         machine.require(needed, f"labelling {shape[0]:,} items with {shape[1]:,} labels")
@@ -42,11 +42,12 @@ def estimate(kernels: Kernels, shape: tuple[int, int], init: np.ndarray, tol: fl
     tied = float((depth <= tuning.nearest_tie).sum(axis=1).mean())
     if not (has_dense(kernels) and prefers_dense(lambda: depth, n * k, tol, tuning)):
         listed = max(float((depth <= tuning.near(tol)).sum(axis=1).mean()), listed)
-    return _needed(shape, listed, tied, tuning)
+    return _needed(shape, listed, tied, tol, tuning)
 
 
-def _needed(shape: tuple[int, int], listed: float, tied: float, tuning: Tuning) -> float:
+def _needed(shape: tuple[int, int], listed: float, tied: float, tol: float, tuning: Tuning) -> float:
     """Bytes for the solve of one head and its rounding, with so many entries of a row listed, and tied."""
     n, k = shape
     hessian = 4 * 8 * k**2 if k <= tuning.largest_square else 0
-    return n * (listed * ENTRY * _ROOM + (tied - 1) * _TIED + _ITEM) + 8 * k * (_VECTORS + 2 * tuning.memory) + hessian
+    vectors = _VECTORS + 2 * tuning.pairs(tol)
+    return n * (listed * ENTRY * _ROOM + (tied - 1) * _TIED + _ITEM) + 8 * k * vectors + hessian

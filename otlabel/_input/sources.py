@@ -247,6 +247,14 @@ def kept(source: ScoreSource) -> ScoreSource:
     return source.kept() if fits else source
 
 
+def fetched(source: ScoreSource, most: int) -> ScoreSource:
+    """Scores on a device in host memory, if they are no more than ``most``; all others as they are."""
+    n, k = source.shape
+    if source.place == HOST or n * k > most:
+        return source
+    return InMemory(source.place.library.to_numpy(source[:n], "logits"))
+
+
 def as_heads(scores: Any) -> list[ScoreSource]:
     """The scores (n, k) of each head: of a source or of an array (n, k) or (h, n, k), as ``Library.array`` gives it."""
     if isinstance(scores, ScoreSource):

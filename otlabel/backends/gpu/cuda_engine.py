@@ -19,7 +19,6 @@ SOURCE = Path(__file__).with_name("kernels.cu").read_text()
 # As in kernels.cu, which has engine.UNIT too:
 WARP = 32
 ROW_WARPS = TOTAL_WARPS = 8
-LISTED_LANES = 8
 WIDE_THREADS, GROUP = 256, 4
 MOST_HELD, MOST_PRECISE = 24, 16  # scores of a row that a thread of `sweep` holds, in float32 and float64
 _NAMES = {"float64": "double", "float32": "float", "float16": "half", "bfloat16": "bfloat16"}
@@ -149,14 +148,11 @@ class Cuda:
     def fill(self, scores: Any, g: Any, width: Any, best: Any, indptr: Any, label: Any, score: Any) -> None:
         self._by_row("fill", scores, g, width, best, indptr, label, score)
 
-    def longest_first(self, counts: Any) -> Any:
-        return self.xp.argsort(-counts, kind="stable").astype(np.int32)
-
     def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any) -> tuple[float, np.ndarray]:
         m, k = len(a), len(g) - 1
         macros, threads = (self.score(lists[2]),), ROW_WARPS * WARP
         resident = self.processors * self.resident("sweep_listed", macros, threads)  # more would wait, then run alone
-        blocks = max(1, min(-(-m * LISTED_LANES // threads), resident))
+        blocks = max(1, min(-(-m // ROW_WARPS), resident))
         sums = self.xp.zeros(k + blocks, dtype=np.uint64)  # one, to be fetched at once
         arguments = *lists, g, lse, a, sums, sums[k:].view(np.float64), np.int64(m), np.int32(k)
         self.launch("sweep_listed", macros, blocks, threads, arguments)

@@ -23,6 +23,7 @@ class Sizes:
     lists: int = 64 << 20  # bytes of lists that no one minds; those of one survey are alive at a time
     lists_of_scores: float = 1 / 4  # lists may take this part of what the scores take, if that is more
     block: int = 16 << 20  # bytes of a block of rows that is copied to the device, or converted there
+    fetched: int = 256 << 20  # bytes of scores that rounding may fetch, where it wants single rows
     computed: int = 512 << 20  # the same of scores that are computed there: each is a product, and a launch of kernels
 
 
@@ -75,9 +76,6 @@ class Engine(Protocol):
     def starts(self, counts: Any) -> Any:
         """(n+1,) int64: 0 and the cumulative sums of counts."""
 
-    def longest_first(self, counts: Any) -> Any | None:
-        """(n,) int32: rows by what they count, for ``sweep_listed``; None if it takes them as they come."""
-
     def sweep(self, scores: Any, g: Any, a: Any, lse: Any, out: Any, precise: bool) -> None:
         """lse (n,) = logsumexp of the rows, out (k+1,) += c and sum_i a_i lse_i; in float64 if precise, or float32."""
 
@@ -88,7 +86,7 @@ class Engine(Protocol):
         """Write the labels and scores that scan counted."""
 
     def sweep_listed(self, lists: tuple, g: Any, lse: Any, a: Any) -> tuple[float, np.ndarray]:
-        """sum_i a_i (logsumexp_i - lse_i) and c (k,) of lists (indptr, label, score, order), on the host."""
+        """sum_i a_i (logsumexp_i - lse_i) and c (k,) of lists (indptr, label, score), on the host."""
 
     def log_columns(self, scores: Any, columns: np.ndarray, scale: float, shift: Any) -> np.ndarray:
         """(len(columns),) log sum_i exp(S_ij/epsilon + shift_i), in the log domain."""
@@ -104,7 +102,7 @@ def most_partials(shape: tuple[int, int], itemsize: int) -> int:
 
 
 def of_lists(sums: np.ndarray, k: int) -> tuple[float, np.ndarray]:
-    """What ``sweep_listed`` gives, from k integers in units of 1/UNIT, and parts of F, float64, in the bits of the rest."""
+    """What ``sweep_listed`` gives, from k integers in units of 1/UNIT and, in the bits of the others, parts of F."""
     return float(sums[k:].view(np.float64).sum()), sums[:k] / UNIT
 
 

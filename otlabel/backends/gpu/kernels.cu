@@ -349,52 +349,32 @@ __device__ inline double listed(const int* label, const SCORE* score, const doub
 }
 
 // F and c of listed entries alone, in float64: column_sums (k) += c in units of 1/UNIT, and partial (one a block) the sum
-// of a_i (logsumexp_i - lse_i) over its rows. They are taken in ``order``, longest first, so that those of a warp are as
-// long as each other. A row is LISTED_LANES lanes': what it costs beside its entries, the logarithm and the division, a
-// warp pays once for several. The exponentials of its first entries are kept.
-constexpr int LISTED_LANES = 8, HELD = 4, LISTED_ROWS = ROW_WARPS * WARP / LISTED_LANES;
-
+// of a_i (logsumexp_i - lse_i) over its rows. A row's first entries, all that most have, are looked at once.
 extern "C" __global__ void __launch_bounds__(ROW_WARPS * WARP)
-sweep_listed(const int64* indptr, const int* label, const SCORE* score, const int* order, const double* g,
-             const double* lse, const double* a, uint64* column_sums, double* partial, int64 m, int k) {
+sweep_listed(const int64* indptr, const int* label, const SCORE* score, const double* g, const double* lse,
+             const double* a, uint64* column_sums, double* partial, int64 m, int k) {
   __shared__ double sums[ROW_WARPS];
-  const int lane = threadIdx.x % LISTED_LANES;
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
   const double scale = g[k];
   double weighted = 0.0;
-  for (int64 start = (int64)blockIdx.x * LISTED_ROWS; start < m; start += (int64)gridDim.x * LISTED_ROWS) {
-    const int64 place = start + threadIdx.x / LISTED_LANES;
-    const bool there = place < m;
-    const int64 i = there ? order[place] : 0;
-    const int64 first = there ? indptr[i] + lane : 0, end = there ? indptr[i + 1] : 0;
-    const double shift = there ? lse[i] : 0.0, own = there ? a[i] : 0.0;
-    double q[HELD], total = 0.0;
-#pragma unroll
-    for (int v = 0; v < HELD; v++) {
-      int64 e = first + v * LISTED_LANES;
-      q[v] = e < end ? listed(label, score, g, scale, shift, e) : 0.0;
-      total += q[v];
-    }
+  for (int64 i = own_row(); i < m; i += (int64)gridDim.x * ROW_WARPS) {
+    const int64 first = indptr[i] + lane, end = indptr[i + 1];
+    const double own = first < end ? listed(label, score, g, scale, lse[i], first) : 0.0;
+    double total = own;
 #pragma unroll 1
-    for (int64 e = first + HELD * LISTED_LANES; e < end; e += LISTED_LANES)
-      total += listed(label, score, g, scale, shift, e);
-    for (int other = LISTED_LANES / 2; other; other /= 2) total += __shfl_xor_sync(ALL, total, other);
-    if (!there) continue;
-    if (lane == 0) weighted += own * log(total);
-    const double weight = own * UNIT / total;
-#pragma unroll
-    for (int v = 0; v < HELD; v++) {
-      int64 e = first + v * LISTED_LANES;
-      if (e < end) atomicAdd(column_sums + label[e], (uint64)(q[v] * weight));
-    }
+    for (int64 e = first + WARP; e < end; e += WARP) total += listed(label, score, g, scale, lse[i], e);
+    total = warp_sum(total);
+    weighted += a[i] * log(total);
+    const double weight = a[i] * UNIT / total;
+    if (first < end) atomicAdd(column_sums + label[first], (uint64)(own * weight));
 #pragma unroll 1
-    for (int64 e = first + HELD * LISTED_LANES; e < end; e += LISTED_LANES)
-      atomicAdd(column_sums + label[e], (uint64)(listed(label, score, g, scale, shift, e) * weight));
+    for (int64 e = first + WARP; e < end; e += WARP)
+      atomicAdd(column_sums + label[e], (uint64)(listed(label, score, g, scale, lse[i], e) * weight));
   }
-  weighted = warp_sum(weighted);
-  if (threadIdx.x % WARP == 0) sums[threadIdx.x / WARP] = weighted;
+  if (lane == 0) sums[warp] = weighted;
   __syncthreads();
   if (threadIdx.x > 0) return;
-  for (int warp = 1; warp < ROW_WARPS; warp++) weighted += sums[warp];
+  for (int other = 1; other < ROW_WARPS; other++) weighted += sums[other];
   partial[blockIdx.x] = weighted;
 }
 #endif

@@ -11,7 +11,7 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -21,9 +21,12 @@ from ..precision import FINE, float32_error, float64_blur, swept
 from ..protocol import Shortlist
 from .engine import Engine, Scores, Sizes
 
+if TYPE_CHECKING:
+    from ..numba import Kernels as OnHost
+
 _SAMPLE = 4096  # rows that tell how long lists will be
 _FEW = 16  # items of a label whose regrets are looked at on the host: more are a block of the device's own
-_ROW = 36  # bytes of a listed row, while lists are made: count, indptr, and what sorts them
+_ROW = 28  # bytes of a listed row, while lists are made: best, label, count, indptr
 
 
 class Survey:
@@ -73,16 +76,13 @@ class Survey:
         raise NotImplementedError("pairs is infinite: no Hessian is worth its cost here")
 
     def _listed(self) -> tuple:
-        """indptr, labels and scores of all rows, and the order to take them in."""
+        """indptr, labels and scores of all rows."""
         if self._lists is None:
             kernels = self._kernels
             with kernels.engine.working():
                 width = kernels.engine.upload(np.array([self._width]))
-                best, label, counts = kernels.scan(kernels.scores, self._g, width, True)
-                del label
-                lists = kernels.fill(kernels.scores, self._g, width, best, counts)
-                del best
-                self._lists = *lists, kernels.engine.longest_first(counts)
+                best, _, counts = kernels.scan(kernels.scores, self._g, width, True)
+                self._lists = kernels.fill(kernels.scores, self._g, width, best, counts)
         return self._lists
 
     def _has_lists(self) -> bool:
@@ -125,8 +125,18 @@ class Kernels:
         other.scale, other.blur = self.scale * factor, self.blur * factor
         return other
 
-    def seekable(self) -> Self:
-        return self
+    def seekable(self) -> Self | OnHost:
+        """Of a copy in host memory, where that is small: who asks for single rows does so thousands of times."""
+        n, k = self.scores.shape
+        if n * k * self.scores.itemsize > self.sizes.fetched:
+            return self
+        from ..._input.sources import InMemory
+        from ..numba import Kernels as OnHost
+
+        with self.engine.working():
+            rows = [self.engine.download(block) for _, block in self.scores.blocks()]
+            weights = self.engine.download(self.weights)
+        return OnHost(InMemory(np.concatenate(rows)), self.scale, weights, self.largest)
 
     def survey(self, g: np.ndarray, width: float, precise: bool) -> protocol.Survey:
         with self.engine.working():

@@ -122,9 +122,6 @@ class Plain:
     def starts(self, counts: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.pad(torch.cumsum(counts, 0, dtype=torch.int64), (1, 0))
 
-    def longest_first(self, counts: torch.Tensor) -> torch.Tensor | None:
-        return None
-
     def sweep(self, scores, g, a, lse, out, precise) -> None:
         for rows, x in self._exponents(scores, g):
             top = x.amax(1)
@@ -149,7 +146,7 @@ class Plain:
             label[there], score[there] = column.int(), scores[rows][row, column]
 
     def sweep_listed(self, lists, g, lse, a) -> tuple[float, np.ndarray]:
-        indptr, label, score, _ = lists
+        indptr, label, score = lists
         row = torch.repeat_interleave(torch.arange(len(a), device=self.place), indptr.diff())
         j = label.long()
         q = torch.exp(score.double() * g[-1] - lse[row] + g[j])

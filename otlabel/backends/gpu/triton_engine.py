@@ -17,8 +17,8 @@ from .torch_engine import Plain
 MEMORY, PROGRAM_MEMORY = 160 << 10, 96 << 10  # bytes that the programs of a multiprocessor share, and one of them
 WIDEST, WIDEST_PRECISE = 12_288, 6144  # labels whose scores a program's registers hold, in float32 and float64
 WARP = 32
-LISTED_PROGRAMS = 24  # of one warp each, that share a multiprocessor: it takes no more
-LISTED = {"ROWS": 8, "LANES": 4, "UNROLLED": 2, "maxnreg": 65536 // (WARP * LISTED_PROGRAMS)}
+LISTED_PROGRAMS = 32  # of one warp each, that share a multiprocessor: it takes no more
+LISTED = {"ROWS": 4, "LANES": WARP // 4, "maxnreg": 65536 // (WARP * LISTED_PROGRAMS)}
 SCANNED, FILLED = 512, 256  # scores that a warp looks at together
 STINT = 64  # groups of rows that float32 adds up before float64 takes over
 EXACT = {"enable_fp_fusion": False}  # S/epsilon + g is rounded twice, as NumPy rounds it: ties stay ties
@@ -137,9 +137,6 @@ class Triton(Plain):
             **options,
             **EXACT,
         )
-
-    def longest_first(self, counts) -> torch.Tensor:
-        return torch.argsort(counts, descending=True, stable=True).int()
 
     def sweep_listed(self, lists, g, lse, a) -> tuple[float, np.ndarray]:
         m, k = len(a), len(g) - 1

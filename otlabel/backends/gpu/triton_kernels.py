@@ -286,58 +286,44 @@ def _listed(label, score, g, scale, entry, end, shift):
     return listed, j, tl.where(listed, tl.exp(s * scale - shift + tl.load(g + j)), 0.0)
 
 
-@triton.jit(
-    do_not_specialize=["m"],
-    do_not_specialize_on_alignment=["indptr", "label", "score", "order", "lse", "a", "partial"],
-)
-def sweep_listed(
-    indptr,
-    label,
-    score,
-    order,
-    g,
-    lse,
-    a,
-    column_sums,
-    partial,
-    m,
-    k,
-    ROWS: tl.constexpr,
-    LANES: tl.constexpr,
-    UNROLLED: tl.constexpr,
-):
+@triton.jit(do_not_specialize=["m"], do_not_specialize_on_alignment=["indptr", "label", "score", "lse", "a", "partial"])
+def sweep_listed(indptr, label, score, g, lse, a, column_sums, partial, m, k, ROWS: tl.constexpr, LANES: tl.constexpr):
     """F and c of listed entries alone, in float64: a program, of one warp, takes ROWS rows at a time, LANES lanes each.
 
-    Rows come longest first, so that those of a warp are as long as each other. What a row costs beside its entries, the
-    logarithm and the division, a warp pays once for all ROWS.
+    So nothing is waited for but the rows' own memory; what a row costs beside its entries, the logarithm and the
+    division, a warp pays once for all ROWS; and up to 4 LANES entries, as most rows have, are looked at once.
 
     Args:
         indptr, label, score: m rows in compressed form.
-        order: (m,) int32, the rows in the order in which they are taken.
         lse: (m,) float64: rises are measured from it.
         column_sums: (k,) int64, zero at first: += c in units of 1/UNIT.
         partial: (P,) float64, out: sum_i a_i (logsumexp_i - lse_i) of the program's rows.
-        UNROLLED: entries of a lane that are looked at together.
     """
     scale = tl.load(g + k)
     weighted = tl.zeros([ROWS], tl.float64)
     step = tl.num_programs(0).to(tl.int64) * ROWS
     for start in range(tl.program_id(0).to(tl.int64) * ROWS, m, step):
-        places = start + tl.arange(0, ROWS)
-        there = places < m
-        rows = tl.load(order + places, mask=there, other=0)
-        first = tl.load(indptr + rows)
-        end = tl.where(there, tl.load(indptr + rows + 1), first)
-        shift, weight = tl.load(lse + rows)[:, None], tl.load(a + rows)
-        longest = tl.max(end - first, 0).to(tl.int32)
+        rows = start + tl.arange(0, ROWS)
+        there = rows < m
+        first, end = tl.load(indptr + rows, mask=there, other=0), tl.load(indptr + rows + 1, mask=there, other=0)
+        shift, weight = tl.load(lse + rows, mask=there, other=0.0)[:, None], tl.load(a + rows, mask=there, other=0.0)
+        longest = tl.max(end - first, 0)
         entry, end = first[:, None] + tl.arange(0, LANES)[None, :], end[:, None]
-        totals = tl.zeros([ROWS, LANES], tl.float64)
-        for offset in tl.range(0, longest, LANES, loop_unroll_factor=UNROLLED):
+        listed_0, j_0, q_0 = _listed(label, score, g, scale, entry, end, shift)
+        listed_1, j_1, q_1 = _listed(label, score, g, scale, entry + LANES, end, shift)
+        listed_2, j_2, q_2 = _listed(label, score, g, scale, entry + 2 * LANES, end, shift)
+        listed_3, j_3, q_3 = _listed(label, score, g, scale, entry + 3 * LANES, end, shift)
+        totals = (q_0 + q_1) + (q_2 + q_3)
+        for offset in range(4 * LANES, longest, LANES):
             totals += _listed(label, score, g, scale, entry + offset, end, shift)[2]
         total = tl.where(there, tl.sum(totals, 1), 1.0)
-        weighted += tl.where(there, weight, 0.0) * tl.log(total)
+        weighted += weight * tl.log(total)
         weight = (weight * UNIT / total)[:, None]
-        for offset in tl.range(0, longest, LANES, loop_unroll_factor=UNROLLED):
+        tl.atomic_add(column_sums + j_0, (q_0 * weight).to(tl.int64), mask=listed_0, sem="relaxed")
+        tl.atomic_add(column_sums + j_1, (q_1 * weight).to(tl.int64), mask=listed_1, sem="relaxed")
+        tl.atomic_add(column_sums + j_2, (q_2 * weight).to(tl.int64), mask=listed_2, sem="relaxed")
+        tl.atomic_add(column_sums + j_3, (q_3 * weight).to(tl.int64), mask=listed_3, sem="relaxed")
+        for offset in range(4 * LANES, longest, LANES):
             listed, j, q = _listed(label, score, g, scale, entry + offset, end, shift)
             tl.atomic_add(column_sums + j, (q * weight).to(tl.int64), mask=listed, sem="relaxed")
     tl.store(partial + tl.program_id(0), tl.sum(weighted, 0))

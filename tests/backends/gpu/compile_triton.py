@@ -63,7 +63,6 @@ jobs = {
             "indptr": "*i64",
             "label": "*i32",
             "score": "*" + score,
-            "order": "*i32",
             "g": "*fp64",
             "lse": "*fp64",
             "a": "*fp64",

@@ -24,7 +24,7 @@ _LISTS = {  # the kernels' parameters: p is a pointer, l an int64, i an int
     "total": "ppii",
     "scan": "plpppppli",
     "fill": "plppppppli",
-    "sweep_listed": "pppppppppli",
+    "sweep_listed": "ppppppppli",
 }
 _TYPES = {"p": ctypes.c_void_p, "l": ctypes.c_longlong, "i": ctypes.c_int}
 

@@ -5,12 +5,16 @@ On a machine with a GPU the same tests run on it.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import oracle
 import pytest
 import torch
 
 import otlabel
+from otlabel._input.sources import InMemory
+from otlabel._solver.tuning import DEFAULT, tuned
 from otlabel.backends import place_of
 from otlabel.backends import torch as backend_torch
 from otlabel.backends.gpu import kernels as gpu
@@ -21,6 +25,13 @@ PLACE = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu
 @pytest.fixture(autouse=True)
 def tensors_count_as_on_a_device(monkeypatch):
     monkeypatch.setattr(backend_torch.Library, "host", frozenset())
+
+
+@pytest.fixture(autouse=True)
+def none_are_fetched():
+    """However few they are; what is fetched by default has tests of its own."""
+    with tuned(dataclasses.replace(DEFAULT, fetched=0)):
+        yield
 
 
 @pytest.fixture
@@ -203,3 +214,68 @@ def test_runs_are_bit_identical(generator):
     np.testing.assert_array_equal(first.potentials, second.potentials)
     assert torch.equal(first.labels, second.labels)
     assert first.error == second.error
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool])
+def test_few_scores_are_labelled_on_the_host_and_labels_go_back(generator, dtype):
+    scores = (torch.randn(300, 12, generator=generator) * 3).to(dtype).to(PLACE)
+    with tuned(DEFAULT):
+        result = otlabel.assign(scores, epsilon=0.5)
+    assert result.backend == "numba"
+    assert result.labels.device.type == PLACE.type
+    wide = scores.double().cpu().numpy()
+    truth = otlabel.assign(wide, epsilon=0.5)
+    labels = result.labels.cpu().numpy()
+    found, best = (wide[np.arange(300), own].sum() for own in (labels, truth.labels))
+    assert found == pytest.approx(best, rel=1e-12)
+    uniform = np.full(300, 1 / 300)
+    plan = result.plan([3, 5])  # of the caller's own scores
+    np.testing.assert_allclose(plan, oracle.plan(wide, 0.5, result.potentials, uniform)[[3, 5]].astype(float))
+
+
+def test_what_is_fetched_may_be_computed_forbidden_known_or_left_out(generator):
+    features, weight = (torch.randn(n, 5, generator=generator, dtype=torch.float64) for n in (200, 8))
+    source = otlabel.LinearScores(features.to(PLACE), weight.to(PLACE))
+    scores = source[:]
+    allowed = torch.rand(200, 8, generator=generator).to(PLACE) < 0.7
+    forbidden = scores.where(allowed, -torch.inf)
+    known = np.where(np.arange(200) < 40, np.arange(200) % 8, -1)
+    heads = torch.stack([scores, -scores])
+    for given, options in (
+        (source, {}),
+        (forbidden, {}),
+        (scores, {"known": known}),
+        (scores, {"coverage": 0.8}),
+        (scores, {"size_min": 20, "size_max": 40}),
+        (heads, {}),
+    ):
+        there = otlabel.assign(given, epsilon=0.5, **options)
+        with tuned(DEFAULT):
+            here = otlabel.assign(given, epsilon=0.5, **options)
+        assert (there.backend, here.backend) == ("torch", "numba")
+        assert here.labels.device == there.labels.device
+        assert torch.equal(here.labels, there.labels)
+        np.testing.assert_array_equal(here.sizes, there.sizes)
+
+
+def test_a_backend_that_is_named_is_taken_and_many_scores_stay(generator):
+    scores = torch.randn(64, 4, generator=generator).to(PLACE)
+    with tuned(dataclasses.replace(DEFAULT, fetched=64 * 4)):
+        assert otlabel.assign(scores).backend == "numba"
+        assert otlabel.assign(scores, backend="torch").backend == "torch"
+        assert otlabel.assign(torch.cat([scores, scores])).backend == "torch"
+
+
+@pytest.mark.parametrize("fetched", [0, 256 << 20])
+def test_rounding_may_look_at_single_rows_on_the_host(generator, monkeypatch, fetched):
+    """With a label for every second item the search for paths goes over the whole matrix."""
+    monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(fetched=fetched))
+    scores = torch.randn(240, 120, generator=generator, dtype=torch.float32).to(PLACE)
+    with tuned(dataclasses.replace(DEFAULT, fetched=0)):
+        result = otlabel.assign(scores, epsilon=0.04)
+    assert set(result.sizes) == {2}
+    wide = scores.double().cpu().numpy()
+    found = wide[np.arange(240), result.labels.cpu()].sum()
+    assert found == pytest.approx(oracle.best_balanced_score(wide, np.full(120, 1 / 120)), rel=1e-12)
+    kernels = backend_torch.Kernels(InMemory(scores), 25.0, np.full(240, 1 / 240), 5.0)
+    assert (kernels.seekable() is kernels) == (fetched == 0)
