@@ -137,7 +137,7 @@ def assign(
     team = _shards.SingleProcess() if comm is None else _shards.Shards(comm)
     problem = team.merge(team.together(checked), a is not None, rounding)
     if backend == "auto" and comm is None:
-        problem = dataclasses.replace(problem, scores=[fetched(source, tuning.fetched) for source in problem.scores])
+        problem = dataclasses.replace(problem, scores=[fetched(source) for source in problem.scores])
     aims = [aim_of(problem, head, team.weights) for head in range(problem.shape[0])]
     problem, reached = team.reached(dataclasses.replace(problem, b=np.stack([aim.shares for aim in aims])))
     aims = [

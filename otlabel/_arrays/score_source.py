@@ -52,3 +52,15 @@ class ScoreSource:
     def seekable(self) -> ScoreSource:
         """The same scores, quick to give single rows: itself, if it is."""
         return self
+
+
+class Held(ScoreSource):
+    """A whole matrix (n, k), an array of the library at ``place``."""
+
+    in_memory = quick = True
+
+    def __init__(self, array: Any, place: Place = HOST):
+        self.array, self.shape, self.place = array, tuple(array.shape), place
+
+    def rows(self, index: Any) -> Any:
+        return self.array[index]

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._arrays.libraries import HOST, check_real
-from .._arrays.score_source import ScoreSource
+from .._arrays.score_source import Held, ScoreSource
 from .._system.machine import free_memory
 from .._system.threads import one_blas_thread, threaded
 from ..backends import library_of, place_of
@@ -22,16 +22,11 @@ _KEPT = 0.5  # of what is free, that computed scores may take
 _COPIED = 1 << 22  # entries copied at a time, from a store into a temporary file
 
 
-class InMemory(ScoreSource):
+class InMemory(Held):
     """An array (n, k) of any library, as ``Library.array`` gives it; not copied."""
 
-    in_memory = quick = True
-
     def __init__(self, array: Any):
-        self.array, self.shape, self.place = array, tuple(array.shape), place_of(array)
-
-    def rows(self, index: Any) -> Any:
-        return self.array[index]
+        super().__init__(array, place_of(array))
 
 
 class LinearScores(ScoreSource):
@@ -247,12 +242,12 @@ def kept(source: ScoreSource) -> ScoreSource:
     return source.kept() if fits else source
 
 
-def fetched(source: ScoreSource, most: int) -> ScoreSource:
-    """Scores on a device in host memory, if they are no more than ``most``; all others as they are."""
-    n, k = source.shape
-    if source.place == HOST or n * k > most:
+def fetched(source: ScoreSource) -> ScoreSource:
+    """Scores on a device in host memory, if they are so few that they are labelled sooner there."""
+    (n, k), (library, device) = source.shape, source.place
+    if source.place == HOST or n * k > library.fetched(device):
         return source
-    return InMemory(source.place.library.to_numpy(source[:n], "logits"))
+    return InMemory(library.to_numpy(source[:n], "logits"))
 
 
 def as_heads(scores: Any) -> list[ScoreSource]:

@@ -115,10 +115,6 @@ class Tuning:
     compiled: int = 1 << 20
     """n*k up to which a dense climb is one compiled call."""
 
-    fetched: int = 1 << 21
-    """n*k up to which scores on a device are solved for in host memory: an H200's answers take longer than 16 cores do
-    (512 x 100: 43 to 63 ms, 4 on the host; 4,096 x 300: 53 to 73 and 22; 50,000 x 128: 30 to 35 and 57)."""
-
     # Steps on the lists.
     memory: int = 20
     """Pairs of L-BFGS: more need no fewer evaluations, but for a ``fine`` tol, and on a GPU cost as much as those."""

@@ -27,6 +27,10 @@ class Kernels(kernels.Kernels):
     """
 
     def __init__(self, source: ScoreSource, scale: float, a: np.ndarray, largest: float):
+        if cupy.cuda.runtime.is_hip:
+            raise ValueError(
+                "backend 'cupy' has kernels for NVIDIA GPUs only. Pass torch tensors, or cupy.asnumpy(logits)."
+            )
         device = cupy.cuda.Device() if source.place == HOST else cupy.cuda.Device(source.place.device)
         super().__init__(source, CuPy(device), scale, a, largest)
 
@@ -76,6 +80,9 @@ class Library(libraries.Library):
 
     def on_device(self, value: Any) -> bool:
         return True
+
+    def fetched(self, device: int) -> float:
+        return libraries.FEW
 
     def to_numpy(self, value: Any, name: str) -> np.ndarray:
         return libraries.NUMPY.to_numpy(value.get(), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +28,9 @@ class Kernels(kernels.Kernels):
 
     def __init__(self, source: ScoreSource, scale: float, a: np.ndarray, largest: float):
         device = self.device(source)
-        triton = device.type == "cuda" and importlib.util.find_spec("triton") is not None
+        # AMD's devices are "cuda" too: docs/gpu.md says what Triton's kernels would need there.
+        is_nvidia = device.type == "cuda" and torch.version.hip is None
+        triton = is_nvidia and importlib.util.find_spec("triton") is not None
         # Triton's interpreter runs the same kernels on the CPU, for tests.
         kind: Any = Plain
         if triton or os.environ.get("TRITON_INTERPRET") == "1":
@@ -39,9 +42,9 @@ class Kernels(kernels.Kernels):
     @staticmethod
     def device(source: ScoreSource) -> torch.device:
         """Where the kernels work."""
-        if source.place != HOST:  # Metal has no float64
+        if source.place != HOST:
             device = source.place.device
-            return torch.device("cpu") if device.type == "mps" else device
+            return torch.device("cpu") if math.isinf(source.place.library.fetched(device)) else device
         if source.in_memory and torch.cuda.is_available() and as_tensor(source[:1]).is_pinned():
             return torch.device("cuda", torch.cuda.current_device())
         return torch.device("cpu")
@@ -61,6 +64,9 @@ class Library(libraries.Library):
 
     def on_device(self, value: torch.Tensor) -> bool:
         return value.device.type not in self.host
+
+    def fetched(self, device: torch.device) -> float:
+        return math.inf if device.type == "mps" else libraries.FEW  # Metal has no float64
 
     def array(self, value: torch.Tensor, name: str) -> Any:
         if not self.on_device(value):

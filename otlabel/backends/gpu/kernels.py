@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..._arrays.score_source import ScoreSource
+from ..._arrays.score_source import Held, ScoreSource
 from .. import protocol
 from ..precision import FINE, float32_error, float64_blur, swept
 from ..protocol import Shortlist
@@ -130,13 +130,12 @@ class Kernels:
         n, k = self.scores.shape
         if n * k * self.scores.itemsize > self.sizes.fetched:
             return self
-        from ..._input.sources import InMemory
         from ..numba import Kernels as OnHost
 
         with self.engine.working():
             rows = [self.engine.download(block) for _, block in self.scores.blocks()]
             weights = self.engine.download(self.weights)
-        return OnHost(InMemory(np.concatenate(rows)), self.scale, weights, self.largest)
+        return OnHost(Held(np.concatenate(rows)), self.scale, weights, self.largest)
 
     def survey(self, g: np.ndarray, width: float, precise: bool) -> protocol.Survey:
         with self.engine.working():

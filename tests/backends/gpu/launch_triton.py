@@ -7,11 +7,13 @@ and its options, is checked by Triton itself; nothing is computed.
 import collections
 import json
 
+import numpy as np
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
-from otlabel.backends.gpu import triton_engine
+from otlabel._arrays.score_source import Held
+from otlabel.backends.gpu import kernels, triton_engine
 
 compiled, launched = collections.Counter(), collections.Counter()
 
@@ -59,8 +61,16 @@ class Driver:
         return torch.device("cpu")
 
 
+class Strict(triton_engine.Triton):
+    """As Triton 3.6 is: NumPy's bool is no constant to it."""
+
+    def sweep(self, scores, g, a, lse, out, precise):
+        assert type(precise) is bool
+        super().sweep(scores, g, a, lse, out, precise)
+
+
 triton.runtime.driver.set_active(Driver())
-engine = triton_engine.Triton(torch.device("cpu"))
+engine = Strict(torch.device("cpu"))
 
 
 def float64(*shape: int) -> torch.Tensor:
@@ -82,4 +92,8 @@ for n in (1, 16, 33, 1000, 4096, 70_001):
         lists = indptr, torch.zeros(entries, dtype=torch.int32), torch.zeros(entries, dtype=torch.float16)
         engine.fill(scores, g, width, best, *lists)
         engine.sweep_listed(lists, g, lse, a)
+# What a solve passes is of NumPy's types here and there.
+host = kernels.Kernels(Held(torch.zeros((300, k), dtype=torch.float16)), engine, 25.0, np.full(300, 1 / 300), 1.0)
+for precise in np.array([False, True]):
+    host.survey(np.zeros(k), 3.0, precise)
 print(json.dumps({name: (compiled[name], launched[name]) for name in sorted(launched)}))

@@ -52,6 +52,20 @@ def instructions(code: bytes) -> str:
     return _inspect("-sass", code)
 
 
+def longest_loops(code: bytes) -> dict[str, int]:
+    """Instructions of each kernel's longest loop: from where a branch goes back to, to that branch."""
+    found: dict[str, int] = {}
+    name = ""
+    for line in instructions(code).splitlines():
+        if kernel := re.search(r"Function : (\S+)", line):
+            name = kernel[1]
+        if branch := re.match(r"\s+/\*([0-9a-f]+)\*/.*BRA\S* .*?(0x[0-9a-f]+)", line):
+            back = int(branch[1], 16) - int(branch[2], 16)
+            if back > 0:
+                found[name] = max(found.get(name, 0), back // 16 + 1)
+    return found
+
+
 def _inspect(flag: str, code: bytes) -> str:
     import triton
 

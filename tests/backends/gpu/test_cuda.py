@@ -42,6 +42,17 @@ def test_kernels_compile_without_spills(architecture, score, itemsize):
             assert len(loads) == 2 * shape.rows * shape.vectors, (k, shape)  # before the loop, and in it
 
 
+@pytest.mark.parametrize(
+    ("k", "precise", "instructions"), [(3000, False, 15.7), (1000, False, 14.9), (3000, True, 81.2)]
+)
+def test_a_score_takes_so_many_instructions(k, precise, instructions):
+    """The sweep's loop, its rare additions to the partial sums included: docs/gpu.md."""
+    shape = cuda.sweep_shape(k, k, 2, 0, precise)
+    macros = tuple(f"{name.upper()}={value}" for name, value in shape._asdict().items())
+    (loop,) = nvrtc.longest_loops(nvrtc.compile_cuda(cuda.SOURCE, ("SCORE=half", *macros), 90)).values()
+    assert loop / (shape.vectors * shape.width * shape.rows) <= 1.05 * instructions
+
+
 @pytest.mark.parametrize("k", [1, 31, 128, 1000, 1001, 3000, 8192, 10_000, 65_536])
 @pytest.mark.parametrize("itemsize", [2, 4, 8])
 @pytest.mark.parametrize("precise", [False, True])

@@ -5,7 +5,7 @@ On a machine with a GPU the same tests run on it.
 
 from __future__ import annotations
 
-import dataclasses
+import math
 
 import numpy as np
 import oracle
@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import otlabel
+from otlabel._arrays import libraries
 from otlabel._input.sources import InMemory
-from otlabel._solver.tuning import DEFAULT, tuned
 from otlabel.backends import place_of
 from otlabel.backends import torch as backend_torch
 from otlabel.backends.gpu import kernels as gpu
@@ -28,10 +28,14 @@ def tensors_count_as_on_a_device(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def none_are_fetched():
-    """However few they are; what is fetched by default has tests of its own."""
-    with tuned(dataclasses.replace(DEFAULT, fetched=0)):
-        yield
+def fetch(monkeypatch):
+    """None are fetched, however few they are; what is by default has tests of its own, which call this."""
+
+    def up_to(most):
+        monkeypatch.setattr(backend_torch.Library, "fetched", lambda library, device: most)
+
+    up_to(0)
+    return up_to
 
 
 @pytest.fixture
@@ -217,10 +221,10 @@ def test_runs_are_bit_identical(generator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool])
-def test_few_scores_are_labelled_on_the_host_and_labels_go_back(generator, dtype):
+def test_few_scores_are_labelled_on_the_host_and_labels_go_back(generator, fetch, dtype):
     scores = (torch.randn(300, 12, generator=generator) * 3).to(dtype).to(PLACE)
-    with tuned(DEFAULT):
-        result = otlabel.assign(scores, epsilon=0.5)
+    fetch(libraries.FEW)
+    result = otlabel.assign(scores, epsilon=0.5)
     assert result.backend == "numba"
     assert result.labels.device.type == PLACE.type
     wide = scores.double().cpu().numpy()
@@ -233,7 +237,7 @@ def test_few_scores_are_labelled_on_the_host_and_labels_go_back(generator, dtype
     np.testing.assert_allclose(plan, oracle.plan(wide, 0.5, result.potentials, uniform)[[3, 5]].astype(float))
 
 
-def test_what_is_fetched_may_be_computed_forbidden_known_or_left_out(generator):
+def test_what_is_fetched_may_be_computed_forbidden_known_or_left_out(generator, fetch):
     features, weight = (torch.randn(n, 5, generator=generator, dtype=torch.float64) for n in (200, 8))
     source = otlabel.LinearScores(features.to(PLACE), weight.to(PLACE))
     scores = source[:]
@@ -249,21 +253,37 @@ def test_what_is_fetched_may_be_computed_forbidden_known_or_left_out(generator):
         (scores, {"size_min": 20, "size_max": 40}),
         (heads, {}),
     ):
+        fetch(0)
         there = otlabel.assign(given, epsilon=0.5, **options)
-        with tuned(DEFAULT):
-            here = otlabel.assign(given, epsilon=0.5, **options)
+        fetch(libraries.FEW)
+        here = otlabel.assign(given, epsilon=0.5, **options)
         assert (there.backend, here.backend) == ("torch", "numba")
         assert here.labels.device == there.labels.device
         assert torch.equal(here.labels, there.labels)
         np.testing.assert_array_equal(here.sizes, there.sizes)
 
 
-def test_a_backend_that_is_named_is_taken_and_many_scores_stay(generator):
+def test_a_backend_that_is_named_is_taken_and_many_scores_stay(generator, fetch):
     scores = torch.randn(64, 4, generator=generator).to(PLACE)
-    with tuned(dataclasses.replace(DEFAULT, fetched=64 * 4)):
-        assert otlabel.assign(scores).backend == "numba"
-        assert otlabel.assign(scores, backend="torch").backend == "torch"
-        assert otlabel.assign(torch.cat([scores, scores])).backend == "torch"
+    fetch(64 * 4)
+    assert otlabel.assign(scores).backend == "numba"
+    assert otlabel.assign(scores, backend="torch").backend == "torch"
+    assert otlabel.assign(torch.cat([scores, scores])).backend == "torch"
+
+
+def test_all_scores_are_fetched_where_a_device_has_no_kernels(generator, monkeypatch, fetch):
+    scores = torch.randn(64, 4, generator=generator).to(PLACE)
+    truth = otlabel.assign(scores)
+    fetch(math.inf)
+    found = otlabel.assign(scores)
+    assert (truth.backend, found.backend) == ("torch", "numba")
+    assert torch.equal(found.labels, truth.labels)
+    named = otlabel.assign(scores, backend="torch")  # then in host memory, block by block
+    assert named.backend == "torch"
+    assert torch.equal(named.labels, truth.labels)
+    monkeypatch.undo()
+    assert backend_torch.Library().fetched(torch.device("mps")) == math.inf  # Metal's, which has no float64
+    assert backend_torch.Library().fetched(torch.device("cuda")) == libraries.FEW
 
 
 @pytest.mark.parametrize("fetched", [0, 256 << 20])
@@ -271,8 +291,7 @@ def test_rounding_may_look_at_single_rows_on_the_host(generator, monkeypatch, fe
     """With a label for every second item the search for paths goes over the whole matrix."""
     monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(fetched=fetched))
     scores = torch.randn(240, 120, generator=generator, dtype=torch.float32).to(PLACE)
-    with tuned(dataclasses.replace(DEFAULT, fetched=0)):
-        result = otlabel.assign(scores, epsilon=0.04)
+    result = otlabel.assign(scores, epsilon=0.04)
     assert set(result.sizes) == {2}
     wide = scores.double().cpu().numpy()
     found = wide[np.arange(240), result.labels.cpu()].sum()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import collections
+
 import numpy as np
 import oracle
 import pytest
 from environment import BACKENDS
 
+import otlabel
 from otlabel.backends.gpu import kernels as gpu
+from otlabel.bench.problems import mixture
 
 
 @pytest.mark.parametrize("block", [1 << 12, gpu.Sizes.block])
@@ -42,3 +46,31 @@ def test_rows_of_any_length_are_summed(kernels_of, rng):
     logsumexp, c = survey.sweep(new)
     np.testing.assert_allclose(c, oracle.plan(scores, 1.0, new, a).sum(axis=0).astype(float), rtol=1e-11, atol=1e-15)
     assert logsumexp == pytest.approx(float(oracle.logsumexp(scores, 1.0, new, a)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "regime", "evaluations", "surveys", "regrets"),
+    [(3000, 300, "peaked", 119, 4, 0), (4096, 600, "broad", 151, 5, 0), (600, 450, "broad", 90, 8, 13)],
+)
+def test_a_solve_asks_the_device_so_many_times(monkeypatch, n, k, regime, evaluations, surveys, regrets):
+    """Each is a kernel and a way there and back, which is what a GPU takes for small problems: a tenth more, at most."""
+    asked: collections.Counter = collections.Counter()
+
+    def counting(owner, name):
+        usual = getattr(owner, name)
+
+        def counted(self, *arguments):
+            asked[f"{owner.__name__}.{name}"] += 1
+            return usual(self, *arguments)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    counting(gpu.Survey, "sweep")
+    counting(gpu.Kernels, "survey")
+    counting(gpu.Kernels, "regrets")
+    monkeypatch.setattr(gpu.Kernels, "sizes", gpu.Sizes(fetched=0))
+    result = otlabel.assign(mixture(n, k, regime), backend="torch")
+    assert result.gap <= 1e-9
+    assert asked["Survey.sweep"] <= 1.1 * evaluations
+    assert asked["Kernels.survey"] <= surveys
+    assert asked["Kernels.regrets"] <= 1.1 * regrets

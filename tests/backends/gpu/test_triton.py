@@ -64,7 +64,7 @@ def test_kernels_compile_without_spills(tmp_path, architecture, score, k):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("score", "k"), [("fp16", 3000), ("fp32", 10_000), ("bf16", 1001), ("fp64", 3000)])
-def test_the_triton_of_the_lent_machines_compiles_them_too(older, tmp_path, score, k):
+def test_an_older_triton_compiles_them_too(older, tmp_path, score, k):
     compile_all(older, tmp_path, 90, score, k)
 
 
@@ -79,6 +79,11 @@ def older(tmp_path_factory):
     packages = ["triton==3.6.0", "numpy", "scipy", "numba", "threadpoolctl"]
     subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *packages], check=True)
     return folder / "bin" / "python"
+
+
+# Instructions of the longest loop, float16 and k = 3,000 on sm_90: the more of Triton 3.6 and 3.8, which need up to a
+# fifth more than each other.
+LOOPS = {"fill": 462, "scan": 375, "sweep": 1252, "sweep_precise": 1335, "sweep_listed": 816}
 
 
 def compile_all(python, tmp_path, architecture, score, k):
@@ -97,6 +102,10 @@ def compile_all(python, tmp_path, architecture, score, k):
         assert usage.stack <= 64, (name, usage)
         if name in ("sweep_wide", "scan", "fill") and k % 2 == 0:  # of 8 warps: two programs find room
             assert usage.registers <= 128, (name, usage)
+    if (architecture, score, k) == (90, "fp16", 3000):
+        for name, most in LOOPS.items():
+            (loop,) = nvrtc.longest_loops((tmp_path / f"{name}.cubin").read_bytes()).values()
+            assert loop <= 1.05 * most, (name, loop)
     lists = nvrtc.instructions((tmp_path / "sweep_listed.cubin").read_bytes())
     assert "BAR.SYNC" not in lists  # a warp of its own waits for nobody
     assert len(re.findall(r"/\*[0-9a-f]{4}\*/ ", lists)) <= 1400  # of four rows, the logarithm's ways included
