@@ -53,7 +53,7 @@ def test_rows_of_any_length_are_summed(kernels_of, rng):
     [(3000, 300, "peaked", 119, 4, 0), (4096, 600, "broad", 151, 5, 0), (600, 450, "broad", 90, 8, 13)],
 )
 def test_a_solve_asks_the_device_so_many_times(monkeypatch, n, k, regime, evaluations, surveys, regrets):
-    """Each is a kernel and a way there and back, which is what a GPU takes for small problems: a tenth more, at most."""
+    """Each is a kernel and a way there and back, which is what small problems take on a GPU: a tenth more, at most."""
     asked: collections.Counter = collections.Counter()
 
     def counting(owner, name):
