@@ -4,7 +4,8 @@
 
 From the root of a checkout, with torch, torchvision, scikit-learn, Pillow and what otlabel itself needs; nothing has to
 be installed. The file is the one that unpack_cifar10.py describes. The last command evaluates and writes
-OUT/cifar10_h100.json: weighted kNN and linear probes on the test images, which choose nothing.
+OUT/cifar10_h100.json: weighted kNN and linear probes on the test images, which choose nothing. The checkpoint is there
+in parts of 15 MiB too, for machines that hand back no larger files; from those alone a command goes on as well.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ RECIPE: dict[str, Any] = {
     "mixup": 1.0,
     "weight_decay": 5e-4,
 }
-SAVED = 10  # epochs between checkpoints of 90 MB
+SAVED = 10  # epochs between checkpoints of 110 MB
+PART = 15 << 20  # bytes
 RESERVE = 30.0  # seconds for a checkpoint and an epoch that is slower than those before
 JUDGED = 150.0  # seconds for the evaluation: if less are left it is the next command's
 
@@ -88,6 +90,7 @@ def main() -> None:
     options = Config(**(RECIPE | chosen | {"root": given.source}))
     config = resolve(options, len(train), train.size)
     state, folder = start(config, train, alone), RunFolder(config.out)
+    join(folder.checkpoint)
     if folder.missing is None:
         kept, now = folder.configuration().plain(), config.plain()
         changed = [f"{name} {kept[name]!r}, not {now[name]!r}" for name in now if kept[name] != now[name]]
@@ -110,6 +113,7 @@ def main() -> None:
         if ends or state.epoch % SAVED == 0:
             state.save(folder.checkpoint)
         if ends:
+            cut(folder.checkpoint)
             raise Pause
 
     try:
@@ -118,6 +122,7 @@ def main() -> None:
         print(f"time is up after epoch {state.epoch} of {config.epochs}: the same command goes on", flush=True)
         return
     state.save(folder.checkpoint)
+    cut(folder.checkpoint)
     if (state.epoch, state.labels_epoch) != found_at and time.perf_counter() - began + JUDGED > 60 * given.minutes:
         print("trained; the same command evaluates", flush=True)
         return
@@ -126,6 +131,28 @@ def main() -> None:
     for name, value in found["accuracy"].items():
         print(f"{name}: {value:.2f} percent")
     print(f"the paper's, with AlexNet: {GATES}")
+
+
+def cut(file: Path) -> None:
+    """The same in parts, beside it."""
+    for part in file.parent.glob(f"{file.name}.*of*"):
+        part.unlink()
+    content, count = memoryview(file.read_bytes()), -(-file.stat().st_size // PART)
+    for i in range(count):
+        file.with_name(f"{file.name}.{i + 1:02}of{count:02}").write_bytes(content[i * PART : (i + 1) * PART])
+
+
+def join(file: Path) -> None:
+    """The file from its parts, if it is not there and they are."""
+    parts = sorted(file.parent.glob(f"{file.name}.*of*"))
+    if file.exists() or not parts:
+        return
+    count = int(parts[0].name[-2:])
+    if len(parts) != count:
+        sys.exit(f"error: {file.parent} has {len(parts)} of the {count} parts of {file.name}. Bring the others too.")
+    whole = file.with_name("joining")
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    whole.replace(file)
 
 
 def read(source: Path, split: str, count: int | None) -> Images:

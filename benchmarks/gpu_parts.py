@@ -1,7 +1,7 @@
 """The parts of the proof on a GPU, each run by benchmarks/gpu_proof.py as a process of its own.
 
 A part yields rows that describe themselves; nothing is imported that is not there, and nothing is installed. One file,
-though long: on a borrowed machine it is all that there is time to read.
+though long: on a machine for minutes it is all that there is time to read.
 ``python benchmarks/gpu_parts.py tune --rows FILE`` is none of the proof: how the sweep is best cut up on this device.
 """
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-# Seconds that a part may take, most important first: what a short loan must not end without.
+# Seconds that a part may take, most important first: what a short time on a GPU must not end without.
 PARTS = {
     "smoke": 75, "imagenet": 90, "batches": 60, "bandwidth": 75, "errors": 45, "peers": 120,
     "conformance": 200, "sanitize": 100,

@@ -39,6 +39,16 @@ def test_two_steps_in_two_commands(tmp_path):
     other = subprocess.run([*words, "--seed", "1"], capture_output=True, text=True, timeout=300)
     assert other.returncode == 1
     assert "was begun with seed 0, not 1" in other.stderr
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.pt"
+    parts = sorted(checkpoint.parent.glob("last.pt.*"))
+    assert len(parts) > 1
+    assert max(part.stat().st_size for part in parts) < 16 << 20
+    checkpoint.unlink()
+    lost = parts[0].rename(tmp_path / parts[0].name)
+    missing = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert missing.returncode == 1
+    assert f"{len(parts) - 1} of the {len(parts)} parts" in missing.stderr
+    lost.rename(parts[0])
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "epoch 1 of 2" in done.stdout
