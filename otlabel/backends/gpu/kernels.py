@@ -1,8 +1,9 @@
 """What the backends for accelerators share: who keeps what on the device, and what comes back from it.
 
-Only k-vectors and, for rounding, short lists of near ties cross over to the host. Beside the scores the device holds
-16 bytes a row, partial sums, and lists of what matters near the last survey: those may take ``Sizes.lists``, or a part
-of what the scores take. Where they would be longer there are none, and every evaluation is a sweep over all scores.
+Only k-vectors, labels, some rows and, for rounding, short lists of near ties (or scores, if they are few) cross over.
+Beside the scores the device holds 16 bytes a row, partial sums, and lists of what matters near the last survey: those
+may take ``Sizes.lists``, or a part of what the scores take. Where they would be longer there are none, and every
+evaluation is a sweep over all scores.
 """
 
 from __future__ import annotations

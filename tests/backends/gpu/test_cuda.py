@@ -46,7 +46,7 @@ def test_kernels_compile_without_spills(architecture, score, itemsize):
     ("k", "precise", "instructions"), [(3000, False, 15.7), (1000, False, 14.9), (3000, True, 81.2)]
 )
 def test_a_score_takes_so_many_instructions(k, precise, instructions):
-    """The sweep's loop, its rare additions to the partial sums included: docs/gpu.md."""
+    """The sweep's loop, its rare additions to the partial sums included."""
     shape = cuda.sweep_shape(k, k, 2, 0, precise)
     macros = tuple(f"{name.upper()}={value}" for name, value in shape._asdict().items())
     (loop,) = nvrtc.longest_loops(nvrtc.compile_cuda(cuda.SOURCE, ("SCORE=half", *macros), 90)).values()
