@@ -43,7 +43,7 @@ class Kernels(kernels.Kernels):
     def device(source: ScoreSource) -> torch.device:
         """Where the kernels work."""
         if source.place != HOST:
-            device = source.place.device
+            device = source.place.device  # what is fetched whatever its size has no kernels there
             return torch.device("cpu") if math.isinf(source.place.library.fetched(device)) else device
         if source.in_memory and torch.cuda.is_available() and as_tensor(source[:1]).is_pinned():
             return torch.device("cuda", torch.cuda.current_device())

@@ -21,6 +21,7 @@ WARP = 32
 ROW_WARPS = TOTAL_WARPS = 8
 WIDE_THREADS, GROUP = 256, 4
 MOST_HELD, MOST_PRECISE = 24, 16  # scores of a row that a thread of `sweep` holds, in float32 and float64
+CROWDED_PRECISE = 12  # the same in float64, of all its rows, and of one where 512 threads share the registers
 _NAMES = {"float64": "double", "float32": "float", "float16": "half", "bfloat16": "bfloat16"}
 
 
@@ -46,9 +47,9 @@ def sweep_shape(k: int, stride: int, itemsize: int, address: int, precise: bool)
         threads *= 2
     each = -(-vectors // threads)
     held = each * width
-    if held > (12 if precise and threads == 512 else 2 * most):
+    if held > (CROWDED_PRECISE if precise and threads == 512 else 2 * most):
         return None
-    rows = min(4, 12 // held) if precise else min(8, 2 * MOST_HELD // held)  # in float64 two rows at a time are slower
+    rows = min(4, CROWDED_PRECISE // held) if precise else min(8, 2 * MOST_HELD // held)  # in float64 two rows at a time are slower
     return Shape(threads, each, width, 1 if threads == 512 else max(1, rows), int(precise))
 
 

@@ -100,7 +100,7 @@ class Plain:
         if array.is_cuda and array.nbytes <= STAGED:
             staged = torch.empty(array.shape, dtype=array.dtype, pin_memory=True)
             staged.copy_(array, non_blocking=True)
-            torch.cuda.current_stream().synchronize()
+            torch.cuda.current_stream(array.device).synchronize()
             return staged.numpy()
         return array.cpu().numpy()
 

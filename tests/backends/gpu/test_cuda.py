@@ -23,7 +23,7 @@ from otlabel.backends.gpu import cuda_engine as cuda
 
 @pytest.mark.parametrize("architecture", [80, 90])
 @pytest.mark.parametrize(("score", "itemsize"), [("half", 2), ("bfloat16", 2), ("float", 4), ("double", 8)])
-def test_kernels_compile_without_spills(architecture, score, itemsize):
+def test_occupancy_and_spills(architecture, score, itemsize):
     used = nvrtc.usage(nvrtc.compile_cuda(cuda.SOURCE, (f"SCORE={score}",), architecture))
     assert set(used) == {"sweep_float32", "sweep_float64", "total", "scan", "fill", "sweep_listed"}
     assert all(usage.registers <= 64 and usage.stack <= 16 for usage in used.values()), used

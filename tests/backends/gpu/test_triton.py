@@ -58,13 +58,13 @@ COMPILE = Path(__file__).with_name("compile_triton.py")
         (90, "fp32", 3001),
     ],
 )
-def test_kernels_compile_without_spills(tmp_path, architecture, score, k):
+def test_occupancy_spills_and_instructions(tmp_path, architecture, score, k):
     compile_all(sys.executable, tmp_path, architecture, score, k)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("score", "k"), [("fp16", 3000), ("fp32", 10_000), ("bf16", 1001), ("fp64", 3000)])
-def test_an_older_triton_compiles_them_too(older, tmp_path, score, k):
+def test_occupancy_and_spills_with_an_older_triton(older, tmp_path, score, k):
     compile_all(older, tmp_path, 90, score, k)
 
 
@@ -121,7 +121,7 @@ def compile_all(python, tmp_path, architecture, score, k):
         assert copies in (tmp_path / f"{name}.ptx").read_text(), name
 
 
-def test_a_solve_compiles_every_kernel_once(tmp_path):
+def test_stub_driver_sees_a_solve_compile_every_kernel_once(tmp_path):
     """Blocks, lists and arrays come in many lengths and begin anywhere: none of it is a constant to the compiler."""
     settings = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     settings |= {"PYTHONPATH": str(TESTS.parent), "TRITON_CACHE_DIR": str(tmp_path)}
