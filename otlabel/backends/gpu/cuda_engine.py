@@ -49,7 +49,8 @@ def sweep_shape(k: int, stride: int, itemsize: int, address: int, precise: bool)
     held = each * width
     if held > (CROWDED_PRECISE if precise and threads == 512 else 2 * most):
         return None
-    rows = min(4, CROWDED_PRECISE // held) if precise else min(8, 2 * MOST_HELD // held)  # in float64 two rows at a time are slower
+    # In float64 two rows at a time are slower, but for short ones.
+    rows = min(4, CROWDED_PRECISE // held) if precise else min(8, 2 * MOST_HELD // held)
     return Shape(threads, each, width, 1 if threads == 512 else max(1, rows), int(precise))
 
 
