@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint and the numbers")
     parser.add_argument("--minutes", type=float, default=8.5, help="of this command (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=200, help="in all (default: %(default)s)")
+    parser.add_argument("--relabels", type=int, default=RECIPE["relabels"], help="(default: %(default)s)")
     parser.add_argument("--images", type=int, help="for a dry run: only so many of each split")
     parser.add_argument("--probe-epochs", type=int, default=probe.EPOCHS, help="(default: %(default)s)")
     parser.add_argument("--precision", default="bf16", choices=DTYPES, help="(default: %(default)s)")
@@ -85,7 +86,8 @@ def main() -> None:
     alone = Processes(pick_device("auto"))
     train, test = (read(given.source, split, given.images).near(alone.device) for split in ("train", "test"))
     chosen = {name: getattr(given, name) for name in ("out", "epochs", "precision", "compile", "seed")}
-    for name, most in (("relabels", given.epochs), ("batch_size", len(train) // 2), ("k", len(train))):
+    chosen["relabels"] = min(given.relabels, given.epochs)
+    for name, most in (("batch_size", len(train) // 2), ("k", len(train))):
         chosen[name] = min(RECIPE[name], most)  # for a dry run
     options = Config(**(RECIPE | chosen | {"root": given.source}))
     config = resolve(options, len(train), train.size)
@@ -175,8 +177,7 @@ def tell(record: dict[str, Any]) -> None:
 def evaluate(state: State, train: Images, test: Images, alone: Processes, probe_epochs: int) -> dict[str, Any]:
     """Accuracies in percent by their full names."""
     subject, accuracy = Subject(state.network, train, test, alone), {}
-    for layer in ("features", "maps"):
-        called, scores = layer_scores(subject, layer, "paper", probe_epochs)
+    for called, scores in layer_scores(subject, ("features", "maps"), "paper", probe_epochs).items():
         accuracy |= {name if name.startswith("weighted kNN") else f"{name}, {called}": scores[name] for name in scores}
     return {"accuracy": accuracy, "gates": GATES}
 

@@ -35,43 +35,65 @@ def knn_accuracy(subject: Subject, counts: Sequence[int] = NEIGHBOURS) -> list[f
 
 
 def layer_scores(
-    subject: Subject, name: str, linear: Linear = "quick", epochs: int = probe.EPOCHS
-) -> tuple[str, dict[str, float]]:
-    """The layer's full name, and what its values are worth.
+    subject: Subject, names: Sequence[str] = (layers.FEATURES,), linear: Linear = "quick", epochs: int = probe.EPOCHS
+) -> dict[str, dict[str, float]]:
+    """What the values of layers are worth, by the layers' names in full.
 
     Args:
-        name: as ``layers.reader`` knows it. Neighbours are asked of the features only.
+        names: as ``layers.find`` knows them. Neighbours are asked of the features only.
         linear: which probes.
         epochs: of the paper's.
     """
-    train, test, device = subject.train, subject.test, subject.team.device
-    called, read, channels = layers.reader(subject.network, name, device)
-    needed = 4 * _width(subject, read) * (len(train) + len(test or []))
-    if needed > free_memory() / 2:  # standardised they are there twice
+    network, train, test = subject.network, subject.train, subject.test
+    found = [layers.find(network, name, subject.team.device) for name in names]
+    for name, layer in zip(names, found, strict=True):
+        _check_room(subject, name, layer)
+    scores: dict[str, dict[str, float]] = {layer.called: {} for layer in found}
+    for layer in found:
+        if layer.module is None:
+            scores[layer.called] |= _neighbours(subject)
+        if linear in ("quick", "both"):
+            scores[layer.called][QUICK] = _quick(subject, layer)
+    if linear in ("paper", "both"):
+        if test is None:
+            learned, held = subject.parts(len(train))
+            train, test = train.of(learned), train.of(held)
+        accuracies = probe.paper(network, found, train, test, subject.team.device, epochs=epochs, seed=subject.seed)
+        for layer, accuracy in zip(found, accuracies, strict=True):
+            scores[layer.called][PAPERS] = accuracy
+    return scores
+
+
+def _quick(subject: Subject, layer: layers.Layer) -> float:
+    """Of the values of all images: learned and measured on training images where there are no others."""
+    train, test = subject.train, subject.test
+    if layer.module is None:
+        x, asked_of = subject.features
+    else:
+        read = _reader(subject, layer)
+        x, asked_of = subject.values(train, read), None if test is None else subject.values(test, read)
+    y, asked = train.truth, _with_truth(subject, asked_of)
+    if asked is None:
+        learned, held = subject.parts(len(train))
+        return probe.quick((x[learned], y[learned]), (x[held], y[held]), subject.seed)
+    return probe.quick((x, y), asked, subject.seed)
+
+
+def _reader(subject: Subject, layer: layers.Layer) -> Callable[[Tensor], Tensor]:
+    return lambda images: layers.read(subject.network, [layer], images)[0]
+
+
+def _check_room(subject: Subject, name: str, layer: layers.Layer) -> None:
+    """Raise UsageError if a layer's values of all images take too much memory: standardised they are there twice."""
+    size = subject.network.size
+    with torch.no_grad(), in_mode(subject.network, False):
+        width = _reader(subject, layer)(torch.zeros(1, 3, size, size, device=subject.team.device)).shape[1]
+    needed = 4 * width * (len(subject.train) + len(subject.test or []))
+    if needed > free_memory() / 2:
         raise UsageError(
             f"`layers` {name} of all images takes {needed / 2**30:.1f} GiB, more than half of the free memory. "
             "Choose a narrower layer."
         )
-    scores: dict[str, float] = {}
-    if name == layers.FEATURES:
-        x, asked_of = subject.features
-        scores |= _neighbours(subject)
-    else:
-        x, asked_of = subject.values(train, read), None if test is None else subject.values(test, read)
-    y, other = train.truth, _with_truth(subject, asked_of)
-    if other is None or test is None:
-        learned, held = subject.parts(len(train))
-        fit, asked = (x[learned], y[learned]), (x[held], y[held])
-        train, test = train.of(learned), train.of(held)
-    else:
-        fit, asked = (x, y), other
-    if linear in ("quick", "both"):
-        scores[QUICK] = probe.quick(fit, asked, subject.seed)
-    if linear in ("paper", "both"):
-        scores[PAPERS] = probe.paper(
-            subject.network, read, channels, train, test, device, epochs=epochs, seed=subject.seed
-        )
-    return called, scores
 
 
 def _neighbours(subject: Subject) -> dict[str, float]:
@@ -90,12 +112,6 @@ def _neighbours(subject: Subject) -> dict[str, float]:
 def _with_truth(subject: Subject, values: Tensor | None) -> tuple[Tensor, Tensor] | None:
     """Values of the validation images, and their classes."""
     return None if subject.test is None or values is None else (values, subject.test.truth)
-
-
-def _width(subject: Subject, read: Callable[[Tensor], Tensor]) -> int:
-    with torch.no_grad(), in_mode(subject.network, False):
-        size = subject.network.size
-        return read(torch.zeros(1, 3, size, size, device=subject.team.device)).shape[1]
 
 
 def _components(x: Tensor, other: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..images.images import Images
-from ..network.collect import Layer, Precision, collect, rows_of
+from ..network.collect import Layer, collect, rows_of
 from ..network.models import Network
+from ..options.config import Precision
 from ..system.processes import Processes
 
 HELD_OUT = 5  # where there are no validation images, one of so many is held out from probes and majorities

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..images.augment import Augment, normalise
 from ..images.images import Images
+from ..options.config import Precision
 from ..system.devices import free_memory
 from ..system.processes import Processes
 from .models import Network
@@ -20,7 +21,6 @@ from .models import Network
 BATCH = 128  # images: bounds the memory of the activations, and is what processes deal out
 MEMORY = 0.5  # of what is free, the most that values of all images may take; so much again is left for their scores
 
-Precision = Literal["float32", "bf16", "fp16"]
 Layer = Literal["features", "hidden"] | Callable[[Tensor], Tensor]  # or a function of normalised images (n, 3, s, s)
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

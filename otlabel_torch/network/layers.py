@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,17 @@ FEATURES, MAPS = "features", "maps"  # what the heads are fed with; the last map
 LARGEST = 9600  # values that maps are pooled to, as in the paper (Zhang et al., 2017)
 
 
-def reader(network: Network, name: str, device: torch.device) -> tuple[str, Callable[[Tensor], Tensor], int]:
-    """The name of a layer in full, the function of images (n, 3, s, s) that makes its values (n, width), and how many
-    channels these are of, one channel's after the other's.
+@dataclass(frozen=True)
+class Layer:
+    """What is read inside a network."""
 
-    Maps (n, channels, h, w) are max-pooled to the largest squares with at most 9,600 values. The rest of the network is
-    computed as well and thrown away.
+    called: str  # its name in full
+    channels: int  # that its values are of, one channel's after the other's
+    module: str | None = None  # of the trunk, as ``named_modules`` calls it; None: what the trunk makes in the end
+
+
+def find(network: Network, name: str, device: torch.device) -> Layer:
+    """The layer of a name.
 
     Args:
         name: "features", "maps", or a module of the trunk as ``named_modules`` calls it.
@@ -30,7 +36,7 @@ def reader(network: Network, name: str, device: torch.device) -> tuple[str, Call
         UsageError: there is no such layer, or it makes no vectors and no maps.
     """
     if name == FEATURES:
-        return FEATURES, network.features, network.width
+        return Layer(FEATURES, network.width)
     modules = {own: module for own, module in network.trunk.named_modules() if own}
     shapes = _shapes(network, modules, device)
     if name == MAPS:
@@ -43,17 +49,31 @@ def reader(network: Network, name: str, device: torch.device) -> tuple[str, Call
     if name not in shapes or len(shapes[name]) not in (2, 4):
         usable = ", ".join(own for own, shape in shapes.items() if len(shape) in (2, 4))
         raise UsageError(f"`layers` must be {FEATURES}, {MAPS} or one of {usable}, got {name}.")
+    return Layer(called, shapes[name][1], name)
 
-    def read(images: Tensor) -> Tensor:
-        kept: list[Tensor] = []
-        hook = modules[name].register_forward_hook(lambda module, inputs, output: kept.append(pooled(output)))
-        try:
-            network.features(images)
-        finally:
+
+def read(network: Network, layers: Sequence[Layer], images: Tensor) -> list[Tensor]:
+    """What each of the layers makes of images (n, 3, s, s), (n, width), in one pass through the trunk.
+
+    Maps (n, channels, h, w) are max-pooled to the largest squares with at most 9,600 values. What follows the last
+    layer is computed as well and thrown away.
+    """
+    kept: dict[str | None, Tensor] = {}
+
+    def keep(name: str) -> Callable:
+        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            kept[name] = pooled(output)
+
+        return hook
+
+    wanted = {layer.module for layer in layers if layer.module is not None}
+    hooks = [network.trunk.get_submodule(name).register_forward_hook(keep(name)) for name in wanted]
+    try:
+        kept[None] = network.features(images)
+    finally:
+        for hook in hooks:
             hook.remove()
-        return kept[0]
-
-    return called, read, shapes[name][1]
+    return [kept[layer.module] for layer in layers]
 
 
 def pooled(values: Tensor) -> Tensor:

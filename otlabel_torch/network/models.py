@@ -179,6 +179,8 @@ class Arch:
 
 ARCHES = {
     "convnet": Arch(partial(_convnet, (32, 64, 128, 256))),
+    "convnet-2x": Arch(partial(_convnet, (64, 128, 256, 512))),
+    "convnet-4x": Arch(partial(_convnet, (128, 256, 512, 1024))),
     # Its strides leave nothing of smaller images; the hidden layer is its second fully connected one.
     "alexnet": Arch(lambda size: (AlexNet(size), 4096), _plain, 64, any_size=False),
     **{name: Arch(partial(_resnet, name)) for name in RESNETS},

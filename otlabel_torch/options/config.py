@@ -20,6 +20,7 @@ DataSet = Literal[
     "digits", "folder", "csv", "hf", "webdataset",
     "cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "imagenet",
 ]  # fmt: skip
+Precision = Literal["float32", "bf16", "fp16"]
 Augmentation = Literal["imagenet", "cifar", "small", "moco", "scans", "crops"]
 WordOrFile = Annotated[str, "a word, or the path of a file"]
 
@@ -100,8 +101,8 @@ class Config:
     """Also write every metric to --out/tensorboard. Needs tensorboard."""
 
     arch: str = "convnet"
-    """The network: convnet (four convolutions), alexnet (SeLa's), resnet18, resnet34, resnet50 (torchvision's), or
-    timm/NAME for any of timm's, if that is installed."""
+    """The network: convnet (four convolutions), convnet-2x, convnet-4x (so many times as wide), alexnet (SeLa's),
+    resnet18, resnet34, resnet50 (torchvision's), or timm/NAME for any of timm's, if that is installed."""
     hidden: bool = True
     """A hidden layer between the features and the heads."""
     init: WordOrFile = "random"
@@ -160,8 +161,8 @@ class Config:
     from Beta(MIXUP, MIXUP), of which the image itself has the larger (Zhang et al., 2018). 0: off."""
     rotation: bool = False
     """Also learn by which right angle an image is turned (SeLa+Rot). A step takes four times as long."""
-    precision: Literal["float32", "bf16", "fp16"] = "float32"
-    """Of the network's products; transport is never in less than float32."""
+    precision: Literal["float32", "bf16", "fp16", "auto"] = "float32"
+    """Of the network's products; transport is never in less than float32. auto: bf16 if that is tried and faster."""
     compile: bool = False
     """Let torch.compile fuse the network's operations: minutes at the start, faster steps on GPUs."""
     seed: int = 0
@@ -216,3 +217,4 @@ class Resolved(Config):
     heads: int = field(kw_only=True)
     relabels: int = field(kw_only=True)
     batch_size: int = field(kw_only=True)
+    precision: Precision = field(kw_only=True)

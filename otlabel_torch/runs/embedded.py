@@ -16,9 +16,9 @@ from tqdm import tqdm
 from ..images.images import Images
 from ..images.of_run import images_of, others
 from ..network import weights
-from ..network.collect import Precision, collect
+from ..network.collect import collect
 from ..network.models import Network, check_arch
-from ..options.config import Config
+from ..options.config import Config, Precision
 from ..options.of_embed import KINDS, EmbedOptions
 from ..system.errors import UsageError, memory_errors
 from ..system.files import atomic

@@ -46,7 +46,7 @@ def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[s
     parts = [subject.train, *([subject.test] if subject.test else [])]
     for line in (line for part in parts for line in part.said):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-    features = dict(layer_scores(subject, name, options.linear) for name in options.layers)
+    features = layer_scores(subject, options.layers, options.linear)
     labels = label_scores(subject, own)
     protocol = (
         f"learned from {len(subject.train)} training images, measured on {len(subject.test)} validation images"

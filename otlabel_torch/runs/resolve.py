@@ -12,6 +12,7 @@ from otlabel._system.machine import cores
 from ..network.models import takes_any_size
 from ..options.config import Config, Resolved
 from ..options.kinds import ASSIGNERS
+from .precision import fastest
 
 MIN_LABELS, MAX_LABELS = 10, 3000  # the latter is SeLa's best k on ImageNet
 ITEMS_PER_LABEL = 100  # where there are fewer than 300,000 images k is lowered to keep this many a label
@@ -42,6 +43,8 @@ def resolve(config: Config, n: int, size: int, labels: tuple[int, int] | None = 
     }
     fields = {option.name: getattr(config, option.name) for option in dataclasses.fields(Config)}
     fields |= {name: value for name, value in default.items() if fields[name] is None}
+    if config.precision == "auto":
+        fields["precision"] = fastest(Resolved(**fields | {"precision": "float32"}))
     return Resolved(**fields).absolute()
 
 

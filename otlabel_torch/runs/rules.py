@@ -83,14 +83,19 @@ def check(config: Resolved, n: int, processes: int, labels: tuple[int, int] | No
         labels: heads and k of the labels of a file.
     """
     check_alone(config)
-    if config.train_size != config.image_size:
-        models.check_train_size(config.arch, config.image_size, config.train_size)
+    check_train_size(config)
     _check_rules(config, labels)
     _check_batches(config, n, processes)
     if config.seed + config.epochs + config.heads >= 2**32:
         raise UsageError(f"`seed` must stay below 2**32 with the epochs and heads added, got {config.seed}.")
     if config.k > n:
         raise UsageError(f"`k` must not exceed the number of images: k={config.k}, images={n}. Lower `k`.")
+
+
+def check_train_size(config: Resolved) -> None:
+    """Raise UsageError if the network takes no images of the size that it is to be trained on."""
+    if config.train_size != config.image_size:
+        models.check_train_size(config.arch, config.image_size, config.train_size)
 
 
 def _check_rules(config: Resolved, labels: tuple[int, int] | None) -> None:

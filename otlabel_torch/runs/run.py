@@ -24,12 +24,14 @@ from ..labels.transport import VERSION
 from ..network import weights
 from ..options.config import Config, Resolved
 from ..system.errors import UsageError, memory_errors
+from ..system.heap import keep_freed
 from ..system.processes import Processes, join
 from ..training.loop import Report, fit
 from ..training.schedule import drop_epoch, relabel_epochs
 from ..training.state import State, start
 from . import baselines, estimate, report, rules
 from .folder import RunFolder
+from .precision import agreed
 from .resolve import resolve
 from .tensorboard import Scalars
 
@@ -42,6 +44,7 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
         raise UsageError(f"`out` {options.out} must not lie in `root` {options.root}: its pictures are no images.")
     if options.out is not None and not options.resume:
         RunFolder(options.out).check_free(options.overwrite)
+    keep_freed()
     with join(options.device) as team:
         return Run(options, team, console).whole()
 
@@ -72,6 +75,7 @@ class Run:
             known = None if self.table is None else (self.table.shape[1], int(self.table.max()) + 1)
             config = resolve(options, len(self.train), self.train.view_size, known)
             rules.check(config, len(self.train), team.size, known)
+            config = agreed(config, team)
         # Decided once: what is kept differs in size, and the same picture must always look the same.
         config = dataclasses.replace(config, keep=keep, pixel_range=config.pixel_range or self.train.pixel_range)
         self.config: Resolved = config

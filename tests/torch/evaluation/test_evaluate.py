@@ -107,12 +107,18 @@ def test_layers_are_those_that_torchvision_extracts():
     peer = create_feature_extractor(network.trunk, {"layer2": "layer2", "layer4": "layer4"})(images)
     with torch.no_grad():
         for name, own in (("layer2", "layer2"), ("maps", "layer4")):
-            called, read, channels = layers.reader(network, name, CPU)
-            assert own in called
-            assert channels == peer[own].shape[1]
-            torch.testing.assert_close(read(images), layers.pooled(peer[own]))
+            layer = layers.find(network, name, CPU)
+            assert own in layer.called
+            assert layer.channels == peer[own].shape[1]
+            torch.testing.assert_close(layers.read(network, [layer], images)[0], layers.pooled(peer[own]))
+        several = [layers.find(network, name, CPU) for name in ("features", "layer2", "maps", "layer2")]
+        together = layers.read(network, several, images)
+        assert all(
+            torch.equal(layers.read(network, [own], images)[0], x) for own, x in zip(several, together, strict=True)
+        )
+        assert torch.equal(together[0], network.features(images))
     with pytest.raises(UsageError, match=r"must be features, maps or one of conv1, .* got layer9"):
-        layers.reader(network, "layer9", CPU)
+        layers.find(network, "layer9", CPU)
 
 
 def test_quick_probe_finds_a_linear_rule_and_none_in_noise():
@@ -130,13 +136,13 @@ def test_the_papers_probe_learns_and_leaves_the_network_alone(monkeypatch):
     torch.manual_seed(0)
     network = Network("convnet", 16, heads=1, k=10)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    _, read, channels = layers.reader(network, "maps", CPU)
+    both = [layers.find(network, name, CPU) for name in ("maps", "features")]
     normalised, layer = [], torch.nn.BatchNorm1d
     monkeypatch.setattr(probe.nn, "BatchNorm1d", lambda count, **rest: normalised.append(count) or layer(count, **rest))
-    found = [probe.paper(network, read, channels, train, test, CPU, epochs=6) for _ in range(2)]
-    assert normalised == [256, 256]  # a statistic a channel, as published, not one a value
-    assert found[0] == found[1]
-    assert found[0] > 65
+    found = [probe.paper(network, layer, train, test, CPU, epochs=6) for layer in (both[:1], both[1:], both)]
+    assert normalised == [256] * 4  # a statistic a channel, as published, not one a value
+    assert found[2] == [*found[0], *found[1]]  # whoever else is probed
+    assert found[0][0] > 65
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training
 

@@ -1,0 +1,64 @@
+"""--precision auto: what is faster here, tried before the run and the same in all processes."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from otlabel_torch.options.config import Config
+from otlabel_torch.runs import precision as precisions
+from otlabel_torch.runs.resolve import resolve
+from otlabel_torch.system.errors import UserError
+from otlabel_torch.system.processes import Processes
+
+
+@pytest.mark.parametrize(
+    ("slower", "factor", "expected"),
+    [("float32", 3.0, "bf16"), ("bf16", 3.0, "float32"), ("float32", 1.02, "float32")],
+)
+def test_the_faster_is_chosen_if_it_is_worth_fewer_digits(slower, factor, expected, monkeypatch):
+    """On a clock that a pass turns on: 1 second, or as many more as the slower takes."""
+    now = [0.0]
+    passed = precisions.autocast
+
+    def counted(device, precision):
+        now[0] += factor if precision == slower else 1.0
+        return passed(device, precision)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(precisions, "autocast", counted)
+    state = torch.random.get_rng_state()
+    assert resolve(Config(precision="auto", device="cpu", k=5, heads=2), 40, 16).precision == expected
+    assert torch.equal(torch.random.get_rng_state(), state)  # a run draws what it draws without the trial
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
+def test_what_is_asked_for_is_not_tried(precision, monkeypatch):
+    monkeypatch.setattr(precisions, "fastest", lambda config: pytest.fail("it was tried"))
+    assert resolve(Config(precision=precision), 40, 16).precision == precision
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"arch": "vgg16"}, {"arch": "alexnet"}, {"batch_size": 0}, {"image_size": 4}, {"train_size": 2}, {"heads": 0}],
+)
+def test_what_no_run_can_have_is_said_before_it_is_tried(wrong):
+    with pytest.raises(UserError, match=f"`{next(iter(wrong))}`"):
+        resolve(Config(precision="auto", device="cpu", **wrong), 40, 16)
+
+
+@pytest.mark.parametrize("batch", [1, 10**9])
+def test_a_batch_that_will_be_refused_is_not_what_is_tried(batch):
+    assert resolve(Config(precision="auto", device="cpu", batch_size=batch), 40, 16).precision in ("float32", "bf16")
+
+
+def test_the_first_process_decides(monkeypatch):
+    class Second(Processes):
+        def from_first(self, *tensors):
+            for tensor in tensors:
+                tensor.fill_(1)
+
+    config = resolve(Config(precision="float32"), 40, 16)
+    assert precisions.agreed(config, Second(torch.device("cpu"), 1, 2)).precision == "bf16"
