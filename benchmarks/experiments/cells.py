@@ -61,6 +61,8 @@ def work(cell: Cell, root: Path, threads: int) -> dict[str, Any]:
         "wall_seconds": round(time.perf_counter() - began, 1),
         "sweeps": [record["sweeps"] for record in records if "sweeps" in record],
     }
+    if report["images"] != cell.options.get("images", report["images"]):
+        raise ValueError(f"{root} has {report['images']} training images, another number than {cell.key} is of.")
     kept |= {
         name: report[name] for name in ("protocol", "images", "validation_images", "versions", "features", "labels")
     }
@@ -77,6 +79,7 @@ def options(cell: Cell, root: Path, out: Path) -> list[str]:
             del chosen[name]  # those of the labels
     if chosen.get("prior") == PRIOR:
         chosen["prior"] = _class_shares(chosen["imbalance"], chosen["k"])
+    chosen.pop("images", None)  # of the folder
     words: list[str] = []
     for name, value in chosen.items():
         flag = f"{'no-' if value is False else ''}{name.replace('_', '-')}"

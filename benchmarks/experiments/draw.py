@@ -57,7 +57,7 @@ def table(name: str) -> str:
         if runs:
             values = [spread([run[column] for run in runs if run[column] is not None]) for column in COLUMNS]
             lines.append(f"| {row.name} | {' | '.join(values)} | {len(runs)} |")
-    command = f"`python -m benchmarks.experiments run {name} --root data/cifar10_test`"
+    command = f"`python -m benchmarks.experiments run {name} --root {grid.root}`"
     picture = f"![{grid.title}](experiments/{name}.png)"
     return "\n".join([*lines, "", grid.paper, "", command, "", picture])
 

@@ -24,7 +24,6 @@ from ..labels.transport import VERSION
 from ..network import weights
 from ..options.config import Config, Resolved
 from ..system.errors import UsageError, memory_errors
-from ..system.heap import keep_freed
 from ..system.processes import Processes, join
 from ..training.loop import Report, fit
 from ..training.schedule import drop_epoch, relabel_epochs
@@ -44,7 +43,6 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
         raise UsageError(f"`out` {options.out} must not lie in `root` {options.root}: its pictures are no images.")
     if options.out is not None and not options.resume:
         RunFolder(options.out).check_free(options.overwrite)
-    keep_freed()
     with join(options.device) as team:
         return Run(options, team, console).whole()
 

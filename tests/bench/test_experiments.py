@@ -58,7 +58,7 @@ def test_runs_are_made_once_with_the_labels_of_others_and_drawn(tmp_path, monkey
 from pathlib import Path
 from benchmarks.experiments import __main__ as experiments, draw, grids
 grids.BASE.update(epochs=1, k=10, heads=2, views=1)
-rows = (grids.Row("SeLa"), grids.Row("its labels", {"assigner": "file"}, {}))
+rows = (grids.Row("SeLa", {"images": 180}), grids.Row("its labels", {"assigner": "file"}, {"images": 180}))
 experiments.GRIDS["small"] = grids.Grid("Small", rows, "Paper.", (0,))
 experiments.run(["small"], Path("data"), 2, 1, None)
 print(draw.table("small"))
