@@ -58,7 +58,16 @@ def layer_scores(
         if test is None:
             learned, held = subject.parts(len(train))
             train, test = train.of(learned), train.of(held)
-        accuracies = probe.paper(network, found, train, test, subject.team.device, epochs=epochs, seed=subject.seed)
+        accuracies = probe.paper(
+            network,
+            found,
+            train,
+            test,
+            subject.team.device,
+            epochs=epochs,
+            seed=subject.seed,
+            precision=subject.precision,
+        )
         for layer, accuracy in zip(found, accuracies, strict=True):
             scores[layer.called][PAPERS] = accuracy
     return scores

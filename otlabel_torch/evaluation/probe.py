@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from ..images.augment import Augment, normalise
 from ..images.images import Images
-from ..network.collect import BATCH, in_mode
+from ..network.collect import BATCH, autocast, in_mode
 from ..network.layers import Layer, read
 from ..network.models import Network
-from ..options.config import Augmentation
+from ..options.config import Augmentation, Precision
 
 PENALTIES = (1e-3, 1e-2, 1e-1)  # C of scikit-learn's LogisticRegression, on standardised values
 HELD_BACK = 10  # one of so many training images chooses among them
@@ -64,6 +64,7 @@ def paper(
     *,
     epochs: int = EPOCHS,
     seed: int = 0,
+    precision: Precision = "float32",
 ) -> list[float]:
     """Accuracy in percent of a linear layer that SGD trains on augmented images, for each of the network's layers.
 
@@ -71,11 +72,14 @@ def paper(
     normalised over batch and places without learned scales; crops of about 7/8 of the side, and mirroring. Validation
     images are seen once, not in ten crops. The network, which is frozen, sees a batch once for all layers, as in the
     published script; a layer's accuracy does not depend on the others.
+
+    Args:
+        precision: of the network's products; the linear layers' are in float32.
     """
     augment, steps = Augment(network.size, CROPS), max(1, len(train) // STEP)
 
     def values(images: Tensor) -> list[Tensor]:
-        with torch.no_grad():
+        with torch.no_grad(), autocast(device, precision):
             return [value.float() for value in read(network, layers, images.to(device))]
 
     with in_mode(network, False):

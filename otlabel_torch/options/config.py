@@ -14,7 +14,7 @@ from . import reading
 from .kinds import ASSIGNERS, LOSSES
 from .names import NameIn
 
-Preset = Literal["digits", "modern", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
+Preset = Literal["digits", "modern", "thorough", "cifar10", "cifar100", "svhn", "imagenet-alexnet", "imagenet-resnet50"]
 PRESETS = Path(__file__).parent / "presets"
 DataSet = Literal[
     "digits", "folder", "csv", "hf", "webdataset",
@@ -36,8 +36,8 @@ class Config:
     """
 
     preset: Preset | None = None
-    """Start from a set-up: the paper's for a data set, or this project's for digits or (modern) for small images of any
-    source; what else is given here has precedence."""
+    """Start from a set-up: the paper's for a data set, or this project's for digits or for small images of any source
+    (modern: minutes; thorough: hours); what else is given here has precedence."""
     print_config: bool = False
     """Print the configuration as YAML and end: with --preset, what that stands for."""
 

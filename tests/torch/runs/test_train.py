@@ -304,6 +304,7 @@ def test_a_truncated_image_is_named(folder, tmp_path):
             ["--data", "cifar10", "--k", "128"],
             {"data": "cifar10", "k": 128, "heads": 10, "views": 2, "mixup": 1, "lr_drops": [0.75, 0.9]},
         ),
+        ("thorough", ["--epochs", "9"], {"arch": "convnet-4x", "epochs": 9, "precision": "auto", "mixup": 1}),
         (
             "cifar10",
             [],

@@ -1,0 +1,126 @@
+"""The paper's CIFAR-10 numbers on CPU cores: --preset thorough on all 50,000 images, judged by the 10,000 test images.
+
+    python benchmarks/unpack_cifar10.py cifar10_jpeg.npz data/cifar10 --train 50000 --val 10000
+    python benchmarks/cifar10_cpu.py data/cifar10 --seed 0      # hours; goes on where it was stopped
+
+What a run has learned after 15, 30, 60 and 120 minutes of training and labelling is kept and evaluated when it has
+ended: the test images choose nothing. The numbers of all seeds are in benchmarks/results/cifar10_cpu.json, in percent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from otlabel_torch import RunFolder
+
+# What the commands do, done here too: part of a checkout, not of the library's promise.
+from otlabel_torch.system.files import write_json
+
+RESULT = Path("benchmarks/results/cifar10_cpu.json")
+PRESET = "thorough"
+MARKS = (15, 30, 60, 120)  # minutes
+WATCHED = 2.0  # seconds between looks at a run
+KNN = "weighted kNN accuracy, 10 neighbours"
+LINEAR = "linear probe accuracy (the paper's recipe)"
+NMI = "normalised mutual information (NMI)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, help="train/ and val/ with a folder for each class")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/cifar10_cpu"), help="(default: %(default)s)")
+    given, more = parser.parse_known_args()  # more: options of otlabel_torch.train, to rehearse
+
+    out = given.out / f"seed-{given.seed}"
+    seconds = train(out, ["--data", "folder", "--root", str(given.root), "--seed", str(given.seed), *more])
+    config = RunFolder(out).configuration()
+    row: dict[str, Any] = {"seed": given.seed, "seconds": seconds}
+    row |= {name: getattr(config, name) for name in ("preset", "arch", "epochs", "relabels", "precision")}
+    command("evaluate", str(out), "--linear", "both", "--overwrite")
+    report = RunFolder(out).evaluation_report()
+    features = report["features"]
+    best = max(features, key=lambda layer: features[layer][LINEAR])
+    row |= {"knn_test": features["features"][KNN], "linear_test": features[best][LINEAR], "linear_layer": best}
+    row |= {"nmi": report["labels"]["mean over heads"][NMI], "features": features, "curve": []}
+    keep(row, report)
+    for mark in sorted(kept(out).iterdir(), key=lambda file: float(file.stem)):
+        where = kept(out) / f"{mark.stem}-evaluation"
+        words = ["--arch", config.arch, "--data", "folder", "--root", str(given.root), "--linear", "none"]
+        command("evaluate", str(mark), *words, "--layers", "features", "--out", str(where), "--overwrite")
+        found = json.loads((where / "report.json").read_text())["features"]["features"][KNN]
+        row["curve"].append({"minutes": float(mark.stem), "knn_test": found})
+        keep(row, report)
+
+
+def kept(out: Path) -> Path:
+    """The folder of what a run had learned at the marks; beside it, since a run's own holds nothing else."""
+    return out.with_name(f"{out.name}-curve")
+
+
+def train(out: Path, words: list[str]) -> float:
+    """Train, or go on; returns the seconds of training and labelling."""
+    folder = RunFolder(out)
+    if folder.missing is not None:
+        shutil.rmtree(kept(out), ignore_errors=True)
+        kept(out).mkdir(parents=True)
+        words = ["--preset", PRESET, *words, "--overwrite"]
+    else:
+        words = ["--resume"]
+    process = subprocess.Popen([sys.executable, "-m", "otlabel_torch.train", *words, "--out", str(out)], env=clean())
+    try:
+        while process.poll() is None:
+            time.sleep(WATCHED)
+            note(folder, kept(out))
+    finally:
+        process.terminate()
+    if process.wait() != 0:
+        sys.exit("the training ended with an error; the same command goes on")
+    return round(60 * note(folder, kept(out)), 1)
+
+
+def note(folder: RunFolder, curve: Path) -> float:
+    """Keep the last checkpoint if a mark was passed since the one before; returns the minutes so far."""
+    if folder.missing is not None:
+        return 0.0
+    minutes = sum(r.get("train_seconds", 0) + r.get("label_seconds", 0) for r in folder.records()) / 60
+    done = len(list(curve.glob("*.pt")))
+    if done < len(MARKS) and minutes >= MARKS[done]:
+        shutil.copyfile(folder.checkpoint, curve / f"{minutes:.1f}.pt")
+    return minutes
+
+
+def command(name: str, *words: str) -> None:
+    subprocess.run([sys.executable, "-m", f"otlabel_torch.{name}", *words], check=True, env=clean())
+
+
+def clean() -> dict[str, str]:
+    """Without settings for OpenBLAS from outside: they may be for other processors."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+
+
+def keep(row: dict[str, Any], report: dict[str, Any]) -> None:
+    """Put a seed's row into the file, in the place of an older one."""
+    file = json.loads(RESULT.read_text()) if RESULT.exists() else {"runs": []}
+    runs = [other for other in file["runs"] if other["seed"] != row["seed"]]
+    size = {"images": report["images"], "test_images": report["validation_images"], "processor": processor()}
+    write_json(RESULT, size | {"runs": sorted([*runs, row], key=lambda run: run["seed"])})
+
+
+def processor() -> str:
+    """As Linux calls it, with the number of cores of this process."""
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return f"{found[1] if found else 'unknown'}, {len(os.sched_getaffinity(0))} cores"
+
+
+if __name__ == "__main__":
+    main()
