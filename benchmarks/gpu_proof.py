@@ -28,7 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds that a part may take, most important first: what a short time on a GPU must not end without.
 PARTS = {
-    "smoke": 75, "imagenet": 90, "batches": 60, "bandwidth": 75, "errors": 45, "peers": 120,
+    "smoke": 75, "imagenet": 90, "batches": 90, "bandwidth": 75, "errors": 45, "peers": 120,
     "conformance": 200, "sanitize": 100,
 }  # fmt: skip
 FAULTY = {"dies": 90, "hangs": 12, "wrong": 90}  # rehearsed, so that a part that does is survived

@@ -8,9 +8,11 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..images.images import Images
 from ..labels.look import look
@@ -26,8 +28,10 @@ from ..training.losses.around import loss_of
 from ..training.schedule import relabel_epochs
 from ..training.state import State
 
-TRANSPORT = 5e-9  # seconds an entry of the scores: docs/performance.md, ImageNet's size on 2 cores; less on GPUs
-TRIALS = 3  # steps, the first of which warms up
+# Seconds of a solve on 2 cores, an item and an entry of the scores (docs/training.md); less on GPUs.
+ITEM, ENTRY = 7e-6, 1e-9
+TRIED = 3.0  # seconds that steps, and batches of the labelling, are repeated for: a busy machine has slow moments
+TRIALS = 12  # at most, and 2 at least, of which the first warms up
 LINE = 12  # bytes of a number in labels.csv
 COPIES = 2  # of the checkpoint: the old one stays until the new one is whole
 
@@ -58,16 +62,18 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
     )
     alone, step = Processes(team.device), dataclasses.replace(config, batch_size=size, lr=0.0)
     batch, loss, assigner = images.of(torch.arange(size)), loss_of(config), ASSIGNERS[config.assigner]
-    step_seconds = min(train_epoch(step, trial, loss, batch, alone, "estimate")["train_seconds"] for _ in range(TRIALS))
+    step_seconds = _mean_seconds(lambda: train_epoch(step, trial, loss, batch, alone, "estimate"))
     looked = images.of(torch.arange(min(n, BATCH)))
-    began = time.perf_counter()
-    values = look(assigner, config, network, looked, alone, seed=epoch_seed(config, 0)).values
-    look_seconds = (time.perf_counter() - began) / len(looked)
+
+    def see() -> Tensor:
+        return look(assigner, config, network, looked, alone, seed=epoch_seed(config, 0)).values
+
+    width, look_seconds = see().shape[1], _mean_seconds(see) / len(looked)
 
     solves = len(relabel_epochs(config.relabels, config.epochs, config.schedule))
     steps = config.epochs * max(1, n // config.batch_size) if config.relabels else 0
     rows = n / team.size
-    transport = TRANSPORT * rows * config.k * config.heads if assigner.uses_transport else 0.0
+    transport = rows * config.heads * (ITEM + ENTRY * config.k) if assigner.uses_transport else 0.0
     looks = rows * look_seconds + transport
     labels = 12 * n * config.heads
     scores = min(4 * rows * config.k, MEMORY * free_memory())
@@ -75,9 +81,18 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
     checkpoint = 8 * sum(parameter.numel() for parameter in network.parameters()) + labels
     return Estimate(
         steps * step_seconds + solves * looks,
-        max(most, now + 4 * rows * values.shape[1] + scores + labels),
+        max(most, now + 4 * rows * width + scores + labels),
         COPIES * checkpoint + LINE * n * (2 * config.heads + 2),
     )
+
+
+def _mean_seconds(action: Callable[[], object]) -> float:
+    action()
+    began, count = time.perf_counter(), 0
+    while count < TRIALS - 1 and (not count or time.perf_counter() - began < TRIED):
+        action()
+        count += 1
+    return (time.perf_counter() - began) / count
 
 
 def check(found: Estimate, out: Path) -> None:
