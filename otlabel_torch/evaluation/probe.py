@@ -17,6 +17,7 @@ from ..network.collect import BATCH, autocast, in_mode
 from ..network.layers import Layer, read
 from ..network.models import Network
 from ..options.config import Augmentation, Precision
+from ..system.devices import sent
 
 PENALTIES = (1e-3, 1e-2, 1e-1)  # C of scikit-learn's LogisticRegression, on standardised values
 HELD_BACK = 10  # one of so many training images chooses among them
@@ -95,8 +96,8 @@ def paper(
         for _epoch in range(epochs):
             rows = torch.randperm(len(train))[: steps * STEP].chunk(steps)
             for some, pixels in zip(rows, train.batches(rows), strict=True):
-                truth = train.truth[some].to(device)
-                scores = [probe(x) for probe, x in zip(probes, values(augment(pixels.to(device))), strict=True)]
+                truth = sent(train.truth[some], device)
+                scores = [probe(x) for probe, x in zip(probes, values(augment(sent(pixels, device))), strict=True)]
                 optimiser.zero_grad()
                 torch.stack([F.cross_entropy(some, truth) for some in scores]).sum().backward()
                 optimiser.step()

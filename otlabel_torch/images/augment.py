@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as V
 
 from ..options.config import Augmentation
+from ..system.devices import sent
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in the paper
 RATIO = (3 / 4, 4 / 3)  # width to height of a crop: torchvision's
@@ -68,7 +70,7 @@ class Augment:
         draws = 1 if self.alike else n
 
         def placed(drawn: Tensor) -> Tensor:
-            return drawn.to(pixels.device).expand(n, *drawn.shape[1:])
+            return sent(drawn, pixels.device).expand(n, *drawn.shape[1:])
 
         where = F.affine_grid(placed(coordinates(draws, recipe)), [n, 3, self.size, self.size], align_corners=False)
         images = F.grid_sample(pixels.float() / 255, where, padding_mode="border", align_corners=False)
@@ -86,8 +88,8 @@ def mixed(images: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
         The blends, what share (n,) each image has in its own, at least half, and the partners' indices (n,).
     """
     share = torch.distributions.Beta(alpha, alpha).sample((len(images),))
-    share = torch.maximum(share, 1 - share).to(images.device)
-    partner = torch.randperm(len(images)).to(images.device)
+    share = sent(torch.maximum(share, 1 - share), images.device)
+    partner = sent(torch.randperm(len(images)), images.device)
     return torch.lerp(images[partner], images, share[:, None, None, None]), share, partner
 
 
@@ -99,7 +101,8 @@ def normalise(pixels: Tensor, size: int) -> Tensor:
 
 
 def _standardised(images: Tensor) -> Tensor:
-    return V.normalize(images, list(MEAN), list(STD)).contiguous(memory_format=torch.channels_last)
+    _luma, _gray, _turned, mean, std = _constants(images.device)
+    return images.sub(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 def coordinates(n: int, recipe: Recipe) -> Tensor:
@@ -153,16 +156,23 @@ def recolour(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
     stretches. So all four commute, and are one matrix and one offset an image. torchvision cuts off at 0 and 1 after
     each, here that is done once.
     """
-    gray, turned = _GRAY.to(images.device), _TURNED.to(images.device)
+    luma, gray, turned, _mean, _std = _constants(images.device)
     angle = 2 * math.pi * hue
     along, across = (saturation * part for part in (angle.cos(), angle.sin()))
     chroma = along[:, None, None] * (torch.eye(3, device=images.device) - gray) + across[:, None, None] * turned
     matrix = (brightness * contrast)[:, None, None] * (gray + chroma)
-    mean = torch.einsum("c,nc->n", LUMA.to(images.device), images.mean(dim=(2, 3)))
+    mean = torch.einsum("c,nc->n", luma, images.mean(dim=(2, 3)))
     offset = brightness * (1 - contrast) * mean
     n, _, height, width = images.shape
     mapped = torch.baddbmm(offset[:, None, None], matrix, images.reshape(n, 3, -1))
     return mapped.clamp_(0, 1).view(n, 3, height, width)
+
+
+@cache
+def _constants(device: torch.device) -> tuple[Tensor, ...]:
+    """LUMA, _GRAY, _TURNED, MEAN and STD where they are wanted at every step: brought there once."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return tuple(value.to(device) for value in (LUMA, _GRAY, _TURNED, mean, std))
 
 
 def blur(images: Tensor, spread: Tensor, radius: int) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from ..system.devices import sent
 from ..system.errors import DataError
 from . import folders, listed, packed, splits
 from . import torchvision_sets as sets
@@ -70,7 +71,7 @@ class Images:
         if isinstance(self.pixels, Files):
             return self.pixels.batches(rows)
         pixels = self.pixels
-        return (pixels[some.to(pixels.device)] for some in rows)
+        return (pixels[sent(some, pixels.device)] for some in rows)
 
     def take(self, rows: Tensor) -> Tensor:
         """Pixels (m, 3, size, size) of m images."""

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..images.augment import Augment, normalise
 from ..images.images import Images
 from ..options.config import Precision
-from ..system.devices import free_memory
+from ..system.devices import free_memory, sent
 from ..system.processes import Processes
 from .models import Network
 
@@ -76,7 +76,7 @@ def collect(
     kept, done = torch.empty(0), 0
     with in_mode(network, train_mode):
         for number, batch in zip(own, bar, strict=True):
-            batch = batch.to(team.device, non_blocking=True)
+            batch = sent(batch, team.device)
             inputs = iter((normalise(batch, network.size),)) if views is None else views.of(batch, number)
             mean = torch.stack([_output(network, view, layer, precision) for view in inputs]).mean(dim=0)
             if not done:

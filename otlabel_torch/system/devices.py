@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
+from torch import Tensor
 
 from otlabel._system import machine
 
@@ -21,6 +22,14 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UsageError(f"`device` {name} cannot be used here: {reason} Use `device` cpu, or auto.") from None
     return torch.device(name)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device. The host does not wait until a CUDA device has done all that it was told before.
+
+    CUDA's driver takes a copy of what lies in pageable memory before it returns, so that the tensor may go at once.
+    """
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def free_memory(device: torch.device | None = None) -> float:

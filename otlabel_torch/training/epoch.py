@@ -16,6 +16,7 @@ from ..images.augment import Augment
 from ..images.images import Images
 from ..network.collect import autocast
 from ..options.config import Resolved
+from ..system.devices import sent
 from ..system.errors import TrainingError
 from ..system.processes import Processes
 from .losses.base import Batch, Loss
@@ -51,8 +52,8 @@ def train_epoch(
             group["lr"] = learning_rate(config.lr, state.epoch + step / steps, config.epochs, config.lr_drops)
         state.optimiser.zero_grad(set_to_none=True)
         for number, part in enumerate(parts):
-            shown = next(pixels).to(team.device, non_blocking=True)
-            batch = Batch(augment(shown), state.labels[part].to(team.device), partial(augment, shown))
+            shown = sent(next(pixels), team.device)
+            batch = Batch(augment(shown), sent(state.labels[part], team.device), partial(augment, shown))
             alone = number < len(parts) - 1 and isinstance(state.forward, DistributedDataParallel)
             with state.forward.no_sync() if alone else nullcontext():  # type: ignore[operator]
                 value = loss(forward, batch, state) / len(parts)

@@ -9,13 +9,53 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import v2
 
 from otlabel_torch.images import augment
 from otlabel_torch.images.augment import RECIPES, Augment, normalise
 from otlabel_torch.options.config import Augmentation
+from otlabel_torch.system import devices
 
 V = v2.functional
+
+
+class Sent(TorchDispatchMode):
+    """Counts what is copied to another device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._to_copy.default and (kwargs or {}).get("device") is not None
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["small", "moco"])
+def test_constants_are_brought_to_a_device_once_and_draws_at_every_step(name):
+    """On the meta device, which computes nothing: each copy is one that a GPU would be asked for."""
+    pixels = torch.zeros(8, 3, 16, 16, dtype=torch.uint8, device="meta")
+    augment._constants.cache_clear()
+    counts = []
+    for _ in range(3):
+        with Sent() as copies:
+            shown, share, partner = augment.mixed(Augment(16, name)(pixels), 1.0)
+            normalise(pixels, 16)
+        counts.append(copies.count)
+        assert {shown.device.type, share.device.type, partner.device.type} == {"meta"}
+    constants = len(augment._constants(pixels.device))
+    draws = 7 + (name == "moco")  # places, four factors of colour, shares and partners; spreads
+    assert counts == [draws + constants, draws, draws]
+
+
+def test_the_host_waits_for_no_cuda_device():
+    class Asked:
+        def to(self, device, non_blocking):
+            return device.type, non_blocking
+
+    for name, waits in (("cuda", False), ("cpu", True), ("mps", True)):
+        assert devices.sent(Asked(), torch.device(name)) == (name, not waits)
 
 
 def test_options_name_every_recipe():

@@ -168,6 +168,23 @@ def test_the_estimate_changes_nothing(tmp_path, monkeypatch):
     assert torch.equal(one["labels"], other["labels"])
 
 
+@pytest.mark.parametrize(
+    ("steps", "calls", "mean"), [([9.0, 5.0], 2, 5.0), ([9.0] + [0.5] * 11, 7, 0.5), ([0.01] * 12, 12, 0.01)]
+)
+def test_the_estimate_repeats_what_is_short_and_leaves_the_first_out(steps, calls, mean, monkeypatch):
+    """On a clock that what is timed turns on: the first warms up, and a busy machine has slow moments."""
+    from otlabel_torch.runs import estimate
+
+    now, took = [0.0], iter(steps)
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: now[0])
+
+    def action():
+        now[0] += next(took)
+
+    assert estimate._mean_seconds(action) == pytest.approx(mean)
+    assert len(steps) - len(list(took)) == calls
+
+
 def test_the_estimate_of_the_disk_is_enough(tmp_path):
     from otlabel_torch.runs import estimate
 
