@@ -21,7 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.experiments import cells, draw
-from benchmarks.experiments.grids import GRIDS, Cell
+from benchmarks.experiments.grids import GRIDS, TEN_THOUSAND, Cell
 
 
 def main() -> None:
@@ -45,13 +45,8 @@ def main() -> None:
     unknown = set(arguments.grids) - set(GRIDS)
     if unknown:
         parser.error(f"experiments are {', '.join(GRIDS)}, got {', '.join(sorted(unknown))}")
-    run(
-        arguments.grids or [name for name in GRIDS if name != "whole"],
-        arguments.root,
-        arguments.jobs,
-        arguments.threads,
-        arguments.seeds,
-    )
+    usual = [name for name, grid in GRIDS.items() if grid.root == TEN_THOUSAND]
+    run(arguments.grids or usual, arguments.root, arguments.jobs, arguments.threads, arguments.seeds)
 
 
 def run(names: list[str], root: Path, jobs: int, threads: int, seeds: list[int] | None) -> None:
@@ -67,6 +62,8 @@ def run(names: list[str], root: Path, jobs: int, threads: int, seeds: list[int] 
                 needed.setdefault(cell.key, cell)
     for stage in (False, True):
         missing = [c for c in needed.values() if (c.teacher is not None) is stage and cells.result(c) is None]
+        for cell in missing:
+            cells.check(cell, root)
         bar, failed = tqdm(total=len(missing), desc="runs", unit="run"), []
 
         def one(cell: Cell, bar: tqdm = bar, failed: list[str] = failed) -> None:

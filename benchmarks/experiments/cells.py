@@ -19,13 +19,23 @@ from otlabel_torch.system.files import write_json, write_text
 
 RESULTS = Path("benchmarks/results/experiments")
 RUNS = Path("runs/experiments")
-CLASSES = 10
+CLASSES, IMAGES = 10, 10_000
 
 
 def result(cell: Cell) -> dict[str, Any] | None:
     """The numbers of a run that is done."""
     path = RESULTS / f"{cell.key}.json"
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def check(cell: Cell, root: Path) -> None:
+    """End the program unless the folder has as many training images as the run is of, and a run begun is of it."""
+    wanted, found = cell.options.get("images", IMAGES), sum(path.is_file() for path in (root / "train").rglob("*"))
+    if found != wanted:
+        sys.exit(f"error: {cell.key} is of {wanted} training images, but {root}/train has {found}. Unpack so many.")
+    folder = RunFolder(RUNS / cell.key)
+    if folder.missing is None and (begun := folder.configuration().root) != root.absolute():
+        sys.exit(f"error: {folder.path} was begun with the images of {begun}. Remove it, or name that folder.")
 
 
 def work(cell: Cell, root: Path, threads: int) -> dict[str, Any]:
@@ -61,8 +71,6 @@ def work(cell: Cell, root: Path, threads: int) -> dict[str, Any]:
         "wall_seconds": round(time.perf_counter() - began, 1),
         "sweeps": [record["sweeps"] for record in records if "sweeps" in record],
     }
-    if report["images"] != cell.options.get("images", report["images"]):
-        raise ValueError(f"{root} has {report['images']} training images, another number than {cell.key} is of.")
     kept |= {
         name: report[name] for name in ("protocol", "images", "validation_images", "versions", "features", "labels")
     }

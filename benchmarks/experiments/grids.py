@@ -16,6 +16,7 @@ MODERN = FIRST | {"epochs": 96, "relabels": 48, "lr": 0.1, "lr_drops": (0.75, 0.
 # All of CIFAR-10, one labelling of 128 as the paper has it there: half an hour a run on one core.
 WHOLE = MODERN | {"images": 50_000, "k": 128, "heads": 1, "epochs": 40, "relabels": 20}
 
+TEN_THOUSAND, WHOLE_SET = "data/cifar10_test", "data/cifar10"
 PRIOR = "the classes'"  # stands for a file with the shares of the classes, spread over their labels
 
 
@@ -58,7 +59,7 @@ class Grid:
     rows: tuple[Row, ...]
     paper: str  # what is to be seen, and where the paper shows it
     seeds: tuple[int, ...] = (0, 1, 2)
-    root: str = "data/cifar10_test"  # of the images, as the command is shown
+    root: str = TEN_THOUSAND  # of the images, as the command is shown
 
 
 GRIDS = {
@@ -176,6 +177,6 @@ GRIDS = {
         ),
         "Paper (AlexNet, one head of 128, kNN): SeLa 72.9, heavy imbalance 67.6; k-means 64.7, heavy imbalance 60.7.",
         (0,),
-        "data/cifar10",
+        WHOLE_SET,
     ),
 }

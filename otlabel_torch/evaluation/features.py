@@ -47,7 +47,8 @@ def layer_scores(
     network, train, test = subject.network, subject.train, subject.test
     found = [layers.find(network, name, subject.team.device) for name in names]
     for name, layer in zip(names, found, strict=True):
-        _check_room(subject, name, layer)
+        if layer.module is None or linear in ("quick", "both"):  # else its values are not held
+            _check_room(subject, name, layer)
     scores: dict[str, dict[str, float]] = {layer.called: {} for layer in found}
     for layer in found:
         if layer.module is None:

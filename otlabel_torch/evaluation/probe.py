@@ -81,11 +81,12 @@ def paper(
 
     def values(images: Tensor) -> list[Tensor]:
         with torch.no_grad(), autocast(device, precision):
-            return [value.float() for value in read(network, layers, images.to(device))]
+            return [value.float() for value in read(network, layers, images)]
 
     with in_mode(network, False):
         probes = nn.ModuleList()
-        for layer, seen in zip(layers, values(normalise(train.take(torch.arange(2)), network.size)), strict=True):
+        two = normalise(train.take(torch.arange(2)).to(device), network.size)
+        for layer, seen in zip(layers, values(two), strict=True):
             torch.manual_seed(seed)
             probes.append(_probe(layer.channels, seen.shape[1], int(train.truth.max()) + 1))
         probes.to(device)
@@ -99,7 +100,7 @@ def paper(
                 truth = sent(train.truth[some], device)
                 scores = [probe(x) for probe, x in zip(probes, values(augment(sent(pixels, device))), strict=True)]
                 optimiser.zero_grad()
-                torch.stack([F.cross_entropy(some, truth) for some in scores]).sum().backward()
+                torch.stack([F.cross_entropy(score, truth) for score in scores]).sum().backward()
                 optimiser.step()
                 drops.step()
                 bar.update()
@@ -108,7 +109,7 @@ def paper(
         right = torch.zeros(len(layers), dtype=torch.int64)
         rows = torch.arange(len(test)).split(BATCH)
         for some, pixels in zip(rows, test.batches(rows), strict=True):
-            shown = values(normalise(pixels, network.size))
+            shown = values(normalise(sent(pixels, device), network.size))
             found = torch.stack([probe(x).argmax(dim=1) for probe, x in zip(probes, shown, strict=True)])
             right += (found.cpu() == test.truth[some]).sum(dim=1)
     return [100 * number / len(test) for number in right.tolist()]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..images.images import Images
-from ..network.collect import Layer, collect, rows_of
+from ..network.collect import Read, collect, rows_of
 from ..network.models import Network
 from ..options.config import Precision
 from ..system.processes import Processes
@@ -28,7 +28,7 @@ class Subject:
     seed: int = 0
     precision: Precision = "float32"
 
-    def values(self, images: Images, layer: Layer) -> Tensor:
+    def values(self, images: Images, layer: Read) -> Tensor:
         """(n, width) float32 of a layer, in every process; without others it stays on the device if it fits."""
         found = collect(self.network, images, self.team, layer=layer, precision=self.precision)
         if self.team.comm is None:

@@ -21,7 +21,7 @@ from .models import Network
 BATCH = 128  # images: bounds the memory of the activations, and is what processes deal out
 MEMORY = 0.5  # of what is free, the most that values of all images may take; so much again is left for their scores
 
-Layer = Literal["features", "hidden"] | Callable[[Tensor], Tensor]  # or a function of normalised images (n, 3, s, s)
+Read = Literal["features", "hidden"] | Callable[[Tensor], Tensor]  # or a function of normalised images (n, 3, s, s)
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -51,7 +51,7 @@ def collect(
     images: Images,
     team: Processes,
     *,
-    layer: Layer = "features",
+    layer: Read = "features",
     views: Views | None = None,
     precision: Precision = "float32",
     train_mode: bool = False,
@@ -86,7 +86,7 @@ def collect(
     return kept
 
 
-def _output(network: Network, images: Tensor, layer: Layer, precision: Precision) -> Tensor:
+def _output(network: Network, images: Tensor, layer: Read, precision: Precision) -> Tensor:
     """What a layer makes of images, (n, width) float32."""
     with autocast(images.device, precision):
         if callable(layer):

@@ -162,7 +162,8 @@ class Config:
     rotation: bool = False
     """Also learn by which right angle an image is turned (SeLa+Rot). A step takes four times as long."""
     precision: Literal["float32", "bf16", "fp16", "auto"] = "float32"
-    """Of the network's products; transport is never in less than float32. auto: bf16 if that is tried and faster."""
+    """Of the network's products; transport is never in less than float32. auto: bf16 where
+    that is faster; a CPU is asked by trying."""
     compile: bool = False
     """Let torch.compile fuse the network's operations: minutes at the start, faster steps on GPUs."""
     seed: int = 0

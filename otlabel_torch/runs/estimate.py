@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -28,7 +29,9 @@ from ..training.losses.around import loss_of
 from ..training.schedule import relabel_epochs
 from ..training.state import State
 
-# Seconds of a solve on 2 cores, an item and an entry of the scores (docs/training.md); less on GPUs.
+T = TypeVar("T")
+# Seconds of a balanced solve on 2 cores, an item and an entry of the scores: 50,000 x 128 take 0.3 to 0.5, 45,000 x 256
+# 0.35, 1,281,167 x 3,000 peaked ones 4.3, where this says 0.4, 0.3 and 13. Less on GPUs.
 ITEM, ENTRY = 7e-6, 1e-9
 TRIED = 3.0  # seconds that steps, and batches of the labelling, are repeated for: a busy machine has slow moments
 TRIALS = 12  # at most, and 2 at least, of which the first warms up
@@ -62,13 +65,15 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
     )
     alone, step = Processes(team.device), dataclasses.replace(config, batch_size=size, lr=0.0)
     batch, loss, assigner = images.of(torch.arange(size)), loss_of(config), ASSIGNERS[config.assigner]
-    step_seconds = _mean_seconds(lambda: train_epoch(step, trial, loss, batch, alone, "estimate"))
+    step_seconds, _metrics = _timed(lambda: train_epoch(step, trial, loss, batch, alone, "estimate"))
     looked = images.of(torch.arange(min(n, BATCH)))
 
     def see() -> Tensor:
-        return look(assigner, config, network, looked, alone, seed=epoch_seed(config, 0)).values
+        """Back on the host, which waits for it."""
+        return look(assigner, config, network, looked, alone, seed=epoch_seed(config, 0)).values.cpu()
 
-    width, look_seconds = see().shape[1], _mean_seconds(see) / len(looked)
+    batch_seconds, values = _timed(see)
+    look_seconds = batch_seconds / len(looked)
 
     solves = len(relabel_epochs(config.relabels, config.epochs, config.schedule))
     steps = config.epochs * max(1, n // config.batch_size) if config.relabels else 0
@@ -81,18 +86,19 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
     checkpoint = 8 * sum(parameter.numel() for parameter in network.parameters()) + labels
     return Estimate(
         steps * step_seconds + solves * looks,
-        max(most, now + 4 * rows * width + scores + labels),
+        max(most, now + 4 * rows * values.shape[1] + scores + labels),
         COPIES * checkpoint + LINE * n * (2 * config.heads + 2),
     )
 
 
-def _mean_seconds(action: Callable[[], object]) -> float:
-    action()
+def _timed(action: Callable[[], T]) -> tuple[float, T]:
+    """Mean seconds, and what came of it: the first time warms up."""
+    result = action()
     began, count = time.perf_counter(), 0
     while count < TRIALS - 1 and (not count or time.perf_counter() - began < TRIED):
-        action()
+        result = action()
         count += 1
-    return (time.perf_counter() - began) / count
+    return (time.perf_counter() - began) / count, result
 
 
 def check(found: Estimate, out: Path) -> None:

@@ -25,7 +25,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device. The host does not wait until a CUDA device has done all that it was told before.
+    """A tensor on a device; the host need not wait until a CUDA device has done all that it was told before.
 
     CUDA's driver takes a copy of what lies in pageable memory before it returns, so that the tensor may go at once.
     """

@@ -49,7 +49,7 @@ def test_constants_are_brought_to_a_device_once_and_draws_at_every_step(name):
     assert counts == [draws + constants, draws, draws]
 
 
-def test_the_host_waits_for_no_cuda_device():
+def test_copies_to_cuda_alone_are_told_not_to_block():
     class Asked:
         def to(self, device, non_blocking):
             return device.type, non_blocking

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
 import torch
+import yaml
+from rich.console import Console
 
 from otlabel_torch.options.config import Config
 from otlabel_torch.runs import precision as precisions
+from otlabel_torch.runs import run as runs
 from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.system.errors import UserError
 from otlabel_torch.system.processes import Processes
@@ -49,6 +53,13 @@ def test_what_no_run_can_have_is_said_before_it_is_tried(wrong):
         resolve(Config(precision="auto", device="cpu", **wrong), 40, 16)
 
 
+def test_what_is_tried_is_a_part_that_memory_has_room_for(monkeypatch):
+    seen, forward = set(), precisions.Network.forward
+    monkeypatch.setattr(precisions.Network, "forward", lambda self, x: seen.add(tuple(x.shape)) or forward(self, x))
+    resolve(Config(precision="auto", device="cpu", batch_size=40, accumulate=8, train_size=12), 40, 16)
+    assert seen == {(5, 3, 12, 12)}
+
+
 @pytest.mark.parametrize("batch", [1, 10**9])
 def test_a_batch_that_will_be_refused_is_not_what_is_tried(batch):
     assert resolve(Config(precision="auto", device="cpu", batch_size=batch), 40, 16).precision in ("float32", "bf16")
@@ -62,3 +73,10 @@ def test_the_first_process_decides(monkeypatch):
 
     config = resolve(Config(precision="float32"), 40, 16)
     assert precisions.agreed(config, Second(torch.device("cpu"), 1, 2)).precision == "bf16"
+
+
+def test_a_run_is_of_what_was_agreed_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "agreed", lambda config, team: dataclasses.replace(config, precision="bf16"))
+    options = Config(image_size=8, k=12, heads=1, relabels=0, views=0, device="cpu", out=tmp_path / "run")
+    runs.run(options, Console(quiet=True))
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == "bf16"
