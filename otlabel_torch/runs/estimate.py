@@ -33,8 +33,8 @@ T = TypeVar("T")
 # Seconds of a balanced solve on 2 cores, an item and an entry of the scores: 50,000 x 128 take 0.3 to 0.5, 45,000 x 256
 # 0.35, 1,281,167 x 3,000 peaked ones 4.3, where this says 0.4, 0.3 and 13. Less on GPUs.
 ITEM, ENTRY = 7e-6, 1e-9
-TRIED = 3.0  # seconds that steps, and batches of the labelling, are repeated for: a busy machine has slow moments
-TRIALS = 12  # at most, and 2 at least, of which the first warms up
+TRIED = 2.0  # seconds that steps, and batches of the labelling, are repeated for: a busy machine has slow moments
+TRIALS = 7  # at most, and 2 at least, of which the first warms up
 LINE = 12  # bytes of a number in labels.csv
 COPIES = 2  # of the checkpoint: the old one stays until the new one is whole
 

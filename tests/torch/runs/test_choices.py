@@ -169,7 +169,7 @@ def test_the_estimate_changes_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("steps", "calls", "mean"), [([9.0, 5.0], 2, 5.0), ([9.0] + [0.5] * 11, 7, 0.5), ([0.01] * 12, 12, 0.01)]
+    ("steps", "calls", "mean"), [([9.0, 5.0], 2, 5.0), ([9.0] + [0.5] * 6, 5, 0.5), ([0.01] * 7, 7, 0.01)]
 )
 def test_the_estimate_repeats_what_is_short_and_leaves_the_first_out(steps, calls, mean, monkeypatch):
     """On a clock that what is timed turns on: the first warms up, and a busy machine has slow moments."""

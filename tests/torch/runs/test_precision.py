@@ -18,6 +18,11 @@ from otlabel_torch.system.errors import UserError
 from otlabel_torch.system.processes import Processes
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(precisions, "TRIED", 0.0)
+
+
 @pytest.mark.parametrize(
     ("slower", "factor", "expected"),
     [("float32", 3.0, "bf16"), ("bf16", 3.0, "float32"), ("float32", 1.02, "float32")],

@@ -242,7 +242,10 @@ def test_images_of_any_depth_are_read_as_they_look(folder):
         (["--arch", "alexnet"], "--arch alexnet needs images of 64 px or more, got 16. Add --image-size 224"),
         (["--data", "cifar10"], "--data cifar10 needs --root DIR"),
         (["--data", "imagenet", "--root", "."], "--data imagenet needs its files in --root ."),
-        (["--arch", "vgg16"], "--arch must be convnet, alexnet, resnet18, resnet34, resnet50, or timm/NAME"),
+        (
+            ["--arch", "vgg16"],
+            "--arch must be convnet, convnet-2x, convnet-4x, alexnet, resnet18, resnet34, resnet50, or timm/NAME",
+        ),
         (["--arch", "timm/no_such_net"], "timm has no no_such_net"),
         (["--accumulate", "3"], "--batch-size must be a multiple of the processes times --accumulate, 1 x 3, got 64"),
         (["--accumulate", "64"], "--batch-size must be at least 128, 2 images for each part's batch normalisation"),
