@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -22,9 +21,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from otlabel.bench import machine
 from otlabel_torch import RunFolder
 
 # What the commands do, done here too: part of a checkout, not of the library's promise.
+from otlabel_torch.evaluation.features import PAPERS
 from otlabel_torch.system.files import atomic, write_json
 
 RESULT = Path("benchmarks/results/cifar10_cpu.json")
@@ -32,7 +33,6 @@ PRESET = "thorough"
 MARKS = (15, 30, 60, 120)  # minutes
 WATCHED = 2.0  # seconds between looks at a run
 KNN = "weighted kNN accuracy, 10 neighbours"
-LINEAR = "linear probe accuracy (the paper's recipe)"
 NMI = "normalised mutual information (NMI)"
 
 
@@ -46,13 +46,14 @@ def main() -> None:
     out = given.out / f"seed-{given.seed}"
     seconds = train(out, ["--data", "folder", "--root", str(given.root), "--seed", str(given.seed), *more])
     config = RunFolder(out).configuration()
-    row: dict[str, Any] = {"seed": given.seed, "seconds": seconds, "processor": processor()}
+    processor = f"{machine.cpu()}, {machine.threads()} cores"
+    row: dict[str, Any] = {"seed": given.seed, "seconds": seconds, "processor": processor}
     row |= {name: getattr(config, name) for name in ("preset", "arch", "epochs", "relabels", "precision")}
     command("evaluate", str(out), "--linear", "both", "--overwrite")
     report = RunFolder(out).evaluation_report()
     features = report["features"]
-    best = max(features, key=lambda layer: features[layer][LINEAR])
-    row |= {"knn_test": features["features"][KNN], "linear_test": features[best][LINEAR], "linear_layer": best}
+    best = max(features, key=lambda layer: features[layer][PAPERS])
+    row |= {"knn_test": features["features"][KNN], "linear_test": features[best][PAPERS], "linear_layer": best}
     row |= {"nmi": report["labels"]["mean over heads"][NMI], "features": features, "curve": []}
     for mark in sorted(kept(out).glob("*.pt"), key=lambda file: float(file.stem)):
         where = kept(out) / f"{mark.stem}-evaluation"
@@ -117,12 +118,6 @@ def keep(row: dict[str, Any], report: dict[str, Any]) -> None:
     runs = [other for other in file["runs"] if other["seed"] != row["seed"]]
     size = {"images": report["images"], "test_images": report["validation_images"]}
     write_json(RESULT, size | {"runs": sorted([*runs, row], key=lambda run: run["seed"])})
-
-
-def processor() -> str:
-    """As Linux calls it, with the number of cores of this process."""
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return f"{found[1] if found else 'unknown'}, {len(os.sched_getaffinity(0))} cores"
 
 
 if __name__ == "__main__":

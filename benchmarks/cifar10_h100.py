@@ -3,7 +3,7 @@
     python benchmarks/cifar10_h100.py cifar10_jpeg.npz --out runs/cifar10_h100 --minutes 8.5
 
 From the root of a checkout, with torch, torchvision, scikit-learn, Pillow, PyYAML, tqdm, tyro and what otlabel itself
-needs, which has not to be installed. The file is the one that unpack_cifar10.py describes. The last command evaluates
+needs; otlabel need not be installed. The file is the one that unpack_cifar10.py describes. The last command evaluates
 and writes OUT/cifar10_h100.json: weighted kNN and linear probes on the test images, which choose nothing. The
 checkpoint is there in parts of 15 MiB too, for machines that hand back no larger files; from those alone a command goes
 on as well.

@@ -55,7 +55,7 @@ def layer_scores(
             scores[layer.called] |= _neighbours(subject)
         if linear in ("quick", "both"):
             scores[layer.called][QUICK] = _quick(subject, layer)
-    if linear in ("paper", "both"):
+    if found and linear in ("paper", "both"):
         if test is None:
             learned, held = subject.parts(len(train))
             train, test = train.of(learned), train.of(held)

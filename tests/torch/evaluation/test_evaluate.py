@@ -18,12 +18,15 @@ from sklearn.neighbors import KNeighborsClassifier
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from otlabel_torch.evaluation import knn, metrics, probe
+from otlabel_torch.evaluation.features import layer_scores
+from otlabel_torch.evaluation.subject import Subject
 from otlabel_torch.images.images import Source, load
 from otlabel_torch.network import layers
 from otlabel_torch.network.models import Network
 from otlabel_torch.options.of_evaluate import EvaluateOptions
 from otlabel_torch.runs.evaluated import evaluate
 from otlabel_torch.system.errors import UsageError
+from otlabel_torch.system.processes import Processes
 
 CPU = torch.device("cpu")
 
@@ -145,6 +148,13 @@ def test_the_papers_probe_learns_and_leaves_the_network_alone(monkeypatch):
     assert found[0][0] > 65
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training
+
+
+@pytest.mark.parametrize("linear", ["quick", "paper", "both", "none"])
+def test_no_layer_has_no_scores(linear):
+    digits, _ = load(Source("digits", image_size=8))
+    subject = Subject(Network("convnet", 8, heads=1, k=10), digits.of(torch.arange(40)), None, Processes(CPU))
+    assert layer_scores(subject, (), linear) == {}
 
 
 def test_a_run_is_evaluated(tmp_path):
