@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -43,6 +42,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/cifar10_cpu"), help="(default: %(default)s)")
     given, more = parser.parse_known_args()  # more: options of otlabel_torch.train, to rehearse
 
+    machine.limit_threads(None)
     out = given.out / f"seed-{given.seed}"
     seconds = train(out, ["--data", "folder", "--root", str(given.root), "--seed", str(given.seed), *more])
     config = RunFolder(out).configuration()
@@ -78,7 +78,7 @@ def train(out: Path, words: list[str]) -> float:
         words = ["--preset", PRESET, *words, "--overwrite"]
     else:
         words = ["--resume"]
-    process = subprocess.Popen([sys.executable, "-m", "otlabel_torch.train", *words, "--out", str(out)], env=clean())
+    process = subprocess.Popen([sys.executable, "-m", "otlabel_torch.train", *words, "--out", str(out)])
     try:
         while process.poll() is None:
             time.sleep(WATCHED)
@@ -104,12 +104,7 @@ def note(folder: RunFolder, curve: Path) -> float:
 
 
 def command(name: str, *words: str) -> None:
-    subprocess.run([sys.executable, "-m", f"otlabel_torch.{name}", *words], check=True, env=clean())
-
-
-def clean() -> dict[str, str]:
-    """Without settings for OpenBLAS from outside: they may be for other processors."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+    subprocess.run([sys.executable, "-m", f"otlabel_torch.{name}", *words], check=True)
 
 
 def keep(row: dict[str, Any], report: dict[str, Any]) -> None:
