@@ -59,4 +59,5 @@ def look(
 
 def labelling_views(config: Resolved, seed: int) -> Views | None:
     """The views in which images are labelled; None: as they are."""
-    return Views(Augment(config.image_size, config.augment, alike=True), config.views, seed) if config.views else None
+    size = config.train_size if config.small_views else config.image_size
+    return Views(Augment(size, config.augment, alike=True), config.views, seed) if config.views else None

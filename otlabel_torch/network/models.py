@@ -11,6 +11,7 @@ import torchvision
 from torch import Tensor, nn
 
 from ..system.errors import UsageError
+from .convolution import quicken
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
 TIMM = "timm/"  # before a name of timm's
@@ -30,6 +31,7 @@ class Network(nn.Module):
         super().__init__()
         kind = _arch(arch)
         self.trunk, self.width = kind.trunk(size)
+        quicken(self.trunk)
         self.size, self.heads, self.k = size, heads, k
         self.hidden = kind.hidden(self.width) if hidden else nn.Identity()
         self.head = nn.Linear(self.width, heads * k)
@@ -180,6 +182,7 @@ class Arch:
 ARCHES = {
     "convnet": Arch(partial(_convnet, (32, 64, 128, 256))),
     "convnet-2x": Arch(partial(_convnet, (64, 128, 256, 512))),
+    "convnet-3x": Arch(partial(_convnet, (96, 192, 384, 768))),
     "convnet-4x": Arch(partial(_convnet, (128, 256, 512, 1024))),
     # Its strides leave nothing of smaller images; the hidden layer is its second fully connected one.
     "alexnet": Arch(lambda size: (AlexNet(size), 4096), _plain, 64, any_size=False),

@@ -101,7 +101,7 @@ class Config:
     """Also write every metric to --out/tensorboard. Needs tensorboard."""
 
     arch: str = "convnet"
-    """The network: convnet (four convolutions), convnet-2x, convnet-4x (so many times as wide), alexnet (SeLa's),
+    """The network: convnet (four convolutions), convnet-2x, -3x, -4x (so many times as wide), alexnet (SeLa's),
     resnet18, resnet34, resnet50 (torchvision's), or timm/NAME for any of timm's, if that is installed."""
     hidden: bool = True
     """A hidden layer between the features and the heads."""
@@ -130,6 +130,8 @@ class Config:
     """Shares of the labels: uniform, zipf (label j proportional to 1/j), or a file of shares, a line a label."""
     views: int = 4
     """Augmented views of an image that its scores are averaged over when labels are solved for; 0: the image itself."""
+    small_views: bool = False
+    """These views at --train-size instead of --image-size: as the network is trained to see images, for less time."""
     label_mode: Literal["eval", "train"] = "eval"
     """Mode of the network when labels are solved for; train, with batch statistics and dropout, is the paper's
     code's."""
@@ -151,6 +153,8 @@ class Config:
     lr_drops: tuple[float, ...] = ()
     """Epochs at which the learning rate falls to a tenth, as in the paper, in the place of the cosine. Numbers below 1
     are shares of all epochs."""
+    nesterov: bool = False
+    """Nesterov's momentum: the step looks ahead."""
     weight_decay: float = 1e-5
     """L2 penalty of the weights."""
     loss: Annotated[str, NameIn(LOSSES)] = "cross-entropy"

@@ -72,6 +72,8 @@ def check_alone(config: Resolved) -> None:
                 raise UsageError(f"`{name}` must be from {least:g} to {most:g}, got {number:g}.")
     if 0 < config.mixup < LEAST_MIXUP:
         raise UsageError(f"`mixup` must be 0 or at least {LEAST_MIXUP:g}, got {config.mixup:g}.")
+    if config.small_views and not config.views:
+        raise UsageError("`small_views` needs `views` of 1 or more, got 0: labels come from the image itself.")
     check_size(config.image_size)
     models.check_arch(config.arch, config.image_size)
 

@@ -60,7 +60,7 @@ class State:
         """Random heads, and an optimiser that knows nothing of those before."""
         self.network.head.reset_parameters()
         for parameter in self.network.head.parameters():
-            self.optimiser.state.pop(parameter, None)
+            self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint: ``model`` has the trunk's weights under the names that torchvision gives them."""
@@ -143,7 +143,16 @@ def start(
     for line in weights.initialise(network, config.arch, config.init).notes:
         tell(line)
     network = network.to(team.device).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(network.parameters(), lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
+    optimiser = torch.optim.SGD(
+        network.parameters(),
+        config.lr,
+        MOMENTUM,
+        weight_decay=config.weight_decay,
+        nesterov=config.nesterov,
+        fused=True,
+    )
+    for parameter in network.parameters():  # the fused step wants all of them, also of heads that begin anew
+        optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")
     forward: nn.Module = torch.compile(network) if config.compile else network  # type: ignore[assignment]
     if team.comm is not None:

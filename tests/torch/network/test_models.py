@@ -12,7 +12,7 @@ from otlabel_torch.network.models import RESNETS, Network
     ("arch", "size"),
     [
         (arch, size)
-        for arch in ("convnet", "convnet-2x", "convnet-4x", "alexnet", *RESNETS, "timm/resnet10t")
+        for arch in ("convnet", "convnet-2x", "convnet-3x", "convnet-4x", "alexnet", *RESNETS, "timm/resnet10t")
         for size in (8, 32, 64, 97)
         if arch != "alexnet" or size >= 64
     ],

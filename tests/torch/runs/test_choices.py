@@ -63,6 +63,22 @@ def test_the_network_is_trained_at_one_size_and_labelled_at_another(tmp_path, mo
     assert seen == {True: {8}, False: {16}}
 
 
+def test_views_for_labels_at_the_size_of_training(tmp_path, monkeypatch):
+    seen = set()
+    features = Network.features
+    monkeypatch.setattr(Network, "features", lambda self, images: seen.add(images.shape[-1]) or features(self, images))
+    ran(tmp_path / "run", image_size=16, train_size=8, small_views=True)
+    assert seen == {8}
+    with pytest.raises(UsageError, match="`small_views` needs `views` of 1 or more, got 0"):
+        ran(tmp_path / "other", views=0, small_views=True)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_nesterovs_momentum_is_the_optimisers(nesterov, tmp_path):
+    kept = ran(tmp_path / "run", nesterov=nesterov)["optimiser"]
+    assert [group["nesterov"] for group in kept["param_groups"]] == [nesterov]
+
+
 @pytest.mark.parametrize(
     ("arch", "size"), [("alexnet", 96), ("convnet", 4), ("timm/vit_tiny_patch16_224", 64), ("convnet", 0)]
 )

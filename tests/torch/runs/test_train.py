@@ -244,7 +244,8 @@ def test_images_of_any_depth_are_read_as_they_look(folder):
         (["--data", "imagenet", "--root", "."], "--data imagenet needs its files in --root ."),
         (
             ["--arch", "vgg16"],
-            "--arch must be convnet, convnet-2x, convnet-4x, alexnet, resnet18, resnet34, resnet50, or timm/NAME",
+            "--arch must be convnet, convnet-2x, convnet-3x, convnet-4x, alexnet, resnet18, resnet34, resnet50, or "
+            "timm/NAME",
         ),
         (["--arch", "timm/no_such_net"], "timm has no no_such_net"),
         (["--accumulate", "3"], "--batch-size must be a multiple of the processes times --accumulate, 1 x 3, got 64"),
@@ -307,7 +308,7 @@ def test_a_truncated_image_is_named(folder, tmp_path):
             ["--data", "cifar10", "--k", "128"],
             {"data": "cifar10", "k": 128, "heads": 10, "views": 2, "mixup": 1, "lr_drops": [0.75, 0.9]},
         ),
-        ("thorough", ["--epochs", "9"], {"arch": "convnet-4x", "epochs": 9, "precision": "auto", "mixup": 1}),
+        ("thorough", ["--epochs", "9"], {"arch": "convnet-3x", "epochs": 9, "precision": "auto", "mixup": 1}),
         (
             "cifar10",
             [],
