@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from otlabel.bench import machine
 from otlabel_torch import RunFolder
 
@@ -61,7 +63,7 @@ def main() -> None:
         command("evaluate", str(mark), *words, "--layers", "features", "--out", str(where), "--overwrite")
         found = json.loads((where / "report.json").read_text())["features"]["features"][KNN]
         row["curve"].append({"minutes": float(mark.stem), "knn_test": found})
-    keep(row, report)
+    keep(row, report, given.out)
 
 
 def kept(out: Path) -> Path:
@@ -107,12 +109,13 @@ def command(name: str, *words: str) -> None:
     subprocess.run([sys.executable, "-m", f"otlabel_torch.{name}", *words], check=True)
 
 
-def keep(row: dict[str, Any], report: dict[str, Any]) -> None:
-    """Put a seed's row into the file, in the place of an older one."""
-    file = json.loads(RESULT.read_text()) if RESULT.exists() else {"runs": []}
-    runs = [other for other in file["runs"] if other["seed"] != row["seed"]]
-    size = {"images": report["images"], "test_images": report["validation_images"]}
-    write_json(RESULT, size | {"runs": sorted([*runs, row], key=lambda run: run["seed"])})
+def keep(row: dict[str, Any], report: dict[str, Any], out: Path) -> None:
+    """Put a seed's row into the file, in the place of an older one; other seeds, which may be running, wait."""
+    with FileLock(out / "result.lock"):
+        file = json.loads(RESULT.read_text()) if RESULT.exists() else {"runs": []}
+        runs = [other for other in file["runs"] if other["seed"] != row["seed"]]
+        size = {"images": report["images"], "test_images": report["validation_images"]}
+        write_json(RESULT, size | {"runs": sorted([*runs, row], key=lambda run: run["seed"])})
 
 
 if __name__ == "__main__":

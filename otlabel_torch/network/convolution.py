@@ -38,6 +38,7 @@ class Convolution(nn.Conv2d):
             and len(images) > 0
             and images.dtype == self.weight.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
             and self.in_channels * self.out_channels >= THIN * (self.in_channels + self.out_channels)
         )
 
@@ -168,17 +169,18 @@ def _maps(side: int) -> tuple[Tensor, Tensor, Tensor]:
     Toom's and Cook's: a product of polynomials by its values at points, of which Lavin and Gray's matrices B^T, G and
     A^T are the transposed one. Both directions of an image at once.
     """
-    finite = torch.tensor(POINTS[side], dtype=torch.float64)
-    powers = finite[:, None] ** torch.arange(side + 2)  # what a polynomial's coefficients are worth at each
+    numbers: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+    finite = torch.tensor(POINTS[side], **numbers)
+    powers = finite[:, None] ** torch.arange(side + 2, **numbers)  # what a polynomial's coefficients are worth at each
     differences = finite[:, None] - finite
     differences.fill_diagonal_(1)
-    last = torch.zeros(1, side + 2, dtype=torch.float64)
+    last = torch.zeros(1, side + 2, **numbers)
     last[0, -1] = 1
 
     def at_infinity(count: int) -> Tensor:
         return torch.cat([powers[:, :count], last[:, -count:]])
 
-    scale = torch.cat([differences.prod(1), torch.ones(1)])
+    scale = torch.cat([differences.prod(1), torch.ones(1, **numbers)])
     filters, results = at_infinity(3) / scale[:, None], at_infinity(side).T
     read = torch.linalg.inv(at_infinity(side + 2)).T * scale[:, None]
     return tuple(torch.kron(one, one).float() for one in (read, filters, results))  # type: ignore[return-value]

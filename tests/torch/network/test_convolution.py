@@ -114,6 +114,23 @@ def test_autocast_is_left_to_torch(monkeypatch):
         assert layer(images).dtype == torch.bfloat16
 
 
+def test_torchs_compiler_sees_torchs_convolutions(monkeypatch):
+    layer, images = Convolution(WIDE, WIDE, 3, padding=1), torch.randn(2, WIDE, 6, 6)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    monkeypatch.setattr(convolution, "convolve", None)
+    assert torch.equal(compiled(images), F.conv2d(images, layer.weight, layer.bias, padding=1))
+
+
+def test_where_other_devices_are_the_default_the_maps_are_on_the_cpu():
+    convolution._maps.cache_clear()
+    images, weight, right = problem(2, 3, 4, 6, 6)
+    with torch.device("meta"), torch.inference_mode():
+        assert error(convolve(images, weight, 4), right) < 1e-5
+    weight.requires_grad_()
+    convolve(images, weight, 4).sum().backward()
+    assert weight.grad is not None
+
+
 def test_other_layers_and_names_of_parameters_stay():
     others = [
         nn.Conv2d(4, 4, 3),
