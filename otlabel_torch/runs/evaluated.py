@@ -21,7 +21,7 @@ from ..network import weights
 from ..network.models import Network, check_arch
 from ..options.config import Config
 from ..options.of_evaluate import EvaluateOptions
-from ..system import files
+from ..system import files, heap
 from ..system.devices import pick_device
 from ..system.errors import DataError, UsageError, memory_errors
 from ..system.processes import Processes
@@ -42,6 +42,7 @@ def evaluate(options: EvaluateOptions, console: Console | None = None) -> dict[s
     out = options.out or (_beside(options.run) if is_weights else RunFolder(options.run).evaluation)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.overwrite:
         raise UsageError(f"`out` {out} is not empty. Choose another folder, or add `overwrite`.")
+    heap.keep()
     subject, own = (_of_weights(options, console), None) if is_weights else _of_run(options)
     parts = [subject.train, *([subject.test] if subject.test else [])]
     for line in (line for part in parts for line in part.said):

@@ -23,6 +23,7 @@ from ..labels.given import read_labels
 from ..labels.transport import VERSION
 from ..network import weights
 from ..options.config import Config, Resolved
+from ..system import heap
 from ..system.errors import UsageError, memory_errors
 from ..system.processes import Processes, join
 from ..training.loop import Report, fit
@@ -43,6 +44,7 @@ def run(options: Config, console: Console) -> list[dict[str, Any]]:
         raise UsageError(f"`out` {options.out} must not lie in `root` {options.root}: its pictures are no images.")
     if options.out is not None and not options.resume:
         RunFolder(options.out).check_free(options.overwrite)
+    heap.keep()
     with join(options.device) as team:
         return Run(options, team, console).whole()
 
