@@ -16,6 +16,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ def main() -> None:
         words = ["--arch", config.arch, "--data", "folder", "--root", str(given.root), "--linear", "none"]
         command("evaluate", str(mark), *words, "--layers", "features", "--out", str(where), "--overwrite")
         found = json.loads((where / "report.json").read_text())["features"]["features"][KNN]
-        row["curve"].append({"minutes": float(mark.stem), "knn_test": found})
-    keep(row, report, given.out)
+        row["curve"].append({"minutes": round(float(mark.stem), 1), "knn_test": found})
+    keep(row, report)
 
 
 def kept(out: Path) -> Path:
@@ -97,7 +98,7 @@ def note(folder: RunFolder, curve: Path) -> float:
     if folder.missing is not None:
         return 0.0
     minutes = sum(r.get("train_seconds", 0) + r.get("label_seconds", 0) for r in folder.records()) / 60
-    file = curve / f"{minutes:.1f}.pt"
+    file = curve / f"{minutes:.4f}.pt"
     done = max((float(other.stem) for other in curve.glob("*.pt")), default=0.0)
     if any(done < mark <= minutes for mark in MARKS):
         with atomic(file) as copy, folder.checkpoint.open("rb") as last:
@@ -109,9 +110,9 @@ def command(name: str, *words: str) -> None:
     subprocess.run([sys.executable, "-m", f"otlabel_torch.{name}", *words], check=True)
 
 
-def keep(row: dict[str, Any], report: dict[str, Any], out: Path) -> None:
+def keep(row: dict[str, Any], report: dict[str, Any]) -> None:
     """Put a seed's row into the file, in the place of an older one; other seeds, which may be running, wait."""
-    with FileLock(out / "result.lock"):
+    with FileLock(Path(tempfile.gettempdir()) / f"{RESULT.name}.lock"):
         file = json.loads(RESULT.read_text()) if RESULT.exists() else {"runs": []}
         runs = [other for other in file["runs"] if other["seed"] != row["seed"]]
         size = {"images": report["images"], "test_images": report["validation_images"]}

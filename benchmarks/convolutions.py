@@ -1,9 +1,9 @@
-"""Training steps a second with PyTorch's convolutions and with this project's, in turns in one process.
+"""Images a second with PyTorch's convolutions and with this project's, in turns in one process.
 
     python benchmarks/convolutions.py convnet convnet-2x convnet-3x convnet-4x resnet18
 
-float32, batches of 64 images of 24 px (of 32 for ResNets), ten heads of 256 labels; medians. Also whole forward passes
-as in labelling, of 128 images.
+float32, batches of 64 images of 24 px (of 32 for ResNets), ten heads of 256 labels; medians. Also the trunk's
+forward passes as in labelling, of 128 images.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from statistics import median
 import torch
 from torch import nn
 
+from otlabel._system import heap
 from otlabel.bench import machine
 
 # Part of a checkout, not of the library's promise.
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("archs", nargs="+", metavar="ARCH")
     given = parser.parse_args()
     machine.limit_threads(None)
+    heap.keep()
     torch.set_num_threads(machine.threads())
     print(f"{machine.cpu()}, {machine.threads()} threads; images a second, PyTorch's -> Winograd's")
     for arch in given.archs:

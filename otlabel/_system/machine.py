@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
+
+from .heap import give_back
 
 
 def cores() -> int:
@@ -36,17 +37,10 @@ def require(needed: float, what: str) -> None:
     """
     if needed <= free_memory():
         return
-    _give_back()
+    give_back()
     if needed > (free := free_memory()):
         raise MemoryError(
             f"{what} needs about {needed / 2**20:,.0f} MiB beside the scores, but {free / 2**20:,.0f} MiB are free. "
             "Assign a sample of the rows and label the rest with Assignment.predict, choose a smaller epsilon, or "
             "share the rows among machines with comm=."
         )
-
-
-def _give_back() -> None:
-    """Hand back what is free of the heap: glibc keeps gigabytes of lists that were dropped."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)

@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 POINTS = {3: (0, 1, -1, 2), 4: (0, 1, -1, 2, -2)}  # by m; one more is at infinity
 THIN = 40  # harmonic mean of the channels, halved: with fewer of them bringing tiles there and back costs more
-AT_ONCE = 1 << 20  # numbers of the tiles that are in memory at a time where no gradient is wanted
+FEW = 32  # tiles of a batch, below which its weights' way to the points is too long
+AT_ONCE = 1 << 20  # numbers of the tiles of several images in memory at a time, where no gradient is wanted
+LARGEST = 1 << 27  # numbers of tiles and products: more are not worth their memory
 
 
 class Convolution(nn.Conv2d):
@@ -26,16 +28,21 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         side = _tile(*input.shape[-2:]) if self._suits(input) else None
-        if side is None:
+        if side is None or not self._is_worth(input, side):
             return super().forward(input)
         result = convolve(input, self.weight, side)
         return result if self.bias is None else result + self.bias[:, None, None]
+
+    def _is_worth(self, images: Tensor, side: int) -> bool:
+        n, _, height, width = images.shape
+        down, across = _grid(height, width, side)
+        tiles = n * down * across
+        return tiles >= FEW and tiles * (side + 2) ** 2 * (self.in_channels + self.out_channels) <= LARGEST
 
     def _suits(self, images: Tensor) -> bool:
         return (
             images.device.type == "cpu"
             and images.ndim == 4
-            and len(images) > 0
             and images.dtype == self.weight.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
             and not torch.compiler.is_compiling()
@@ -73,16 +80,17 @@ class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, side: int) -> Tensor:
         tiles, points = _points_of_tiles(images, side), _points_of_weight(weight, side)
-        ctx.save_for_backward(tiles, points)
-        ctx.side, ctx.shape = side, images.shape
+        ctx.save_for_backward(images, weight, tiles, points)
+        ctx.side = side
         return _results(tiles, points, images, side)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         """The transposes of forward's linear maps, in opposite order."""
-        (tiles, points), side = ctx.saved_tensors, ctx.side
-        n, channels, height, width = ctx.shape
+        images, weight, tiles, points = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for second derivatives
+            return *_derivatives(ctx.needs_input_grad, images, weight, gradient), None
+        side, (n, channels, height, width) = ctx.side, images.shape
         down, across = _grid(height, width, side)
         of_images = of_weight = None
         read, filters, results = _maps(side)
@@ -105,6 +113,15 @@ class _Winograd(torch.autograd.Function):
                     whole[:, rows, column : column + side * (across - 1) + 1 : side] += spread[row, column]
             of_images = _channels_last(whole[:, 1 : height + 1, 1 : width + 1].permute(0, 3, 1, 2))
         return of_images, of_weight, None
+
+
+def _derivatives(
+    wanted: tuple[bool, ...], images: Tensor, weight: Tensor, gradient: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Of the images and of the weight, by operations that have derivatives themselves."""
+    of_images = conv2d_input(images.shape, weight, gradient, padding=1) if wanted[0] else None
+    of_weight = conv2d_weight(images, weight.shape, gradient, padding=1) if wanted[1] else None
+    return of_images, of_weight
 
 
 def _points_of_tiles(images: Tensor, side: int) -> Tensor:
@@ -133,8 +150,10 @@ def _results(tiles: Tensor, points: Tensor, images: Tensor, side: int) -> Tensor
     _, _, results = _maps(side)
     products = torch.bmm(tiles, points.transpose(1, 2))
     squares = (results @ products.view(len(products), -1)).view(side, side, n, down, across, -1)
-    placed = squares.permute(2, 3, 0, 4, 1, 5).reshape(n, side * down, side * across, -1)
-    return _channels_last(placed[:, :height, :width].permute(0, 3, 1, 2))
+    placed = squares.permute(2, 3, 0, 4, 1, 5).reshape(n, side * down, side * across, -1)[:, :height, :width]
+    shape, last = (n, placed.shape[-1], height, width), torch.channels_last
+    found = torch.empty(shape, dtype=placed.dtype, device=placed.device, memory_format=last)
+    return found.copy_(placed.permute(0, 3, 1, 2))  # of its own: a view could not be changed in place
 
 
 def _channels_last(images: Tensor) -> Tensor:

@@ -80,10 +80,10 @@ class Config:
     """Side of the square images the network sees: the shorter side is resized to it, then the centre is cropped.
     Default: 16 for digits; for files the median of their shorter sides, at most 224."""
     train_size: int | None = None
-    """Side of the augmented images that the network is trained on; labels and features are taken at --image-size.
-    Cropping enlarges what is in an image, so smaller ones show it at the size it has in the whole image (Touvron et
-    al., 2019), and cost less. Default: with --augment small and a network that takes any size, three quarters of
-    --image-size, up to a multiple of 8; else all of it."""
+    """Side of the augmented images that the network is trained on; features are taken at --image-size, and labels
+    unless --small-views. Cropping enlarges what is in an image, so smaller ones show it at the size it has in the whole
+    image (Touvron et al., 2019), and cost less. Default: with --augment small and a network that takes any size, three
+    quarters of --image-size, up to a multiple of 8; else all of it."""
     augment: Augmentation | None = None
     """How images are changed for training: imagenet and cifar are SeLa's, small is cifar with less hue, moco is
     MoCo-v2's (SeLa's "aug++"), scans turns and slants instead of mirroring, crops are those of linear probes (no
@@ -154,7 +154,7 @@ class Config:
     """Epochs at which the learning rate falls to a tenth, as in the paper, in the place of the cosine. Numbers below 1
     are shares of all epochs."""
     nesterov: bool = False
-    """Nesterov's momentum: the step looks ahead."""
+    """With Nesterov's momentum: the step goes where the momentum leads from the newest gradient on."""
     weight_decay: float = 1e-5
     """L2 penalty of the weights."""
     loss: Annotated[str, NameIn(LOSSES)] = "cross-entropy"

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from otlabel._system import heap
+
 from ..evaluation import tables
 from ..evaluation.features import layer_scores
 from ..evaluation.labellings import RunLabels, label_scores
@@ -21,7 +23,7 @@ from ..network import weights
 from ..network.models import Network, check_arch
 from ..options.config import Config
 from ..options.of_evaluate import EvaluateOptions
-from ..system import files, heap
+from ..system import files
 from ..system.devices import pick_device
 from ..system.errors import DataError, UsageError, memory_errors
 from ..system.processes import Processes

@@ -17,13 +17,14 @@ from rich.console import Console
 from torch import Tensor
 from tqdm import tqdm
 
+from otlabel._system import heap
+
 from ..images.images import Images
 from ..images.of_run import images_of
 from ..labels.given import read_labels
 from ..labels.transport import VERSION
 from ..network import weights
 from ..options.config import Config, Resolved
-from ..system import heap
 from ..system.errors import UsageError, memory_errors
 from ..system.processes import Processes, join
 from ..training.loop import Report, fit

@@ -7,7 +7,7 @@ import os
 import torch
 from torch import Tensor
 
-from otlabel._system import machine
+from otlabel._system import heap, machine
 
 from .errors import UsageError
 
@@ -37,4 +37,5 @@ def free_memory(device: torch.device | None = None) -> float:
     if device is not None and device.type == "cuda":
         free, _total = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    heap.give_back()
     return machine.free_memory() / int(os.environ.get("LOCAL_WORLD_SIZE", 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,7 @@ class State:
     def reset_heads(self) -> None:
         """Random heads, and an optimiser that knows nothing of those before."""
         self.network.head.reset_parameters()
-        for parameter in self.network.head.parameters():
-            self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        rest(self.optimiser, self.network.head.parameters())
 
     def save(self, path: Path) -> None:
         """Write the checkpoint: ``model`` has the trunk's weights under the names that torchvision gives them."""
@@ -99,11 +98,32 @@ class State:
             )
         load_network(self.network, saved, path)
         self.optimiser.load_state_dict(saved["optimiser"])
+        fuse(self.optimiser)
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.records = saved["epoch"], saved["records"]
         self.labels, self.confidence = saved["labels"], saved["confidence"]
         self.potentials = None if saved["potentials"] is None else saved["potentials"].numpy()
         self.labels_epoch, self.labels_seed = saved["labels_epoch"], saved["labels_seed"]
+
+
+def rest(optimiser: torch.optim.Optimizer, parameters: Iterable[Tensor]) -> None:
+    """No momentum, in buffers of their own: the fused step wants one for every parameter, laid out as that is."""
+    for parameter in parameters:
+        optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def fuse(optimiser: torch.optim.Optimizer) -> None:
+    """Make an optimiser's state, as it was loaded, one for the fused step: older versions wrote that of another."""
+    for group in optimiser.param_groups:
+        group["fused"] = True
+        for parameter in group["params"]:
+            held = optimiser.state.get(parameter) or {}
+            buffer = held.get("momentum_buffer") if isinstance(held, dict) else held
+            if buffer is None or (isinstance(buffer, Tensor) and buffer.shape == parameter.shape):
+                rest(optimiser, [parameter])
+                if buffer is not None:
+                    optimiser.state[parameter]["momentum_buffer"].copy_(buffer)
+            # What else it may be the rules for checkpoints name.
 
 
 def load_network(network: Network, saved: dict[str, Any], path: Path) -> None:
@@ -151,8 +171,7 @@ def start(
         nesterov=config.nesterov,
         fused=True,
     )
-    for parameter in network.parameters():  # the fused step wants all of them, also of heads that begin anew
-        optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    rest(optimiser, network.parameters())
     scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")
     forward: nn.Module = torch.compile(network) if config.compile else network  # type: ignore[assignment]
     if team.comm is not None:

@@ -46,13 +46,13 @@ def test_what_is_learned_when_a_mark_is_passed_is_kept_once(place, monkeypatch):
     curve.mkdir()
     for epochs in (1, 1, 2, 3, 3, 6, 7):
         assert cifar10_cpu.note(Folder(place, epochs), curve) == epochs
-    assert {file.name: file.read_text() for file in curve.iterdir()} == {"2.0.pt": "after 2", "6.0.pt": "after 6"}
+    assert {file.name: file.read_text() for file in curve.iterdir()} == {"2.0000.pt": "after 2", "6.0000.pt": "after 6"}
 
 
 def test_seeds_rows_are_kept_in_order_and_the_newest_of_each(place):
     report = {"images": 20, "validation_images": 10}
     for seed, value in ((1, 1.0), (0, 2.0), (1, 3.0)):
-        cifar10_cpu.keep({"seed": seed, "knn_test": value}, report, place)
+        cifar10_cpu.keep({"seed": seed, "knn_test": value}, report)
     assert results() == {
         "images": 20,
         "test_images": 10,

@@ -52,9 +52,34 @@ def test_gradients_of_a_slice_and_of_one_input_only():
     right = weight.double().requires_grad_()
     F.conv2d(images.double(), right, padding=1)[:, 1:3, ::2].sum().backward()
     assert error(learned.grad, right.grad) < 1e-5
-    seen = images.clone().requires_grad_()
+    seen, right = images.clone().requires_grad_(), images.double().requires_grad_()
     convolve(seen, weight, 4).sum().backward()
-    assert seen.grad is not None
+    F.conv2d(right, weight.double(), padding=1).sum().backward()
+    assert error(seen.grad, right.grad) < 1e-5
+
+
+def test_second_derivatives():
+    images, weight, _ = problem(3, 5, 4, 8, 8)
+    found = []
+    for given, way in (
+        ([images, weight], lambda x, w: convolve(x, w, 4)),
+        ([images.double(), weight.double()], lambda x, w: F.conv2d(x, w, padding=1)),
+    ):
+        inputs = [t.clone().requires_grad_() for t in given]
+        slopes = torch.autograd.grad(way(*inputs).square().sum(), inputs, create_graph=True)
+        sum(slope.square().sum() for slope in slopes).backward()
+        found.append([t.grad for t in inputs])
+    for one, other in zip(*found, strict=True):
+        assert error(one, other) < 1e-4
+
+
+@pytest.mark.parametrize("pixels", [7, 8])
+def test_results_can_be_changed_in_place(pixels):
+    layer = Convolution(WIDE, WIDE, 3, padding=1, bias=False)
+    images = torch.randn(16, WIDE, pixels, pixels)
+    layer(images).relu_().sum().backward()
+    right = F.conv2d(images.double(), layer.weight.double().detach().requires_grad_(), padding=1)
+    assert error(layer(images).relu_(), right.relu()) < 1e-5
 
 
 def test_without_gradients_images_are_taken_in_parts_that_fit(monkeypatch):
@@ -82,7 +107,7 @@ def test_tiles_that_take_fewest_products(height, width, side):
 @pytest.mark.parametrize("bias", [True, False])
 def test_wide_layers_of_float32_take_the_faster_way(bias, monkeypatch):
     layer = Convolution(WIDE, WIDE, 3, padding=1, bias=bias)
-    images = torch.randn(2, WIDE, 6, 6)
+    images = torch.randn(8, WIDE, 6, 6)
     right = F.conv2d(
         images.double(), layer.weight.double(), None if layer.bias is None else layer.bias.double(), padding=1
     )
@@ -93,12 +118,13 @@ def test_wide_layers_of_float32_take_the_faster_way(bias, monkeypatch):
 @pytest.mark.parametrize(
     ("channels", "images"),
     [
-        (10, torch.randn(2, 10, 6, 6)),  # thin
+        (10, torch.randn(8, 10, 6, 6)),  # thin
+        (WIDE, torch.randn(7, WIDE, 6, 6)),  # 28 tiles
         (WIDE, torch.randn(0, WIDE, 6, 6)),
         (WIDE, torch.randn(WIDE, 6, 6)),  # an image alone
-        (WIDE, torch.randn(2, WIDE, 1, 6)),
-        (WIDE, torch.randn(2, WIDE, 6, 6, dtype=torch.float64)),
-        (WIDE, torch.randn(2, WIDE, 6, 6, dtype=torch.bfloat16)),
+        (WIDE, torch.randn(20, WIDE, 1, 6)),
+        (WIDE, torch.randn(8, WIDE, 6, 6, dtype=torch.float64)),
+        (WIDE, torch.randn(8, WIDE, 6, 6, dtype=torch.bfloat16)),
     ],
 )
 def test_all_else_is_left_to_torch(channels, images, monkeypatch):
@@ -107,15 +133,26 @@ def test_all_else_is_left_to_torch(channels, images, monkeypatch):
     assert torch.equal(layer(images), F.conv2d(images, layer.weight, layer.bias, padding=1))
 
 
+def test_what_is_too_large_for_the_memory_is_left_to_torch(monkeypatch):
+    layer, images = Convolution(WIDE, WIDE, 3, padding=1), torch.randn(8, WIDE, 6, 6)
+    taken = []
+    monkeypatch.setattr(convolution, "convolve", lambda *_: taken.append(True) or images)
+    for most, expected in ((8 * 4 * 25 * 2 * WIDE, [True]), (8 * 4 * 25 * 2 * WIDE - 1, [])):
+        taken.clear()
+        monkeypatch.setattr(convolution, "LARGEST", most)
+        layer(images)
+        assert taken == expected
+
+
 def test_autocast_is_left_to_torch(monkeypatch):
-    layer, images = Convolution(WIDE, WIDE, 3, padding=1), torch.randn(2, WIDE, 6, 6)
+    layer, images = Convolution(WIDE, WIDE, 3, padding=1), torch.randn(8, WIDE, 6, 6)
     monkeypatch.setattr(convolution, "convolve", None)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(images).dtype == torch.bfloat16
 
 
 def test_torchs_compiler_sees_torchs_convolutions(monkeypatch):
-    layer, images = Convolution(WIDE, WIDE, 3, padding=1), torch.randn(2, WIDE, 6, 6)
+    layer, images = Convolution(WIDE, WIDE, 3, padding=1), torch.randn(8, WIDE, 6, 6)
     compiled = torch.compile(layer, backend="eager", fullgraph=True)
     monkeypatch.setattr(convolution, "convolve", None)
     assert torch.equal(compiled(images), F.conv2d(images, layer.weight, layer.bias, padding=1))
@@ -126,9 +163,11 @@ def test_where_other_devices_are_the_default_the_maps_are_on_the_cpu():
     images, weight, right = problem(2, 3, 4, 6, 6)
     with torch.device("meta"), torch.inference_mode():
         assert error(convolve(images, weight, 4), right) < 1e-5
+    exact = weight.double().requires_grad_()
     weight.requires_grad_()
     convolve(images, weight, 4).sum().backward()
-    assert weight.grad is not None
+    F.conv2d(images.double(), exact, padding=1).sum().backward()
+    assert error(weight.grad, exact.grad) < 1e-5
 
 
 def test_other_layers_and_names_of_parameters_stay():
@@ -156,7 +195,7 @@ def test_other_layers_and_names_of_parameters_stay():
 def test_a_network_learns_what_it_learns_by_torchs_convolutions(arch, monkeypatch):
     """Gradients of all its weights against float64. Statistics of a small batch would make much of little errors."""
     network = Network(arch, 32, heads=2, k=5).eval()
-    images = torch.rand(4, 3, 32, 32)
+    images = torch.rand(32, 3, 32, 32)
 
     def slopes(network, images):
         network.zero_grad()

@@ -63,3 +63,32 @@ def test_final_labels_do_not_depend_on_where_a_run_was_left(tmp_path):
     fit(config, images, alone, state=again)
     assert torch.equal(again.labels, whole.labels)
     assert torch.equal(again.confidence, whole.confidence)
+
+
+@pytest.mark.parametrize("precision", ["float32", "fp16"])
+def test_checkpoints_of_versions_whose_steps_were_not_fused(precision, tmp_path):
+    """They say so, lack momentum that is zero, and may have laid it out in another way."""
+    images = load(Source("digits", image_size=8))[0].of(torch.arange(32))
+    options = Config(data="digits", image_size=8, k=4, heads=1, epochs=2, batch_size=16, views=1, precision=precision)
+    config, alone = resolve(options, 32, 8), Processes(torch.device("cpu"))
+
+    def after_epoch(state):
+        if state.epoch == 1:
+            state.save(tmp_path / "now.pt")
+
+    whole = fit(config, images, alone, state=start(config, images, alone), after_epoch=after_epoch)
+    older = checkpoint.load(tmp_path / "now.pt")
+    kept = older["optimiser"]
+    kept["param_groups"][0] |= {"fused": None, "foreach": None}
+    for held in kept["state"].values():
+        held["momentum_buffer"] = held["momentum_buffer"].contiguous()
+    again = start(config, images, alone)
+    again.load(older, tmp_path / "now.pt")
+    fit(config, images, alone, state=again)
+    assert all(map(torch.equal, whole.network.parameters(), again.network.parameters()))
+    kept["state"] = {0: {"momentum_buffer": None}, 1: kept["state"][1]}
+    again = start(config, images, alone)
+    again.load(older, tmp_path / "now.pt")
+    buffers = [again.optimiser.state[parameter]["momentum_buffer"] for parameter in again.network.parameters()]
+    assert [bool(buffer.any()) for buffer in buffers] == [i == 1 for i in range(len(buffers))]
+    fit(config, images, alone, state=again)
