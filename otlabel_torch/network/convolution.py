@@ -41,7 +41,8 @@ class Convolution(nn.Conv2d):
 
     def _suits(self, images: Tensor) -> bool:
         return (
-            images.device.type == "cpu"
+            isinstance(images, Tensor)  # torch.fx traces with what is none
+            and images.device.type == "cpu"
             and images.ndim == 4
             and images.dtype == self.weight.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")

@@ -115,8 +115,11 @@ def test_items_of_scores_alike_take_no_minutes(rng, kind):
     }[kind]
     a = rng.dirichlet(np.full(n, 3.0))
     result = otlabel.assign(scores, a=a)
-    assert np.abs(np.bincount(result.labels, weights=a, minlength=k) - 1 / k).max() <= a.max() * (1 + 1e-9)
-    assert abs(result.gap) < 0.05
+    off = np.abs(np.bincount(result.labels, weights=a, minlength=k) - 1 / k)
+    assert off.max() <= a.max() * (1 + 1e-9)
+    assert (
+        abs(result.gap) <= 0.01 + off.sum() / 2 * np.ptp(scores) / 0.04
+    )  # what moving so much the longest way is worth
 
 
 def test_huge_scores_are_no_forbidden_ones(rng):

@@ -158,6 +158,14 @@ def test_torchs_compiler_sees_torchs_convolutions(monkeypatch):
     assert torch.equal(compiled(images), F.conv2d(images, layer.weight, layer.bias, padding=1))
 
 
+def test_tracing_sees_torchs_convolutions():
+    layer, images = Convolution(WIDE, WIDE, 3, padding=1), torch.randn(8, WIDE, 6, 6)
+    traced = torch.fx.symbolic_trace(nn.Sequential(layer))
+    assert torch.equal(traced(images), F.conv2d(images, layer.weight, layer.bias, padding=1))
+    exported = torch.export.export(layer, (images,)).module()
+    assert torch.equal(exported(images), traced(images))
+
+
 def test_where_other_devices_are_the_default_the_maps_are_on_the_cpu():
     convolution._maps.cache_clear()
     images, weight, right = problem(2, 3, 4, 6, 6)
