@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of mallopt's settings
-LARGEST = (1 << 30, 32 << 20)  # bytes: the second where glibc refuses the first (before 2.35)
+LARGEST = (1 << 30, 32 << 20)  # bytes: the second where glibc refuses the first, as older ones do
 
 
 def keep() -> bool:

@@ -7,7 +7,6 @@ interpreter where there is none. What it allocates, compiles or breaks is gone w
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import math
 import multiprocessing
@@ -25,6 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .._system import heap
 from . import machine, preloading
 from .judge import judge
 from .own import methods
@@ -211,8 +211,7 @@ def _solves(job: Job, scores: np.ndarray, send: Connection) -> Row:
 def timed(solve: Callable[[], Result]) -> tuple[float, Result, float | None]:
     """Seconds of one solve, what it returned, and the MiB it needed at its peak beside what was there before."""
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # what is free goes back, or a solve could use it unseen
+    heap.give_back()  # or a solve could use it unseen
     before = _Memory()
     start = time.perf_counter()
     answer = solve()

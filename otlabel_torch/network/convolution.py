@@ -151,10 +151,11 @@ def _results(tiles: Tensor, points: Tensor, images: Tensor, side: int) -> Tensor
     _, _, results = _maps(side)
     products = torch.bmm(tiles, points.transpose(1, 2))
     squares = (results @ products.view(len(products), -1)).view(side, side, n, down, across, -1)
-    placed = squares.permute(2, 3, 0, 4, 1, 5).reshape(n, side * down, side * across, -1)[:, :height, :width]
-    shape, last = (n, placed.shape[-1], height, width), torch.channels_last
-    found = torch.empty(shape, dtype=placed.dtype, device=placed.device, memory_format=last)
-    return found.copy_(placed.permute(0, 3, 1, 2))  # of its own: a view could not be changed in place
+    shape, last = (n, squares.shape[-1], side * down, side * across), torch.channels_last
+    whole = torch.empty(shape, dtype=squares.dtype, device=squares.device, memory_format=last)
+    whole.permute(0, 2, 3, 1).view(n, down, side, across, side, -1).copy_(squares.permute(2, 3, 0, 4, 1, 5))
+    fits = (height, width) == (side * down, side * across)  # else of its own: a view could not be changed in place
+    return whole if fits else whole[:, :, :height, :width].clone(memory_format=last)
 
 
 def _channels_last(images: Tensor) -> Tensor:
