@@ -19,6 +19,8 @@ from ..system.processes import Processes
 from .models import Network
 
 BATCH = 128  # images: bounds the memory of the activations, and is what processes deal out
+ON_CUDA = 8  # batches in one pass there: with one the device waits for the host that starts its kernels
+LARGE = 224  # pixels: of images so large one batch fills a device
 MEMORY = 0.5  # of what is free, the most that values of all images may take; so much again is left for their scores
 
 Read = Literal["features", "hidden"] | Callable[[Tensor], Tensor]  # or a function of normalised images (n, 3, s, s)
@@ -69,13 +71,15 @@ def collect(
     team.from_first(*network.buffers())  # running statistics, of which each process has its own
     batches = _batches(len(images))
     own = range(len(batches))[team.part(len(batches))]
-    pixels = images.batches(batches[i] for i in own)
+    several = 1 if train_mode else together(team.device, network.size)  # statistics are of one batch
+    passes = [torch.cat([batches[i] for i in own[first : first + several]]) for first in range(0, len(own), several)]
+    pixels = images.batches(passes)
     name = layer if isinstance(layer, str) else "layer"
-    bar = tqdm(pixels, total=len(own), desc=name, unit="batch", leave=False, disable=None if team.is_first else True)
-    rows = sum(len(batches[i]) for i in own)
+    bar = tqdm(pixels, total=len(passes), desc=name, unit="batch", leave=False, disable=None if team.is_first else True)
+    rows = sum(map(len, passes))
     kept, done = torch.empty(0), 0
     with in_mode(network, train_mode):
-        for number, batch in zip(own, bar, strict=True):
+        for number, batch in zip(own[::several], bar, strict=True):
             batch = sent(batch, team.device)
             inputs = iter((normalise(batch, network.size),)) if views is None else views.of(batch, number)
             mean = torch.stack([_output(network, view, layer, precision) for view in inputs]).mean(dim=0)
@@ -93,6 +97,11 @@ def _output(network: Network, images: Tensor, layer: Read, precision: Precision)
             return layer(images).float()
         features = network.features(images)
         return (features if layer == "features" else network.hidden(features)).float()
+
+
+def together(device: torch.device, size: int) -> int:
+    """How many batches of images of so many pixels one pass takes."""
+    return min(ON_CUDA, max(1, (LARGE // size) ** 2)) if device.type == "cuda" else 1
 
 
 def rows_of(team: Processes, n: int) -> list[int]:

@@ -184,6 +184,7 @@ ARCHES = {
     "convnet-2x": Arch(partial(_convnet, (64, 128, 256, 512))),
     "convnet-3x": Arch(partial(_convnet, (96, 192, 384, 768))),
     "convnet-4x": Arch(partial(_convnet, (128, 256, 512, 1024))),
+    "convnet-8x": Arch(partial(_convnet, (256, 512, 1024, 2048))),
     # Its strides leave nothing of smaller images; the hidden layer is its second fully connected one.
     "alexnet": Arch(lambda size: (AlexNet(size), 4096), _plain, 64, any_size=False),
     **{name: Arch(partial(_resnet, name)) for name in RESNETS},

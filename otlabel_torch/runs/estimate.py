@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..images.images import Images
 from ..labels.look import look
-from ..network.collect import BATCH, MEMORY
+from ..network.collect import BATCH, MEMORY, together
 from ..options.config import Resolved
 from ..options.kinds import ASSIGNERS
 from ..system.devices import free_memory
@@ -66,7 +66,7 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
     alone, step = Processes(team.device), dataclasses.replace(config, batch_size=size, lr=0.0)
     batch, loss, assigner = images.of(torch.arange(size)), loss_of(config), ASSIGNERS[config.assigner]
     step_seconds, _metrics = _timed(lambda: train_epoch(step, trial, loss, batch, alone, "estimate"))
-    looked = images.of(torch.arange(min(n, BATCH)))
+    looked = images.of(torch.arange(min(n, BATCH * together(team.device, config.image_size))))
 
     def see() -> Tensor:
         """Back on the host, which waits for it."""

@@ -31,7 +31,8 @@ def test_two_steps_in_two_commands(tmp_path):
         arrays[f"{split}_label"] = digits.target[rows].astype(np.uint8)
     np.savez(tmp_path / "images.npz", classes=np.array([str(i) for i in range(10)]), **arrays)
     words = [sys.executable, str(SCRIPT), str(tmp_path / "images.npz"), "--out", str(tmp_path / "run")]
-    words += ["--images", "32", "--epochs", "2", "--probe-epochs", "1", "--precision", "float32"]
+    words += ["--arch", "convnet-3x", "--images", "32", "--epochs", "2"]
+    words += ["--probe-epochs", "1", "--precision", "float32"]
     paused = subprocess.run([*words, "--minutes", "0"], capture_output=True, text=True, timeout=300)
     assert paused.returncode == 0, paused.stderr
     assert "time is up after epoch 1 of 2" in paused.stdout
@@ -59,6 +60,6 @@ def test_two_steps_in_two_commands(tmp_path):
         "weighted kNN accuracy, 10 neighbours",
         "weighted kNN accuracy, 200 neighbours",
         "linear probe accuracy (the paper's recipe), features",
-        "linear probe accuracy (the paper's recipe), maps (layer layer4)",
+        "linear probe accuracy (the paper's recipe), maps (layer 14)",
     }
     assert all(0 <= value <= 100 for value in found["accuracy"].values())

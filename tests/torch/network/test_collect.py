@@ -7,7 +7,7 @@ import torch
 
 from otlabel_torch.images.augment import Augment, normalise
 from otlabel_torch.images.images import Source, load
-from otlabel_torch.network.collect import Views, collect, rows_of
+from otlabel_torch.network.collect import Views, collect, rows_of, together
 from otlabel_torch.network.models import Network
 from otlabel_torch.system.processes import Processes
 
@@ -53,6 +53,28 @@ def test_dropout_in_training_mode_differs_from_batch_to_batch():
     assert not torch.allclose(trained[:128], trained[128:])
     calm = collect(network, images, alone, layer="hidden", views=views)
     torch.testing.assert_close(calm, calm[:1].expand(256, -1), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["features", "hidden"])
+def test_several_batches_in_one_pass_change_nothing(monkeypatch, layer):
+    """As on CUDA devices, whose host would start the kernels of small batches too slowly."""
+    images, _ = load(Source("digits", image_size=8))
+    network = Network("convnet", 8, heads=1, k=3)
+    views = Views(Augment(8, "cifar", alike=True), 2, seed=5) if layer == "hidden" else None
+    seen = []
+    network.trunk.register_forward_pre_hook(lambda trunk, given: seen.append(len(given[0])))
+    one = collect(network, images, ALONE, layer=layer, views=views)
+    assert set(seen) == {128, 5}  # 1,797 images
+    seen.clear()
+    monkeypatch.setattr("otlabel_torch.network.collect.together", lambda device, size: 8)
+    torch.testing.assert_close(collect(network, images, ALONE, layer=layer, views=views), one, rtol=1e-4, atol=1e-5)
+    assert set(seen) == {1024, 773}
+
+
+def test_a_pass_takes_more_small_images_than_large_ones():
+    cuda = torch.device("cuda")
+    assert [together(cuda, size) for size in (28, 32, 64, 96, 112, 224, 384)] == [8, 8, 8, 4, 4, 1, 1]
+    assert together(torch.device("cpu"), 32) == 1
 
 
 @pytest.mark.parametrize("n", [5, 128, 129, 257, 1000])

@@ -244,8 +244,8 @@ def test_images_of_any_depth_are_read_as_they_look(folder):
         (["--data", "imagenet", "--root", "."], "--data imagenet needs its files in --root ."),
         (
             ["--arch", "vgg16"],
-            "--arch must be convnet, convnet-2x, convnet-3x, convnet-4x, alexnet, resnet18, resnet34, resnet50, or "
-            "timm/NAME",
+            "--arch must be convnet, convnet-2x, convnet-3x, convnet-4x, convnet-8x, alexnet, resnet18, resnet34, "
+            "resnet50, or timm/NAME",
         ),
         (["--arch", "timm/no_such_net"], "timm has no no_such_net"),
         (["--accumulate", "3"], "--batch-size must be a multiple of the processes times --accumulate, 1 x 3, got 64"),
