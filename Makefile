@@ -9,7 +9,7 @@ setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --editable '.[dev]'
+	$(RUN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	touch $@
 
 demo: setup
@@ -21,8 +21,7 @@ TOGETHER = env OMP_NUM_THREADS=1 OTLABEL_NUM_THREADS=2
 test: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
-	$(RUN)/mypy
-	$(RUN)/mkdocs build --strict --quiet --site-dir .site
+	$(RUN)/mypy & $(RUN)/mkdocs build --strict --quiet --site-dir .site && wait $$!
 	$(TOGETHER) $(RUN)/python -m pytest -n 2 --dist worksteal -p no:benchmark -m 'not slow'
 
 test-all: test dist

@@ -110,7 +110,7 @@ def test_rough_sweep_is_float32_s(kernels_of, rng, shape, dtype):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_sweep_of_listed_entries_agrees_with_oracle(kernels_of, rng, dtype):
-    scores, a, g = random_case(rng, (400, 70), dtype)
+    scores, a, g = random_case(rng, (160, 70), dtype)
     survey = kernels_of(scores, 0.5, a).survey(g, 4.0, True)
     new = g + rng.normal(size=70)
     listed = np.where(listed_part(scores, 0.5, g, 4.0), scores.astype(np.float64), -np.inf)
@@ -121,7 +121,7 @@ def test_sweep_of_listed_entries_agrees_with_oracle(kernels_of, rng, dtype):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_lists_taken_from_lists_agree_with_oracle(kernels_of, rng, dtype):
-    scores, a, g = random_case(rng, (400, 70), dtype)
+    scores, a, g = random_case(rng, (160, 70), dtype)
     new = g + rng.normal(size=70)
     survey = kernels_of(scores, 0.5, a).survey(g, 6.0, True)
     narrow = survey.narrowed(new, 2.0) if survey.narrows else survey
