@@ -21,7 +21,7 @@ TOGETHER = env OMP_NUM_THREADS=1 OTLABEL_NUM_THREADS=2
 test: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
-	$(RUN)/mypy & $(RUN)/mkdocs build --strict --quiet --site-dir .site && wait $$!
+	$(RUN)/mypy & types=$$!; $(RUN)/mkdocs build --strict --quiet --site-dir .site; pages=$$?; wait $$types && exit $$pages
 	$(TOGETHER) $(RUN)/python -m pytest -n 2 --dist worksteal -p no:benchmark -m 'not slow'
 
 test-all: test dist

@@ -4,7 +4,7 @@
     python benchmarks/cifar10_cpu.py data/cifar10 --seed 0      # hours; goes on where it was stopped
 
 What a run has learned after 15, 30, 60 and 120 minutes of training and labelling is kept and evaluated when it has
-ended. The test images choose nothing but the layer of the linear probe, features or the last maps: the better one
+ended. The test images choose nothing here but the layer of the linear probe, features or the last maps: the better one
 counts, as in the paper, and both are written down. The numbers of all seeds are in
 benchmarks/results/cifar10_cpu.json, in percent.
 """

@@ -4,7 +4,7 @@
 
 From the root of a checkout, with torch, torchvision, scikit-learn, Pillow, PyYAML, tqdm, tyro and what otlabel itself
 needs; otlabel need not be installed. The file is the one that unpack_cifar10.py describes. The last command evaluates
-and writes OUT/cifar10_h100.json: weighted kNN and linear probes on the test images, which choose nothing. The
+and writes OUT/cifar10_h100.json: weighted kNN and linear probes on the test images, which choose nothing here. The
 checkpoint is there in parts of 15 MiB too, for machines that hand back no larger files; from those alone a command goes
 on as well.
 """
@@ -48,7 +48,7 @@ from otlabel_torch.runs.resolve import BATCH
 from otlabel_torch.system.files import write_json
 
 GATES = {"weighted kNN accuracy": 77.6, "linear probe accuracy": 83.4}  # the paper's, with AlexNet
-ARCH = "convnet-8x"  # wider than the preset's costs no time where a step waits for the host that starts its kernels
+ARCH = "convnet-8x"
 SAVED = 10  # epochs between checkpoints of 300 MB
 PART = 15 << 20  # bytes
 RESERVE = 30.0  # seconds for a checkpoint and an epoch that is slower than those before
@@ -83,7 +83,7 @@ def main() -> None:
     preset = Config.read(PRESETS / "thorough.yaml")
     chosen["k"] = min(preset.k or len(train), len(train))  # for a dry run, as the next
     chosen["batch_size"] = min(BATCH, len(train) // 2)
-    options = dataclasses.replace(preset, **chosen, data="cifar10", root=given.source)
+    options = dataclasses.replace(preset, **chosen, preset="thorough", data="cifar10", root=given.source)
     config = resolve(options, len(train), train.size)
     state, folder = start(config, train, alone), RunFolder(config.out)
     join(folder.checkpoint)

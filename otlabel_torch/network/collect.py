@@ -19,8 +19,9 @@ from ..system.processes import Processes
 from .models import Network
 
 BATCH = 128  # images: bounds the memory of the activations, and is what processes deal out
-ON_CUDA = 8  # batches in one pass there: with one the device waits for the host that starts its kernels
-LARGE = 224  # pixels: of images so large one batch fills a device
+# Batches in one pass of a CUDA device, which would wait for the host that starts the kernels of one, and the side of
+# images that so many are for. Activations of a ResNet-50 without its stem are 1 GB a layer then.
+ON_CUDA, SMALL = 8, 32
 MEMORY = 0.5  # of what is free, the most that values of all images may take; so much again is left for their scores
 
 Read = Literal["features", "hidden"] | Callable[[Tensor], Tensor]  # or a function of normalised images (n, 3, s, s)
@@ -77,7 +78,7 @@ def collect(
     name = layer if isinstance(layer, str) else "layer"
     bar = tqdm(pixels, total=len(passes), desc=name, unit="batch", leave=False, disable=None if team.is_first else True)
     rows = sum(map(len, passes))
-    kept, done = torch.empty(0), 0
+    kept, done = torch.empty(0, 0), 0
     with in_mode(network, train_mode):
         for number, batch in zip(own[::several], bar, strict=True):
             batch = sent(batch, team.device)
@@ -87,7 +88,7 @@ def collect(
                 kept = torch.empty(rows, mean.shape[1], device=mean.device if _fits(mean, rows) else "cpu")
             kept[done : done + len(mean)] = mean
             done += len(mean)
-    return kept
+    return kept if passes else _nothing(network, team.device, layer)
 
 
 def _output(network: Network, images: Tensor, layer: Read, precision: Precision) -> Tensor:
@@ -99,9 +100,17 @@ def _output(network: Network, images: Tensor, layer: Read, precision: Precision)
         return (features if layer == "features" else network.hidden(features)).float()
 
 
+def _nothing(network: Network, device: torch.device, layer: Read) -> Tensor:
+    """Of no images, as wide as what other processes have of theirs."""
+    with in_mode(network, False):
+        return _output(network, torch.zeros(1, 3, network.size, network.size, device=device), layer, "float32")[
+            :0
+        ].cpu()
+
+
 def together(device: torch.device, size: int) -> int:
     """How many batches of images of so many pixels one pass takes."""
-    return min(ON_CUDA, max(1, (LARGE // size) ** 2)) if device.type == "cuda" else 1
+    return min(ON_CUDA, max(1, ON_CUDA * SMALL**2 // size**2)) if device.type == "cuda" else 1
 
 
 def rows_of(team: Processes, n: int) -> list[int]:

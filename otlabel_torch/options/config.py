@@ -101,8 +101,8 @@ class Config:
     """Also write every metric to --out/tensorboard. Needs tensorboard."""
 
     arch: str = "convnet"
-    """The network: convnet (four convolutions), convnet-2x, -3x, -4x (so many times as wide), alexnet (SeLa's),
-    resnet18, resnet34, resnet50 (torchvision's), or timm/NAME for any of timm's, if that is installed."""
+    """The network: convnet (four convolutions), convnet-2x, -3x, -4x, -8x (so many times as wide), alexnet
+    (SeLa's), resnet18, resnet34, resnet50 (torchvision's), or timm/NAME for any of timm's, if that is installed."""
     hidden: bool = True
     """A hidden layer between the features and the heads."""
     init: WordOrFile = "random"

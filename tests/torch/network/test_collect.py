@@ -69,11 +69,25 @@ def test_several_batches_in_one_pass_change_nothing(monkeypatch, layer):
     monkeypatch.setattr("otlabel_torch.network.collect.together", lambda device, size: 8)
     torch.testing.assert_close(collect(network, images, ALONE, layer=layer, views=views), one, rtol=1e-4, atol=1e-5)
     assert set(seen) == {1024, 773}
+    seen.clear()
+    collect(network, images, ALONE, layer=layer, views=views, train_mode=True)  # statistics are of one batch
+    assert set(seen) == {128, 5}
+
+
+@pytest.mark.parametrize(
+    ("layer", "width"), [("features", 256), ("hidden", 256), (lambda shown: shown.mean(1).flatten(1), 64)]
+)
+def test_a_process_without_images_has_nothing_as_wide_as_the_others(layer, width):
+    """Of one batch the first of two processes has none: all gather the same widths."""
+    images, _ = load(Source("digits", image_size=8))
+    few, network = images.of(torch.arange(50)), Network("convnet", 8, heads=1, k=3)
+    parts = [collect(network, few, Processes(torch.device("cpu"), rank, 2), layer=layer) for rank in range(2)]
+    assert [tuple(part.shape) for part in parts] == [(0, width), (50, width)]
 
 
 def test_a_pass_takes_more_small_images_than_large_ones():
     cuda = torch.device("cuda")
-    assert [together(cuda, size) for size in (28, 32, 64, 96, 112, 224, 384)] == [8, 8, 8, 4, 4, 1, 1]
+    assert [together(cuda, size) for size in (28, 32, 48, 64, 96, 224, 384)] == [8, 8, 3, 2, 1, 1, 1]
     assert together(torch.device("cpu"), 32) == 1
 
 
