@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
 import torch
@@ -35,6 +36,7 @@ T = TypeVar("T")
 ITEM, ENTRY = 7e-6, 1e-9
 TRIED = 2.0  # seconds that steps, and batches of the labelling, are repeated for: a busy machine has slow moments
 TRIALS = 7  # at most, and 2 at least, of which the first warms up
+LATELY = 10  # epochs
 LINE = 12  # bytes of a number in labels.csv
 COPIES = 2  # of the checkpoint: the old one stays until the new one is whole
 
@@ -48,7 +50,7 @@ class Estimate:
     disk: float  # bytes
 
     def __str__(self) -> str:
-        return f"about {_duration(self.seconds)}, {_size(self.memory)} of memory, {_size(self.disk)} on the disk"
+        return f"about {duration(self.seconds)}, {_size(self.memory)} of memory, {_size(self.disk)} on the disk"
 
 
 def estimate(config: Resolved, state: State, images: Images, team: Processes) -> Estimate:
@@ -101,6 +103,15 @@ def _timed(action: Callable[[], T]) -> tuple[float, T]:
     return (time.perf_counter() - began) / count, result
 
 
+def time_left(config: Resolved, state: State) -> float:
+    """Seconds to the end of the schedule, if epochs and labellings go on to take what the last few took."""
+    times = relabel_epochs(config.relabels, config.epochs, config.schedule)
+    solves = sum(time >= state.epoch and time != state.labels_epoch for time in times)
+    left = {"train_seconds": config.epochs - state.epoch, "label_seconds": solves}
+    taken = {name: [record[name] for record in state.records[-LATELY:] if name in record] for name in left}
+    return sum(count * median(taken[name]) for name, count in left.items() if taken[name])
+
+
 def check(found: Estimate, out: Path) -> None:
     """Raise UsageError if there is too little memory, or room on the disk of ``out``."""
     place = next(path for path in (out, *out.parents) if path.exists())
@@ -128,14 +139,17 @@ def _resident() -> tuple[float, float]:
     return pages * resource.getpagesize(), most
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In words, to a tenth or so."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
     if minutes < 100:
         return f"{minutes:.0f} min"
     hours = minutes / 60
-    return f"{hours:.0f} h" if hours < 100 else f"{hours / 24:.0f} days"
+    if hours < 100:
+        return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
+    return f"{hours / 24:.0f} days"
 
 
 def _size(count: float) -> str:

@@ -36,6 +36,8 @@ from .precision import agreed
 from .resolve import resolve
 from .tensorboard import Scalars
 
+WORTH_SAYING = 100.0  # seconds: who waits for less sees the bar of the epochs
+
 
 @memory_errors()
 def run(options: Config, console: Console) -> list[dict[str, Any]]:
@@ -102,12 +104,16 @@ class Run:
         shown = self.folder.tensorboard if config.tensorboard and team.is_first else None
         with Scalars(shown, state.epoch) as scalars:
 
-            def tell(record: dict[str, Any]) -> None:
+            def tell(record: dict[str, Any], left: float = 0.0) -> None:
                 if team.is_first:
-                    _say(report.epoch_line(record, config.epochs))
+                    more = f"  {estimate.duration(left)} left" if left > WORTH_SAYING else ""
+                    _say(report.epoch_line(record, config.epochs) + more)
                     scalars.add(record)
 
-            fit(config, self.train, team, state=state, table=self.table, after_epoch=self._save, report=tell)
+            def go_on(record: dict[str, Any]) -> None:
+                tell(record, estimate.time_left(config, state))
+
+            fit(config, self.train, team, state=state, table=self.table, after_epoch=self._save, report=go_on)
             if state.labels is None:
                 self._save(state)  # relabels 0: the untrained network is the result
             return self._close(state, tell)
