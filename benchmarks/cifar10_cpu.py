@@ -6,7 +6,7 @@
 What a run has learned after 15, 30, 60 and 120 minutes of training and labelling is kept and evaluated when it has
 ended. The test images choose nothing here but the layer of the linear probe, features or the last maps: the better one
 counts, as in the paper, and both are written down. The numbers of all seeds are in
-benchmarks/results/cifar10_cpu.json, in percent.
+benchmarks/results/cifar10_cpu.json, in percent, and the reports of each beside it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from otlabel_torch import RunFolder
 
 # What the commands do, done here too: part of a checkout, not of the library's promise.
 from otlabel_torch.evaluation.features import PAPERS
+from otlabel_torch.runs.folder import REPORT
 from otlabel_torch.system.files import atomic, write_json
 
 RESULT = Path("benchmarks/results/cifar10_cpu.json")
@@ -65,6 +66,7 @@ def main() -> None:
         found = json.loads((where / "report.json").read_text())["features"]["features"][KNN]
         row["curve"].append({"minutes": round(float(mark.stem), 1), "knn_test": found})
     keep(row, report)
+    publish(RunFolder(out), given.seed)
 
 
 def kept(out: Path) -> Path:
@@ -117,6 +119,16 @@ def keep(row: dict[str, Any], report: dict[str, Any]) -> None:
         runs = [other for other in file["runs"] if other["seed"] != row["seed"]]
         size = {"images": report["images"], "test_images": report["validation_images"]}
         write_json(RESULT, size | {"runs": sorted([*runs, row], key=lambda run: run["seed"])})
+
+
+def publish(folder: RunFolder, seed: int) -> None:
+    """A run's reports and epochs, without the folders that it was in."""
+    report, evaluation = json.loads((folder.path / REPORT).read_text()), folder.evaluation_report()
+    for name in ("root", "out"):
+        del report["config"][name]
+    del evaluation["evaluated"]
+    found = {"report": report, "evaluation": evaluation, "epochs": folder.records()}
+    write_json(RESULT.with_suffix("") / f"seed-{seed}.json", found)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,9 @@ def test_a_run_and_its_curve(place, monkeypatch):
     assert row["linear_layer"] in ("features", "maps")
     assert all(0 <= row[name] <= 100 for name in ("knn_test", "linear_test", "nmi"))
     assert len(row["curve"]) == 1
+    published = (place / "results" / "cifar10_cpu" / "seed-3.json").read_text()
+    assert str(place) not in published
+    assert [len(json.loads(published)[name]) > 0 for name in ("report", "evaluation", "epochs")] == [True] * 3
     cifar10_cpu.main()  # goes on after the last epoch: nothing is left to train
     again = results()["runs"]
     assert again == [row | {"features": again[0]["features"]}]
