@@ -63,7 +63,7 @@ def main() -> None:
         where = kept(out) / f"{mark.stem}-evaluation"
         words = ["--arch", config.arch, "--data", "folder", "--root", str(given.root), "--linear", "none"]
         command("evaluate", str(mark), *words, "--layers", "features", "--out", str(where), "--overwrite")
-        found = json.loads((where / "report.json").read_text())["features"]["features"][KNN]
+        found = json.loads((where / REPORT).read_text())["features"]["features"][KNN]
         row["curve"].append({"minutes": round(float(mark.stem), 1), "knn_test": found})
     keep(row, report)
     publish(RunFolder(out), given.seed)

@@ -102,10 +102,9 @@ def _output(network: Network, images: Tensor, layer: Read, precision: Precision)
 
 def _nothing(network: Network, device: torch.device, layer: Read) -> Tensor:
     """Of no images, as wide as what other processes have of theirs."""
+    black = torch.zeros(1, 3, network.size, network.size, device=device)
     with in_mode(network, False):
-        return _output(network, torch.zeros(1, 3, network.size, network.size, device=device), layer, "float32")[
-            :0
-        ].cpu()
+        return _output(network, black, layer, "float32")[:0].cpu()
 
 
 def together(device: torch.device, size: int) -> int:

@@ -36,7 +36,7 @@ T = TypeVar("T")
 ITEM, ENTRY = 7e-6, 1e-9
 TRIED = 2.0  # seconds that steps, and batches of the labelling, are repeated for: a busy machine has slow moments
 TRIALS = 7  # at most, and 2 at least, of which the first warms up
-LATELY = 10  # epochs
+LATELY = 5  # epochs, and labellings, whose time the next ones are expected to take
 LINE = 12  # bytes of a number in labels.csv
 COPIES = 2  # of the checkpoint: the old one stays until the new one is whole
 
@@ -108,7 +108,7 @@ def time_left(config: Resolved, state: State) -> float:
     times = relabel_epochs(config.relabels, config.epochs, config.schedule)
     solves = sum(time >= state.epoch and time != state.labels_epoch for time in times)
     left = {"train_seconds": config.epochs - state.epoch, "label_seconds": solves}
-    taken = {name: [record[name] for record in state.records[-LATELY:] if name in record] for name in left}
+    taken = {name: [record[name] for record in state.records if name in record][-LATELY:] for name in left}
     return sum(count * median(taken[name]) for name, count in left.items() if taken[name])
 
 
