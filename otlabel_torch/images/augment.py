@@ -8,6 +8,7 @@ torchvision draws one set of numbers a call, so that images of a batch would sha
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -72,8 +73,7 @@ class Augment:
         def placed(drawn: Tensor) -> Tensor:
             return sent(drawn, pixels.device).expand(n, *drawn.shape[1:])
 
-        where = F.affine_grid(placed(coordinates(draws, recipe)), [n, 3, self.size, self.size], align_corners=False)
-        images = F.grid_sample(pixels.float() / 255, where, padding_mode="border", align_corners=False)
+        images = _cut(pixels, placed(coordinates(draws, recipe)), self.size)
         images = recolour(images, *map(placed, colour_factors(draws, recipe)))
         if recipe.blurred:
             spread = _uniform(draws, *BLUR) * (torch.rand(draws) < recipe.blurred) * self.size / BLURRED
@@ -93,11 +93,30 @@ def mixed(images: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
     return torch.lerp(images[partner], images, share[:, None, None, None]), share, partner
 
 
+def ten_crops(pixels: Tensor, size: int, side: float) -> Iterator[Tensor]:
+    """uint8 images (n, 3, s, s) -> float32 images (n, 3, size, size), ten times: their middle and corners, and those
+    mirrored.
+
+    Args:
+        side: of a crop, where an image's is 1.
+    """
+    for mirrored in (1, -1):
+        for across, down in ((0, 0), (-1, -1), (1, -1), (-1, 1), (1, 1)):
+            theta = torch.tensor([[mirrored * side, 0, across * (1 - side)], [0, side, down * (1 - side)]])
+            yield _standardised(_cut(pixels, sent(theta, pixels.device).expand(len(pixels), 2, 3), size))
+
+
 def normalise(pixels: Tensor, size: int) -> Tensor:
     """uint8 images -> float32 images of that size with ImageNet's mean and spread, channels last in memory."""
     if pixels.shape[-1] != size:
         pixels = V.resize(pixels, [size, size], antialias=True)
     return _standardised(pixels.float() / 255)
+
+
+def _cut(pixels: Tensor, theta: Tensor, size: int) -> Tensor:
+    """uint8 images -> float32 images (n, 3, size, size) of 0 to 1, of what ``theta`` (n, 2, 3) says of each."""
+    where = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
+    return F.grid_sample(pixels.float() / 255, where, padding_mode="border", align_corners=False)
 
 
 def _standardised(images: Tensor) -> Tensor:

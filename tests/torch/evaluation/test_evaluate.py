@@ -20,6 +20,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from otlabel_torch.evaluation import knn, metrics, probe
 from otlabel_torch.evaluation.features import layer_scores
 from otlabel_torch.evaluation.subject import Subject
+from otlabel_torch.images.augment import normalise
 from otlabel_torch.images.images import Source, load
 from otlabel_torch.network import layers
 from otlabel_torch.network.models import Network
@@ -148,6 +149,23 @@ def test_the_papers_probe_learns_and_leaves_the_network_alone(monkeypatch):
     assert found[0][0] > 65
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training
+
+
+@pytest.mark.parametrize(("own", "least", "most"), [(8, 55, 100), (2, 0, 30)])
+def test_the_papers_probe_takes_the_mean_scores_of_the_crops(own, least, most, monkeypatch):
+    """Of ten crops some are another image's."""
+    digits, _ = load(Source("digits"))
+    train, test = digits.of(torch.arange(1400)), digits.of(torch.arange(1400, 1797))
+    torch.manual_seed(0)
+    network = Network("convnet", 16, heads=1, k=10)
+
+    def crops(pixels: torch.Tensor, size: int, side: float):
+        plain = normalise(pixels, size)
+        return [plain] * (own // 2) + [plain.roll(1, 0)] * (10 - own) + [plain] * (own // 2)
+
+    monkeypatch.setattr(probe, "ten_crops", crops)
+    (found,) = probe.paper(network, [layers.find(network, "features", CPU)], train, test, CPU, epochs=6)
+    assert least < found < most
 
 
 @pytest.mark.parametrize("linear", ["quick", "paper", "both", "none"])

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import v2
 
 from otlabel_torch.images import augment
-from otlabel_torch.images.augment import RECIPES, Augment, normalise
+from otlabel_torch.images.augment import RECIPES, Augment, normalise, ten_crops
 from otlabel_torch.options.config import Augmentation
 from otlabel_torch.system import devices
 
@@ -200,3 +200,13 @@ def test_normalise_is_the_papers_mean_and_spread():
     ).view(3, 1, 1)
     np.testing.assert_allclose(normalise(pixels, 24), expected, atol=1e-5)
     assert normalise(pixels, 12).shape == (4, 3, 12, 12)
+
+
+def test_ten_crops_are_torchvisions():
+    pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    corners = V.ten_crop(pixels, [28, 28])  # its four corners and middle, and those mirrored
+    found = list(ten_crops(pixels, 28, 7 / 8))
+    assert len(found) == 10
+    for crop in corners:
+        near = min((one - normalise(crop, 28)).abs().max() for one in found)
+        assert near < 1e-5
