@@ -16,6 +16,7 @@ from ..images.images import Images
 from ..options.config import Precision
 from ..system.devices import free_memory, sent
 from ..system.processes import Processes
+from .convolution import unchanging
 from .models import Network
 
 BATCH = 128  # images: bounds the memory of the activations, and is what processes deal out
@@ -135,11 +136,15 @@ def _fits(mean: Tensor, n: int) -> bool:
 
 @contextmanager
 def in_mode(network: Network, train: bool) -> Iterator[None]:
-    """Evaluation mode inside, in which batch statistics are neither used nor changed, or training mode."""
+    """Evaluation mode inside, in which batch statistics are neither used nor changed, or training mode.
+
+    Nothing may learn inside.
+    """
     was_training = network.training
     network.train(train)
     try:
-        yield
+        with unchanging(network):
+            yield
     finally:
         network.train(was_training)
 

@@ -8,6 +8,8 @@ does at the processor's peak; PyTorch's own convolutions of few pixels do not re
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -26,11 +28,13 @@ LARGEST = 1 << 27  # numbers of tiles and products: more are not worth their mem
 class Convolution(nn.Conv2d):
     """nn.Conv2d of 3 x 3 that takes Winograd's way in float32 on a CPU, where that has less to do."""
 
+    points: dict[int, Tensor] | None = None  # the weight at them, by the side of a tile: only while it does not change
+
     def forward(self, input: Tensor) -> Tensor:
         side = _tile(*input.shape[-2:]) if self._suits(input) else None
         if side is None or not self._is_worth(input, side):
             return super().forward(input)
-        result = convolve(input, self.weight, side)
+        result = convolve(input, self.weight, side, self.points)
         return result if self.bias is None else result + self.bias[:, None, None]
 
     def _is_worth(self, images: Tensor, side: int) -> bool:
@@ -58,20 +62,36 @@ def quicken(module: nn.Module) -> None:
             child.__class__ = Convolution
 
 
-def convolve(images: Tensor, weight: Tensor, side: int) -> Tensor:
+@contextmanager
+def unchanging(module: nn.Module) -> Iterator[None]:
+    """Inside, where no weight may change, each is brought to the points once and not for every batch."""
+    layers = [layer for layer in module.modules() if isinstance(layer, Convolution)]
+    for layer in layers:
+        layer.points = {}
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.points = None
+
+
+def convolve(images: Tensor, weight: Tensor, side: int, kept: dict[int, Tensor] | None = None) -> Tensor:
     """What F.conv2d(images, weight, padding=1) is.
 
     Args:
         images: (n, c, h, w).
         weight: (o, c, 3, 3).
         side: of a tile of results, 3 or 4.
+        kept: the weight at the points by the side, where no gradient is wanted; what is not there yet is put there.
 
     Returns:
         (n, o, h, w), channels last in memory.
     """
     if torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad):
         return _Winograd.apply(images, weight, side)
-    points, (channels, height, width) = _points_of_weight(weight, side), images.shape[1:]
+    kept = {} if kept is None else kept
+    points = kept[side] = kept[side] if side in kept else _points_of_weight(weight, side)
+    channels, height, width = images.shape[1:]
     down, across = _grid(height, width, side)
     part = max(1, AT_ONCE // (down * across * (side + 2) ** 2 * channels))
     return torch.cat([_results(_points_of_tiles(some, side), points, some, side) for some in images.split(part)])

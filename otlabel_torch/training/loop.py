@@ -14,6 +14,7 @@ from ..images.images import Images
 from ..labels import answers
 from ..labels.assigners.base import Assigner
 from ..labels.look import look
+from ..network.statistics import settle
 from ..options.config import Resolved
 from ..options.kinds import ASSIGNERS
 from ..system.processes import Processes
@@ -40,7 +41,7 @@ def fit(
 
     Args:
         table: (n, heads) labels that were read from a file, for an assigner that needs them.
-        after_epoch: called with the state after every epoch and after the final labels, to save it.
+        after_epoch: called with the state after every epoch, after the final labels and at the end, to save it.
         report: called with the metrics of every epoch.
         name: of the run in its metrics.
     """
@@ -65,6 +66,9 @@ def fit(
     if epochs in solves and state.labels_epoch != epochs:
         record = {"run": name, "epoch": epochs, "final": True}
         finish(record | relabel(assigner, config, state, images, team, table))
+    if state.epoch:
+        settle(state.network, images, team, config.precision)
+        after_epoch(state)
     return state
 
 

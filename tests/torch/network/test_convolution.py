@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from otlabel_torch.network import convolution
-from otlabel_torch.network.convolution import Convolution, convolve, quicken
+from otlabel_torch.network.convolution import Convolution, convolve, quicken, unchanging
 from otlabel_torch.network.models import Network
 
 WIDE = 100  # channels, enough for the faster way
@@ -95,6 +95,28 @@ def test_without_gradients_images_are_taken_in_parts_that_fit(monkeypatch):
         with torch.no_grad():
             assert error(convolve(images, weight, 4), right) < 1e-5
         assert parts == expected
+
+
+def test_the_weight_is_brought_to_the_points_once_where_it_does_not_change(monkeypatch):
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Conv2d(90, 90, 3, padding=1, bias=False))
+    quicken(layer)
+    count, points = [], convolution._points_of_weight
+    monkeypatch.setattr(convolution, "_points_of_weight", lambda *given: count.append(1) or points(*given))
+
+    def right() -> bool:
+        images = torch.randn(32, 90, 8, 8)
+        with torch.no_grad():
+            return error(layer(images), F.conv2d(images.double(), layer[0].weight.double(), padding=1)) < 1e-5
+
+    for expected in (1, 2):
+        with unchanging(layer):
+            assert right() and right()
+        assert len(count) == expected
+        with torch.no_grad():
+            layer[0].weight.mul_(2)
+    assert right() and right()
+    assert len(count) == 4
 
 
 @pytest.mark.parametrize(
