@@ -111,11 +111,13 @@ def test_the_weight_is_brought_to_the_points_once_where_it_does_not_change(monke
 
     for expected in (1, 2):
         with unchanging(layer):
-            assert right() and right()
+            assert right()
+            assert right()
         assert len(count) == expected
         with torch.no_grad():
             layer[0].weight.mul_(2)
-    assert right() and right()
+    assert right()
+    assert right()
     assert len(count) == 4
 
 

@@ -29,7 +29,8 @@ def test_they_are_those_of_all_plain_images_in_whatever_order():
     state = torch.get_rng_state()
     settle(network, images, ALONE)
     assert torch.equal(torch.get_rng_state(), state)
-    assert network.training and all(layer.training for layer in network.modules())
+    assert network.training
+    assert all(layer.training for layer in network.modules())
     seen = {}
     hook = first(network).register_forward_hook(lambda layer, inputs, output: seen.update(x=inputs[0]))
     with torch.no_grad():

@@ -126,6 +126,27 @@ def test_what_is_known_of_the_labels_is_stored_by_name(config, images, tmp_path)
         (3, 2, seed + 2, True),
         (4, 2, seed + 2, False),
         (4, 4, seed + 4, True),
+        (4, 4, seed + 4, True),  # with the statistics of plain images
     ]
     fit(config, images, ALONE, state=state, after_epoch=after_epoch)
-    assert len(seen) == 5  # the final labels are made once
+    assert len(seen) == 7  # the final labels are made once
+
+
+def test_a_run_killed_before_its_statistics_were_taken_takes_them_when_it_goes_on(config, images, tmp_path):
+    config = dataclasses.replace(config, epochs=2, relabels=1)
+    kept = []
+
+    def after_epoch(state):
+        state.save(tmp_path / f"{len(kept)}.pt")
+        kept.append({name: value.clone() for name, value in state.network.state_dict().items()})
+
+    fit(config, images, ALONE, state=start(config, images, ALONE), after_epoch=after_epoch)
+    assert len(kept) == 3
+    changed = {name for name in kept[1] if not torch.equal(kept[1][name], kept[2][name])}
+    assert changed
+    assert all("running" in name or "num_batches" in name for name in changed)
+    for killed_after in (0, 1, 2):
+        state = start(config, images, ALONE)
+        state.load(checkpoint.load(tmp_path / f"{killed_after}.pt"), tmp_path)
+        fit(config, images, ALONE, state=state)
+        assert all(torch.equal(value, kept[2][name]) for name, value in state.network.state_dict().items())
