@@ -111,13 +111,13 @@ def paper(
         right = torch.zeros(len(layers), dtype=torch.int64)
         rows = torch.arange(len(test)).split(BATCH)
         for some, pixels in zip(rows, test.batches(rows), strict=True):
-            scores = torch.stack(
+            of_crops = torch.stack(
                 [
                     torch.stack([probe(x) for probe, x in zip(probes, values(shown), strict=True)])
                     for shown in ten_crops(sent(pixels, device), network.size, SIDE)
                 ]
             )
-            found = scores.mean(dim=0).argmax(dim=2)
+            found = of_crops.mean(dim=0).argmax(dim=2)
             right += (found.cpu() == test.truth[some]).sum(dim=1)
     return [100 * number / len(test) for number in right.tolist()]
 

@@ -21,7 +21,7 @@ from otlabel_torch.runs.resolve import resolve
 from otlabel_torch.runs.run import run
 from otlabel_torch.system.errors import DataError, UsageError
 from otlabel_torch.system.processes import Processes
-from otlabel_torch.training import checkpoint
+from otlabel_torch.training import checkpoint, loop
 from otlabel_torch.training.state import start
 
 
@@ -67,6 +67,7 @@ def test_views_for_labels_at_the_size_of_training(tmp_path, monkeypatch):
     seen = set()
     features = Network.features
     monkeypatch.setattr(Network, "features", lambda self, images: seen.add(images.shape[-1]) or features(self, images))
+    monkeypatch.setattr(loop, "settle", lambda *given: None)  # which shows plain images in the end
     ran(tmp_path / "run", image_size=16, train_size=8, small_views=True)
     assert seen == {8}
     with pytest.raises(UsageError, match="`small_views` needs `views` of 1 or more, got 0"):
