@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
+# Byte-code is written when a module is first imported, whatever is set outside: else every process compiles torch anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test test-all bench bench-imagenet lint docs dist notebooks clean
 
 setup: $(VENV)/.installed

@@ -89,7 +89,7 @@ def _of_run(options: EvaluateOptions) -> tuple[Subject, RunLabels | None]:
     folder = RunFolder(options.run)
     trained = folder.open(team.device)
     config = others(trained.config, options.data, options.root, options.image_size, options.skip_bad_images)
-    train, test = _with_classes(images_of(dataclasses.replace(config, imbalance=None)))
+    train, test = _with_classes(images_of(dataclasses.replace(config, imbalance=None)), team.device)
     subject = Subject(trained.network, train, test, team, options.seed, config.precision)
     own = labelled(config, train, trained.images)
     if trained.labels is None or own is None:
@@ -122,13 +122,13 @@ def _of_weights(options: EvaluateOptions, console: Console) -> Subject:
         raise UsageError(f"{options.run} does not fit images of {size} px: {', '.join(left)}. {weights.REMEDY}")
     for line in taken.notes:
         console.print(f"weights: {line}", highlight=False, soft_wrap=True, markup=False)
-    train, test = _with_classes((train, test))
+    train, test = _with_classes((train, test), team.device)
     return Subject(network.to(team.device).to(memory_format=torch.channels_last), train, test, team, options.seed)
 
 
-def _with_classes(images: tuple[Images, Images | None]) -> tuple[Images, Images | None]:
-    """Training and validation images; those without classes measure nothing."""
+def _with_classes(images: tuple[Images, Images | None], device: torch.device) -> tuple[Images, Images | None]:
+    """Training and validation images, on the GPU if they fit; those without classes measure nothing."""
     train, test = images
     if train.classes is None:
         raise DataError("evaluation needs images with classes, and these have none. Use CLASS/IMAGE, or `data`.")
-    return train, None if test is None or test.classes is None else test
+    return train.near(device), None if test is None or test.classes is None else test.near(device)
