@@ -60,6 +60,25 @@ def test_seeds_rows_are_kept_in_order_and_the_newest_of_each(place):
     }
 
 
+def test_probes_of_another_machine_are_those_of_the_same_network():
+    def evaluation(knn, **probes):
+        made = {"versions": {}, "seed": 0, "seconds": 1.0}
+        return made | {
+            "features": {"features": {cifar10_cpu.KNN: knn}}
+            | {name: {cifar10_cpu.PAPERS: probes[name]} for name in probes}
+        }
+
+    here, there = evaluation(77.0), evaluation(77.1, maps=80.0)
+    there["features"]["features"][cifar10_cpu.PAPERS] = 79.0
+    cifar10_cpu.add_probes(here, there)
+    assert here["features"] == {
+        "features": {cifar10_cpu.KNN: 77.0, cifar10_cpu.PAPERS: 79.0},
+        "maps": {cifar10_cpu.PAPERS: 80.0},
+    }
+    with pytest.raises(SystemExit, match="another network"):
+        cifar10_cpu.add_probes(evaluation(76.0), there)
+
+
 @pytest.mark.slow
 def test_a_run_and_its_curve(place, monkeypatch):
     rng = np.random.default_rng(0)
