@@ -57,7 +57,7 @@ def main() -> None:
     processor = f"{machine.cpu()}, {machine.threads()} cores"
     row: dict[str, Any] = {"seed": given.seed, "seconds": seconds, "processor": processor}
     row |= {name: getattr(config, name) for name in ("preset", "arch", "epochs", "relabels", "precision")}
-    command("evaluate", str(out), "--linear", "quick" if given.probed else "both", "--overwrite")
+    command("evaluate", str(out), "--linear", "none" if given.probed else "both", "--overwrite")
     report = RunFolder(out).evaluation_report()
     if given.probed:
         add_probes(report, json.loads(given.probed.read_text()))
