@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--probed", type=Path, help="report.json of the paper's probe on another machine")
     given, more = parser.parse_known_args()  # more: options of otlabel_torch.train, to rehearse
 
+    probed = probes_in(given.probed) if given.probed else None  # before hours of training
     machine.limit_threads(None)
     out = given.out / f"seed-{given.seed}"
     seconds = train(out, ["--data", "folder", "--root", str(given.root), "--seed", str(given.seed), *more])
@@ -57,10 +58,11 @@ def main() -> None:
     processor = f"{machine.cpu()}, {machine.threads()} cores"
     row: dict[str, Any] = {"seed": given.seed, "seconds": seconds, "processor": processor}
     row |= {name: getattr(config, name) for name in ("preset", "arch", "epochs", "relabels", "precision")}
-    command("evaluate", str(out), "--linear", "none" if given.probed else "both", "--overwrite")
+    command("evaluate", str(out), "--linear", "none" if probed else "both", "--overwrite")
     report = RunFolder(out).evaluation_report()
-    if given.probed:
-        add_probes(report, json.loads(given.probed.read_text()))
+    if probed:
+        add_probes(report, probed)
+        row["probed_with"] = report["probed_with"]
     features = report["features"]
     best = max(features, key=lambda layer: features[layer][PAPERS])
     row |= {"knn_test": features["features"][KNN], "linear_test": features[best][PAPERS], "linear_layer": best}
@@ -116,6 +118,14 @@ def note(folder: RunFolder, curve: Path) -> float:
 
 def command(name: str, *words: str) -> None:
     subprocess.run([sys.executable, "-m", f"otlabel_torch.{name}", *words], check=True)
+
+
+def probes_in(file: Path) -> dict[str, Any]:
+    """The report of an evaluation with the paper's probes."""
+    found: dict[str, Any] = json.loads(file.read_text())
+    if not all(PAPERS in scores for scores in found["features"].values()):
+        sys.exit(f"error: --probed {file} has no probes by the paper's recipe. Evaluate with --linear paper.")
+    return found
 
 
 def add_probes(report: dict[str, Any], other: dict[str, Any]) -> None:

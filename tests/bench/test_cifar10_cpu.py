@@ -60,6 +60,14 @@ def test_seeds_rows_are_kept_in_order_and_the_newest_of_each(place):
     }
 
 
+def test_a_report_without_the_papers_probes_is_said_at_once(place, monkeypatch):
+    report = place / "report.json"
+    report.write_text(json.dumps({"features": {"features": {cifar10_cpu.KNN: 77.0}}}))
+    monkeypatch.setattr(sys, "argv", ["cifar10_cpu.py", str(place), "--probed", str(report)])
+    with pytest.raises(SystemExit, match="--linear paper"):
+        cifar10_cpu.main()
+
+
 def test_probes_of_another_machine_are_those_of_the_same_network():
     def evaluation(knn, **probes):
         made = {"versions": {}, "seed": 0, "seconds": 1.0}
