@@ -68,6 +68,16 @@ def solve(
     )
 
 
+def partition(scores: Tensor, shares: np.ndarray | None = None) -> Tensor:
+    """(n,) int64 labels of one equipartition of scores (n, k) in this process alone.
+
+    Args:
+        shares: (k,) of the labels; None: equal.
+    """
+    found = otlabel.assign(scores if scores.is_cuda else scores.numpy(), k=scores.shape[1], b=shares).labels
+    return torch.as_tensor(found).long().to(scores.device)
+
+
 def scores_of(network: Network, head: int, hidden: Tensor) -> Tensor | otlabel.LinearScores:
     """Scores (rows, k) of one head, where its inputs (rows, width) are; computed anew each time if they do not fit.
 

@@ -117,7 +117,8 @@ class Config:
     """Temperature of the transport plan in units of the scores: 1/lambda of the paper. It shapes the labels of
     --rounding argmax only: balanced labels have the best total score, whatever the temperature."""
     assigner: Annotated[str, NameIn(ASSIGNERS)] = "sinkhorn"
-    """Where labels come from: optimal transport; or, to compare with, k-means on the features with new heads each time
+    """Where labels come from: optimal transport of the heads' scores (sinkhorn), or of distances to centres that are
+    found anew each time (clusters); or, to compare with, k-means on the features with new heads each time
     (DeepCluster's rule), transport's first labels never updated, or labels dealt at random; or --labels."""
     labels: Path | None = None
     """For --assigner file: a table of labels, a column a head, as labels.csv of a run, and a column that names the

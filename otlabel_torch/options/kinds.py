@@ -9,6 +9,7 @@ ASSIGNERS = Registry(
     "assigner",
     {
         "sinkhorn": "otlabel_torch.labels.assigners.sinkhorn:Sinkhorn",
+        "clusters": "otlabel_torch.labels.assigners.clusters:Clusters",
         "kmeans": "otlabel_torch.labels.assigners.kmeans:KMeans",
         "frozen": "otlabel_torch.labels.assigners.frozen:Frozen",
         "random": "otlabel_torch.labels.assigners.random:Random",

@@ -80,7 +80,7 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
     solves = len(relabel_epochs(config.relabels, config.epochs, config.schedule))
     steps = config.epochs * max(1, n // config.batch_size) if config.relabels else 0
     rows = n / team.size
-    transport = rows * config.heads * (ITEM + ENTRY * config.k) if assigner.uses_transport else 0.0
+    transport = assigner.solves * rows * config.heads * (ITEM + ENTRY * config.k) if assigner.uses_transport else 0.0
     looks = rows * look_seconds + transport
     labels = 12 * n * config.heads
     scores = min(4 * rows * config.k, MEMORY * free_memory())

@@ -58,16 +58,20 @@ def fit(
         record: dict[str, Any] = {"run": name, "epoch": state.epoch + 1}
         if state.epoch in solves:
             record |= relabel(assigner, config, state, images, team, table)
-            if state.epoch:
-                assigner.after(state)
+            torch.manual_seed(epoch_seed(config, state.epoch))  # processes have drawn unlike numbers while they looked
+            assigner.after(state)
         torch.manual_seed(epoch_seed(config, state.epoch))
         record |= train_epoch(config, state, loss, images, team, name)
         finish(record)
+    if state.epoch:  # before the last labels, which are the network's as it stays
+        settle(state.network, images, team, config.precision)
     if epochs in solves and state.labels_epoch != epochs:
         record = {"run": name, "epoch": epochs, "final": True}
-        finish(record | relabel(assigner, config, state, images, team, table))
-    if state.epoch:
-        settle(state.network, images, team, config.precision)
+        record |= relabel(assigner, config, state, images, team, table)
+        if state.epoch and config.label_mode == "train":  # which has moved them
+            settle(state.network, images, team, config.precision)
+        finish(record)
+    elif state.epoch:
         after_epoch(state)
     return state
 

@@ -57,9 +57,12 @@ class State:
         self.labels_epoch, self.labels_seed = self.epoch, seed
 
     def reset_heads(self) -> None:
-        """Random heads, and an optimiser that knows nothing of those before."""
+        """Random heads, and an optimiser and potentials that know nothing of those before."""
         self.network.head.reset_parameters()
-        rest(self.optimiser, self.network.head.parameters())
+        if self.potentials is not None:
+            self.potentials = np.where(np.isneginf(self.potentials), self.potentials, 0.0)  # no share stays none
+        if self.optimiser.state:  # else nothing has been learned yet
+            rest(self.optimiser, self.network.head.parameters())
 
     def save(self, path: Path) -> None:
         """Write the checkpoint: ``model`` has the trunk's weights under the names that torchvision gives them."""

@@ -64,7 +64,7 @@ def test_the_loss_is_the_one_that_was_registered(place, run):
 
 def test_help_resume_and_prediction_know_the_names(place, run):
     text = python(place, "mine.py", "--help").stdout
-    assert "{sinkhorn,kmeans,frozen,random,file,prototypes}" in text
+    assert "{sinkhorn,clusters,kmeans,frozen,random,file,prototypes}" in text
     assert "{cross-entropy,two-views}" in text
     assert "resumed after epoch 2" in python(place, "mine.py", "--resume", "--out", "run").stdout
     assert "1797 images, " in python(place, "others.py", "run", "--part", "train").stdout

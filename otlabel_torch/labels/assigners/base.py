@@ -73,6 +73,7 @@ class Assigner:
     features of the images themselves, the table of labels that was given, or nothing."""
     updates: ClassVar[bool] = True  # whether labels are solved for again as the network learns
     uses_transport: ClassVar[bool] = False  # whether labels may be given shares of the images
+    solves: ClassVar[int] = 1  # transports a head, for the estimate
     predicts_others: ClassVar[bool] = False
     """Whether the scores of the trained network, shifted by the potentials, label images that were not there."""
 
@@ -81,4 +82,4 @@ class Assigner:
         raise NotImplementedError
 
     def after(self, state: Trained) -> None:
-        """What new labels mean for a network that has learned others: called before it is trained on them."""
+        """What new labels mean for the network: called before it is trained on them."""

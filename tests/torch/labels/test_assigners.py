@@ -66,7 +66,7 @@ def test_the_network_looks_only_for_what_a_rule_needs(needs, images, config, mon
     assert sum(passes) == {"features": N, "hidden": config.views * N, "table": 0, "nothing": 0}[needs]
 
 
-def test_only_kmeans_resets_heads_and_what_the_optimiser_knows_of_them(images, config):
+def test_only_clusters_reset_heads_and_what_the_optimiser_knows_of_them(images, config):
     for name in ASSIGNERS.names:
         state = start(config, images, ALONE)
         scores = state.network(torch.rand(4, 3, 8, 8))[0]
@@ -75,14 +75,15 @@ def test_only_kmeans_resets_heads_and_what_the_optimiser_knows_of_them(images, c
         head, trunk = state.network.head.weight, next(state.network.trunk.parameters())
         before = [part.detach().clone() for part in (head, trunk)]
         ASSIGNERS[name]().after(state)
-        assert torch.equal(head, before[0]) == (name != "kmeans")
+        kept = name not in ("clusters", "kmeans")
+        assert torch.equal(head, before[0]) == kept
         assert torch.equal(trunk, before[1])
-        assert bool(state.optimiser.state[head]["momentum_buffer"].any()) == (name != "kmeans")
+        assert bool(state.optimiser.state[head]["momentum_buffer"].any()) == kept
         assert state.optimiser.state[trunk]["momentum_buffer"].any()
 
 
-def test_what_becomes_of_heads_is_asked_between_epochs_only(images, config, monkeypatch):
-    """Not for the first labels, which no head has learned others before, nor for the final ones, which none learns."""
+def test_what_becomes_of_heads_is_asked_before_they_learn(images, config, monkeypatch):
+    """Not for the final labels, which none learns."""
     asked = []
 
     class Dealt(ASSIGNERS["random"]):
@@ -94,7 +95,7 @@ def test_what_becomes_of_heads_is_asked_between_epochs_only(images, config, monk
     monkeypatch.setitem(ASSIGNERS._added, "dealt", Dealt)
     config = dataclasses.replace(config, assigner="dealt", relabels=4)
     state = fit(config, images, ALONE, state=start(config, images, ALONE))
-    assert asked == [(1, 1), (2, 2)]
+    assert asked == [(0, 0), (1, 1), (2, 2)]
     assert (state.epoch, state.labels_epoch) == (3, 3)
 
 

@@ -334,6 +334,25 @@ def test_presets_stand_for_what_they_print(preset, typed, expected, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
+def test_labels_by_clusters_are_equal_and_label_other_images(tmp_path):
+    """Final ones are of the network as it stays: images of training get their own again, but for near ties."""
+    out = tmp_path / "run"
+    train(*SMALL, "--assigner", "clusters", "--out", out)
+    assert json.loads((out / "report.json").read_text())["rows"][-1]["name"] == "SeLa, equal clusters"
+    subprocess.run([sys.executable, "-m", "otlabel_torch.predict", str(out)], check=True, timeout=300)
+    labels, predicted = (
+        np.array(
+            [
+                [int(row[f"head_{head}"]) for head in range(2)]
+                for row in csv.DictReader((out / name).read_text().splitlines())
+            ]
+        )
+        for name in ("labels.csv", "predicted.csv")
+    )
+    assert all(np.ptp(np.bincount(column, minlength=12)) <= 1 for column in labels.T)
+    assert (labels == predicted).mean() > 0.9
+
+
 @pytest.mark.parametrize("assigner", ["kmeans", "frozen", "random"])
 def test_other_labels_to_compare_with(assigner, tmp_path):
     out = tmp_path / "run"

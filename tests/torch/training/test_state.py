@@ -17,7 +17,7 @@ from otlabel_torch.training.loop import fit
 from otlabel_torch.training.state import start
 
 
-@pytest.mark.parametrize("assigner", ["sinkhorn", "kmeans", "random"])
+@pytest.mark.parametrize("assigner", ["sinkhorn", "clusters", "kmeans", "random"])
 def test_a_run_taken_up_again_equals_one_that_was_not_left(assigner, tmp_path):
     """In one process, for every rule of labelling and with steps of the learning rate."""
     images, _ = load(Source("digits", None, 8))
