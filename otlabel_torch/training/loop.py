@@ -58,8 +58,8 @@ def fit(
         record: dict[str, Any] = {"run": name, "epoch": state.epoch + 1}
         if state.epoch in solves:
             record |= relabel(assigner, config, state, images, team, table)
-            torch.manual_seed(epoch_seed(config, state.epoch))  # processes have drawn unlike numbers while they looked
             assigner.after(state)
+            team.from_first(*map(Tensor.detach, state.network.head.parameters()))  # which each may have drawn anew
         torch.manual_seed(epoch_seed(config, state.epoch))
         record |= train_epoch(config, state, loss, images, team, name)
         finish(record)

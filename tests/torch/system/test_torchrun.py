@@ -63,6 +63,46 @@ def test_labels_are_those_of_one_process(whole, tmp_path):
     np.testing.assert_allclose(*losses, rtol=0.05)  # each process has its own augmentation and batch statistics
 
 
+OWN = """
+import torch.distributed as dist
+import otlabel_torch as ot
+from otlabel_torch import train
+from otlabel_torch.labels.assigners.clusters import Clusters
+
+@ot.register_loss("compared")
+class Compared(ot.Loss):
+    def __call__(self, forward, batch, state):
+        heads = [None, None]
+        dist.all_gather_object(heads, state.network.head.weight.tolist())
+        assert heads[0] == heads[1], "heads differ"
+        return ot.entropies(forward(batch.images)[0], batch).mean()
+
+@ot.register_assigner("unlike")
+class Unlike(Clusters):
+    def after(self, state):
+        super().after(state)
+        state.network.head.weight.data += dist.get_rank()
+
+train.main()
+"""
+
+
+@pytest.mark.parametrize("assigner", ["clusters", "unlike"])
+def test_heads_that_start_anew_are_the_same_in_all(assigner, tmp_path):
+    program = tmp_path / "own.py"
+    program.write_text(OWN)
+    more = ["--assigner", assigner, "--loss", "compared", "--epochs", "2", "--heads", "2", "--k", "12", "--views", "1"]
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", program, *more]
+    done = subprocess.run(
+        list(map(str, [*words, "--image-size", 8, "--device", "cpu", "--batch-size", 512, "--out", tmp_path / "run"])),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_killed_run_resumed_equals_the_uninterrupted_one(whole, tmp_path):
     out = tmp_path / "killed"
     process = started(*OPTIONS, "--out", out)
