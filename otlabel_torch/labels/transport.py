@@ -68,14 +68,14 @@ def solve(
     )
 
 
-def partition(scores: Tensor, shares: np.ndarray | None = None) -> Tensor:
-    """(n,) int64 labels of one equipartition of scores (n, k) in this process alone.
+def partition(rows: Tensor, centres: Tensor, shares: np.ndarray | None = None) -> Tensor:
+    """(n,) int64 labels of rows (n, width) by their products with centres (k, width), in this process alone.
 
     Args:
         shares: (k,) of the labels; None: equal.
     """
-    found = otlabel.assign(scores if scores.is_cuda else scores.numpy(), k=scores.shape[1], b=shares).labels
-    return torch.as_tensor(found).long().to(scores.device)
+    found = otlabel.assign(_linear(rows, centres, centres.new_zeros(len(centres))), k=len(centres), b=shares).labels
+    return torch.as_tensor(found).long().to(rows.device)
 
 
 def scores_of(network: Network, head: int, hidden: Tensor) -> Tensor | otlabel.LinearScores:
@@ -83,11 +83,13 @@ def scores_of(network: Network, head: int, hidden: Tensor) -> Tensor | otlabel.L
 
     In host memory otlabel keeps them if they fit, and what comes out is the same.
     """
-    weight, bias = (part.to(hidden.device, torch.float32) for part in network.linear(head))
-    on_host, size = hidden.device.type == "cpu", 4 * len(hidden) * network.k
-    if on_host or size > MEMORY * free_memory(hidden.device):
-        return otlabel.LinearScores(hidden, weight, bias)
-    return F.linear(hidden, weight, bias)
+    return _linear(hidden, *(part.to(hidden.device, torch.float32) for part in network.linear(head)))
+
+
+def _linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor | otlabel.LinearScores:
+    if rows.device.type == "cpu" or 4 * len(rows) * len(weight) > MEMORY * free_memory(rows.device):
+        return otlabel.LinearScores(rows, weight, bias)
+    return F.linear(rows, weight, bias)
 
 
 def predict(network: Network, hidden: Tensor, potentials: np.ndarray, epsilon: float) -> tuple[Tensor, Tensor]:

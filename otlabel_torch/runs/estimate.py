@@ -80,15 +80,17 @@ def estimate(config: Resolved, state: State, images: Images, team: Processes) ->
     solves = len(relabel_epochs(config.relabels, config.epochs, config.schedule))
     steps = config.epochs * max(1, n // config.batch_size) if config.relabels else 0
     rows = n / team.size
-    transport = assigner.solves * rows * config.heads * (ITEM + ENTRY * config.k) if assigner.uses_transport else 0.0
+    solved = (rows + (assigner.solves - 1) * n) * config.heads
+    transport = solved * (ITEM + ENTRY * config.k) if assigner.uses_transport else 0.0
     looks = rows * look_seconds + transport
     labels = 12 * n * config.heads
+    held = 4 * rows * values.shape[1] * (1 if assigner.solves == 1 else 2)  # what clusters are found on is a copy
     scores = min(4 * rows * config.k, MEMORY * free_memory())
     now, most = _resident()
     checkpoint = 8 * sum(parameter.numel() for parameter in network.parameters()) + labels
     return Estimate(
         steps * step_seconds + solves * looks,
-        max(most, now + 4 * rows * values.shape[1] + scores + labels),
+        max(most, now + held + scores + labels),
         COPIES * checkpoint + LINE * n * (2 * config.heads + 2),
     )
 

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
+from torch import Tensor
 from tqdm import tqdm
 
 from otlabel.explore.contents import Contents, called, named
@@ -19,6 +21,7 @@ from ..images.thumbnails import Thumbnails
 from ..labels.given import read_labels
 from ..network.collect import collect
 from ..options.config import Config
+from ..options.kinds import ASSIGNERS
 from ..options.of_explore import ExploreOptions
 from ..system.devices import pick_device
 from ..system.errors import UnwritableError, UsageError, memory_errors
@@ -81,7 +84,6 @@ def _of_run(options: ExploreOptions, run: TrainedRun) -> tuple[Images, Contents]
         )
     folder.check_rows(labels, images)
     values = _values(run, images)
-    heads = [run.network.linear(head)[0].cpu().numpy() for head in range(run.config.heads)]
     return images, Contents(
         title=options.run.resolve().name,
         names=images.paths,
@@ -92,11 +94,21 @@ def _of_run(options: ExploreOptions, run: TrainedRun) -> tuple[Images, Contents]
         confidence=run.saved["confidence"].numpy(),
         classes=None if images.classes is None else images.classes.numpy(),
         class_names=images.class_names,
-        centres=heads,
+        centres=_centres(run, images, labels),
         history=[(f"after {epoch} epochs", past) for epoch, past in folder.history(len(images), run.config.k)],
         thumbnails=Thumbnails(images),
         items="images",
     )
+
+
+def _centres(run: TrainedRun, images: Images, labels: Tensor) -> list[np.ndarray]:
+    """(k, d) of each head, whose directions say which clusters are near: what a head looks for, or their features."""
+    if ASSIGNERS[run.config.assigner].heads_know_labels:
+        return [run.network.linear(head)[0].cpu().numpy() for head in range(run.config.heads)]
+    features = collect(run.network, images, Processes(torch.device("cpu")), precision=run.config.precision)
+    features -= features.mean(dim=0)
+    sums = [torch.zeros(run.config.k, features.shape[1]).index_add_(0, of, features) for of in labels.T]
+    return [of.numpy() for of in sums]
 
 
 def _of_table(options: ExploreOptions) -> tuple[Images, Contents]:

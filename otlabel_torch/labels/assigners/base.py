@@ -73,7 +73,10 @@ class Assigner:
     features of the images themselves, the table of labels that was given, or nothing."""
     updates: ClassVar[bool] = True  # whether labels are solved for again as the network learns
     uses_transport: ClassVar[bool] = False  # whether labels may be given shares of the images
-    solves: ClassVar[int] = 1  # transports a head, for the estimate
+    solves: ClassVar[int] = 1  # transports a head, for the estimate: all but one are the first process's
+    heads_know_labels: ClassVar[bool] = True
+    """Whether the heads were trained on labels of the same numbers as the last ones, so that they say which are near
+    each other."""
     predicts_others: ClassVar[bool] = False
     """Whether the scores of the trained network, shifted by the potentials, label images that were not there."""
 

@@ -10,15 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...network.collect import rows_of
-from .. import transport
 from ..priors import shares
+from ..transport import partition
 from .base import Context, Labelling, Trained
 from .sinkhorn import Sinkhorn
 
 COMPONENTS = 256  # of the whitened inputs of the heads, at most: DeepCluster's number
 SPREAD = 1e-3  # of the widest component, below which there is little but rounding to whiten
 STEPS = 3  # of balanced k-means
-SAMPLE = 100  # images a label that the centres are found on
+SAMPLE = 100  # images a label, at least, that the centres are found on
+BLOCK = 1 << 14  # rows in float64 at a time
 
 
 class Clusters(Sinkhorn):
@@ -31,16 +32,14 @@ class Clusters(Sinkhorn):
 
     title: ClassVar[str | None] = "SeLa, equal clusters"
     solves: ClassVar[int] = 1 + STEPS
+    heads_know_labels: ClassVar[bool] = False
 
     def solve(self, context: Context) -> Labelling:
         config, team, head = context.config, context.team, context.network.head
-        stride = max(1, len(context.images) // (SAMPLE * config.k))
-        some = team.gather(
-            context.values[::stride], [-(-rows // stride) for rows in rows_of(team, len(context.images))]
-        )
+        some = _sample(context)
         if team.is_first:
             sizes = shares(config.prior, config.k, config.heads)
-            weight, bias = prototypes(some, config.heads, config.k, config.seed + context.epoch, sizes)
+            weight, bias = prototypes(some, config.heads, config.k, (config.seed, context.epoch), sizes)
             with torch.no_grad():
                 head.weight.copy_(weight)
                 head.bias.copy_(bias)
@@ -51,36 +50,52 @@ class Clusters(Sinkhorn):
         state.reset_heads()
 
 
-def prototypes(x: Tensor, heads: int, k: int, seed: int, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+def _sample(context: Context) -> Tensor:
+    """(at least SAMPLE k, width): random rows of all processes, or all rows."""
+    config, team = context.config, context.team
+    several = max(1, len(context.images) // (SAMPLE * config.k))
+    counts = [-(-rows // several) for rows in rows_of(team, len(context.images))]
+    draw = np.random.default_rng((config.seed, context.epoch, config.heads, team.rank))
+    chosen = np.sort(draw.permutation(len(context.values))[: counts[team.rank]])
+    return team.gather(context.values[torch.from_numpy(chosen).to(context.values.device)], counts)
+
+
+def prototypes(
+    x: Tensor, heads: int, k: int, seeds: tuple[int, ...], sizes: np.ndarray | None = None
+) -> tuple[Tensor, Tensor]:
     """Linear scores, weight (heads k, width) and bias (heads k,), of rows x (n, width) for centres of balanced k-means.
 
     The scores are about the cosines of whitened rows and centres: rows are measured by their mean length.
 
     Args:
+        seeds: others are other starts, of each head.
         sizes: (k,) or (heads, k), shares of the labels; None: equal.
     """
-    mean = x.double().mean(dim=0)
-    whitening = _whitening(x, mean)
-    rows = (x.double() - mean) @ whitening
+    mean, whitening = _whitening(x)
+    rows = torch.cat([((block.double() - mean) @ whitening).float() for block in x.split(BLOCK)])
     length = rows.norm(dim=1).mean().clamp(min=torch.finfo(torch.float32).tiny)
-    rows = F.normalize(rows, dim=1).float()
+    rows = F.normalize(rows, dim=1)
     weights = []
     for head in range(heads):
-        draw = torch.Generator().manual_seed(seed + head)
-        centres = rows[torch.randperm(len(rows), generator=draw)[:k].to(rows.device)]
+        starts = np.random.default_rng((*seeds, head)).permutation(len(rows))[:k]
+        centres = rows[torch.from_numpy(starts).to(rows.device)]
         share = sizes if sizes is None or sizes.ndim == 1 else sizes[head]
         for _ in range(STEPS):
-            labels = transport.partition(rows @ centres.T, share)
+            labels = partition(rows, centres, share)
             centres = F.normalize(torch.zeros_like(centres).index_add_(0, labels, rows), dim=1)
         weights.append(centres.double() @ whitening.T / length)
     weight = torch.cat(weights)
     return weight.float(), -(weight @ mean).float()
 
 
-def _whitening(x: Tensor, mean: Tensor) -> Tensor:
-    """(width, at most COMPONENTS): to coordinates of spread 1 that do not vary together."""
-    apart = x.double() - mean
-    variance, directions = torch.linalg.eigh(apart.T @ apart / len(x))  # the smallest first
+def _whitening(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean (width,), and (width, at most COMPONENTS): to coordinates of spread 1 that do not vary together."""
+    mean = torch.stack([block.double().sum(dim=0) for block in x.split(BLOCK)]).sum(dim=0) / len(x)
+    products = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+    for block in x.split(BLOCK):
+        apart = block.double() - mean
+        products.addmm_(apart.T, apart)
+    variance, directions = torch.linalg.eigh(products / len(x))  # the smallest first
     variance, directions = variance.flip(0)[:COMPONENTS], directions.flip(1)[:, :COMPONENTS]
     varies = variance > SPREAD**2 * variance[0].clamp(min=torch.finfo(torch.float32).tiny)
-    return directions[:, varies] / variance[varies].sqrt()
+    return mean, directions[:, varies] / variance[varies].sqrt()

@@ -11,13 +11,16 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pyarrow import parquet
 from sklearn.datasets import load_digits
 
 import otlabel
 from otlabel.explore import atlas
+from otlabel_torch.images.of_run import images_of
 from otlabel_torch.options.of_explore import ExploreOptions
+from otlabel_torch.runs import explored
 from otlabel_torch.runs.explored import explore
 from otlabel_torch.runs.folder import RunFolder
 from otlabel_torch.system.errors import DataError, UsageError
@@ -196,3 +199,22 @@ def test_what_cannot_be_explored_says_why(run, images, tmp_path):
     with pytest.raises(UsageError, match="has labels of other images than are there now"):
         explore(ExploreOptions(run))
     (tmp_path / "lost.png").rename(lost)
+
+
+@pytest.mark.parametrize("assigner", ["clusters", "kmeans"])
+def test_clusters_are_near_where_their_images_are(assigner, images, tmp_path):
+    """Not where the heads say, which have learned the numbers of the solve before."""
+    out = tmp_path / "run"
+    call("train", "--data", "folder", "--root", images, "--image-size", 8, "--k", K, "--heads", HEADS,
+         "--epochs", 2, "--relabels", 2, "--assigner", assigner, "--out", out)  # fmt: skip
+    trained = RunFolder(out).open(torch.device("cpu"))
+    shown, _ = images_of(trained.config)
+    found = explored._centres(trained, shown, trained.labels)
+    call("embed", out, "--part", "train", "--out", out / "features.parquet")
+    table = parquet.read_table(out / "features.parquet")
+    column = next(table[name] for name in table.column_names if str(table[name].type).startswith(("list", "fixed")))
+    features = np.array(column.to_pylist())
+    features -= features.mean(axis=0)
+    for head, labels in enumerate(trained.labels.T.numpy()):
+        exact = np.array([features[labels == label].sum(axis=0) for label in range(K)])
+        np.testing.assert_allclose(found[head], exact, atol=1e-3 * np.abs(exact).max())
