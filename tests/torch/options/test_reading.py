@@ -45,7 +45,7 @@ def test_numbers_paths_and_lists_have_their_types(tmp_path):
         ("arch: 18", "arch must be a text, got 18"),
         ("lr_drops: [a]", "lr_drops must be a list, each a number, got"),
         ("rounding: up", "rounding must be one of balanced, argmax, got 'up'"),
-        ("assigner: magic", "assigner must be one of sinkhorn, kmeans, .* got 'magic'"),
+        ("assigner: magic", "assigner must be one of sinkhorn, clusters, .* got 'magic'"),
         ("1: 2", "there is no option 1"),
         ("", "must be the configuration of a run, option: value, but it is empty"),
         ("[k]", r"but it holds \['k'\]"),
