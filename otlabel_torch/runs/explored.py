@@ -105,7 +105,7 @@ def _centres(run: TrainedRun, images: Images, labels: Tensor) -> list[np.ndarray
     """(k, d) of each head, whose directions say which clusters are near: what a head looks for, or their features."""
     if ASSIGNERS[run.config.assigner].heads_know_labels:
         return [run.network.linear(head)[0].cpu().numpy() for head in range(run.config.heads)]
-    features = collect(run.network, images, Processes(torch.device("cpu")), precision=run.config.precision)
+    features = collect(run.network, images, Processes(torch.device("cpu")))
     features -= features.mean(dim=0)
     sums = [torch.zeros(run.config.k, features.shape[1]).index_add_(0, of, features) for of in labels.T]
     return [of.numpy() for of in sums]

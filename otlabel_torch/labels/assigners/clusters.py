@@ -13,9 +13,9 @@ from ...network.collect import rows_of
 from ..priors import shares
 from ..transport import partition
 from .base import Context, Labelling, Trained
+from .kmeans import COMPONENTS
 from .sinkhorn import Sinkhorn
 
-COMPONENTS = 256  # of the whitened inputs of the heads, at most: DeepCluster's number
 SPREAD = 1e-3  # of the widest component, below which there is little but rounding to whiten
 STEPS = 3  # of balanced k-means
 SAMPLE = 100  # images a label, at least, that the centres are found on
@@ -55,7 +55,7 @@ def _sample(context: Context) -> Tensor:
     config, team = context.config, context.team
     several = max(1, len(context.images) // (SAMPLE * config.k))
     counts = [-(-rows // several) for rows in rows_of(team, len(context.images))]
-    draw = np.random.default_rng((config.seed, context.epoch, config.heads, team.rank))
+    draw = np.random.default_rng((config.seed, context.epoch, config.heads, team.rank))  # no head has that number
     chosen = np.sort(draw.permutation(len(context.values))[: counts[team.rank]])
     return team.gather(context.values[torch.from_numpy(chosen).to(context.values.device)], counts)
 
