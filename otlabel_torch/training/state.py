@@ -61,8 +61,7 @@ class State:
         self.network.head.reset_parameters()
         if self.potentials is not None:
             self.potentials = np.where(np.isneginf(self.potentials), self.potentials, 0.0)  # no share stays none
-        if self.optimiser.state:  # else nothing has been learned yet
-            rest(self.optimiser, self.network.head.parameters())
+        rest(self.optimiser, self.network.head.parameters())
 
     def save(self, path: Path) -> None:
         """Write the checkpoint: ``model`` has the trunk's weights under the names that torchvision gives them."""
