@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import torch
@@ -36,23 +37,25 @@ def look(
     Raises:
         UsageError: it needs what there is not.
     """
-    if assigner.needs not in get_args(Needs):
+    needs = assigner.looks_at(config, epoch)
+    if needs not in get_args(Needs):
         raise UsageError(
-            f"the assigner {config.assigner} must need one of {', '.join(get_args(Needs))}, got {assigner.needs!r}. "
+            f"the assigner {config.assigner} must need one of {', '.join(get_args(Needs))}, got {needs!r}. "
             "Mend its needs (docs/extending.md)."
         )
+    views = None if needs == "features" else labelling_views(config, seed)
+    if needs == "seen" and views is not None:
+        views = replace(views, itself=network.size)
     values = torch.empty(0, 0)
-    if assigner.needs == "features":
-        values = collect(network, images, team, layer="features", precision=config.precision)
-    if assigner.needs == "hidden":
+    if needs in ("hidden", "features", "seen"):
         values = collect(
             network,
             images,
             team,
-            layer="hidden",
-            views=labelling_views(config, seed),
+            layer="hidden" if needs == "hidden" else "features",
+            views=views,
             precision=config.precision,
-            train_mode=config.label_mode == "train",
+            train_mode=needs == "hidden" and config.label_mode == "train",
         )
     return Context(config, network, images, team, epoch, values, table)
 

@@ -40,13 +40,14 @@ class Views:
     augment: Augment  # of alike changes
     count: int
     seed: int
+    itself: int | None = None  # pixels a side, where the image as it is counts as a view more
 
     def of(self, pixels: Tensor, batch: int) -> Iterator[Tensor]:
-        """``count`` views of the images of a batch."""
+        """The images of a batch in ``count`` views, after the images as they are if those count too."""
         torch.manual_seed(self.seed)
         changed = [self.augment(pixels) for _ in range(self.count)]
         torch.manual_seed(self.seed + batch + 1)  # dropout, in training mode, must differ from batch to batch
-        return iter(changed)
+        return iter(changed if self.itself is None else [normalise(pixels, self.itself), *changed])
 
 
 @torch.no_grad()

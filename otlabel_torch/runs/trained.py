@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from ..images.images import Images
 from ..labels import transport
+from ..labels.assigners.base import of_other_scores
 from ..labels.look import labelling_views
 from ..network.collect import collect
 from ..network.models import Network
@@ -55,5 +55,5 @@ class TrainedRun:
         hidden = collect(self.network, images, team, layer="hidden", views=views, precision=config.precision)
         potentials = self.saved["potentials"].numpy()
         if self.saved["labels_epoch"] == 0:  # they belong to the scores of the untrained network
-            potentials = np.where(np.isneginf(potentials), potentials, 0.0)  # a label without a share stays so
+            potentials = of_other_scores(potentials)
         return transport.predict(self.network, hidden, potentials, config.epsilon)

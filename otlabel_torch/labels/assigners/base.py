@@ -15,7 +15,7 @@ from ...network.models import Network
 from ...options.config import Resolved
 from ...system.processes import Processes
 
-Needs = Literal["hidden", "features", "table", "nothing"]
+Needs = Literal["hidden", "features", "seen", "table", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Labelling:
         labels = torch.as_tensor(labels).cpu()
         labels = labels if labels.is_floating_point() else labels.long()
         return cls(labels, torch.full(labels.shape, float("nan")), np.zeros((*labels.shape[1:], k)))
+
+
+def of_other_scores(potentials: np.ndarray) -> np.ndarray:
+    """(heads, k) potentials for scores that are not those of the solve: none, but labels without a share stay so."""
+    return np.where(np.isneginf(potentials), potentials, 0.0)
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,9 @@ class Assigner:
 
     title: ClassVar[str | None] = None  # in tables; None: "labels by" its name
     needs: ClassVar[Needs] = "features"
-    """What it looks at: inputs of the heads in the views of the labelling (of this process's part of the images),
-    features of the images themselves, the table of labels that was given, or nothing."""
+    """What it looks at (of this process's part of the images): "hidden", inputs of the heads in the views of the
+    labelling; "features" of the images themselves; "seen", features of both, of which each counts as much; the "table"
+    of labels that was given; or "nothing"."""
     updates: ClassVar[bool] = True  # whether labels are solved for again as the network learns
     uses_transport: ClassVar[bool] = False  # whether labels may be given shares of the images
     solves: ClassVar[int] = 1  # transports a head, for the estimate: all but one are the first process's
@@ -79,6 +85,11 @@ class Assigner:
     each other."""
     predicts_others: ClassVar[bool] = False
     """Whether the scores of the trained network, shifted by the potentials, label images that were not there."""
+
+    @classmethod
+    def looks_at(cls, config: Resolved, epoch: int) -> Needs:
+        """What it looks at after so many epochs: ``needs``, unless it finds its last labels in another way."""
+        return cls.needs
 
     def solve(self, context: Context) -> Labelling:
         """Labels for every head."""

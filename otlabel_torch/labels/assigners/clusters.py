@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -10,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...network.collect import rows_of
+from ...options.config import Resolved
 from ..priors import shares
 from ..transport import partition
-from .base import Context, Labelling, Trained
+from .base import Context, Labelling, Needs, Trained, of_other_scores
 from .kmeans import COMPONENTS
 from .sinkhorn import Sinkhorn
 
@@ -26,16 +28,23 @@ class Clusters(Sinkhorn):
     """SeLa's equal parts of DeepCluster's whitened features (Caron et al., 2018): balanced k-means from random images.
 
     Every head has starts of its own, and others each time, so that an image's labels say something new of it at every
-    solve. The centres are put into the heads, whose scores are labelled as ``Sinkhorn`` labels them; training then
-    begins with random heads. So the last ones, which nothing is trained on, label other images.
+    solve. The centres are put into the heads, to score features instead of their inputs, and labelled as ``Sinkhorn``
+    labels them; training then begins with random heads. The last labels are SeLa's, of what those heads have learned,
+    so that they label other images. Why features, of the image and of views, and why white: docs/reproduce.md.
     """
 
     title: ClassVar[str | None] = "SeLa, equal clusters"
+    needs: ClassVar[Needs] = "seen"
     solves: ClassVar[int] = 1 + STEPS
-    heads_know_labels: ClassVar[bool] = False
+
+    @classmethod
+    def looks_at(cls, config: Resolved, epoch: int) -> Needs:
+        return "hidden" if 0 < epoch == config.epochs else cls.needs
 
     def solve(self, context: Context) -> Labelling:
         config, team, head = context.config, context.team, context.network.head
+        if self.looks_at(config, context.epoch) == "hidden":
+            return super().solve(context)
         some = _sample(context)
         if team.is_first:
             sizes = shares(config.prior, config.k, config.heads)
@@ -44,7 +53,8 @@ class Clusters(Sinkhorn):
                 head.weight.copy_(weight)
                 head.bias.copy_(bias)
         team.from_first(head.weight.detach(), head.bias.detach())
-        return super().solve(context)
+        found = super().solve(context)
+        return replace(found, potentials=of_other_scores(found.potentials))  # heads will give scores of their own
 
     def after(self, state: Trained) -> None:
         state.reset_heads()

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from ..priors import shares
 from ..transport import solve
-from .base import Assigner, Context, Labelling
+from .base import Assigner, Context, Labelling, Needs
 
 
 class Sinkhorn(Assigner):
     """A partition of all images for every head, each label with its share of them, at the best total score."""
 
     title: ClassVar[str | None] = "SeLa"
-    needs = "hidden"
+    needs: ClassVar[Needs] = "hidden"
     uses_transport = True
     predicts_others = True
 
