@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from commands import called
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
@@ -33,9 +31,7 @@ CPU = torch.device("cpu")
 
 
 def call(command, *options):
-    words = [sys.executable, "-m", f"otlabel_torch.{command}", *map(str, options)]
-    wide = os.environ | {"COLUMNS": "200"}  # tables with every name on one line
-    return subprocess.run(words, capture_output=True, text=True, timeout=300, env=wide)
+    return called(f"otlabel_torch.{command}", *options, env={"COLUMNS": "200"})  # tables with every name on one line
 
 
 def ran(command, *options):

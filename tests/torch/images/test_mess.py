@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
-import sys
 
 import mess
 import numpy as np
 import pytest
 import torch
+from commands import called
 
 from otlabel_torch.images.images import Source, load
 from otlabel_torch.labels.given import read_labels
@@ -20,10 +19,9 @@ SMALL = "--epochs", 1, "--relabels", 1, "--k", 4, "--heads", 1
 
 
 def call(command, *options):
-    words = [sys.executable, "-m", f"otlabel_torch.{command}", *map(str, options)]
-    done = subprocess.run(words, capture_output=True, timeout=300)
-    assert done.returncode == 0, done.stderr.decode(errors="replace")
-    return done.stdout.decode(errors="replace")
+    done = called(f"otlabel_torch.{command}", *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")

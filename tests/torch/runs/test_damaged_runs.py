@@ -11,13 +11,13 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
 import sys
 import zipfile
 
 import pytest
 import torch
 import yaml
+from commands import called
 from rich.console import Console
 from same import tensors_equal
 
@@ -440,9 +440,7 @@ def test_a_real_process_ends_with_status_1_and_one_line(command, name, content, 
     (out / name).write_bytes(content)
     before = contents(out.parent)
     module, *words = map(str, words_of(command, out))
-    done = subprocess.run(
-        [sys.executable, "-m", f"otlabel_torch.{module}", *words], capture_output=True, text=True, timeout=300
-    )
+    done = called(f"otlabel_torch.{module}", *words)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

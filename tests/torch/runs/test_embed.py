@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from commands import called
 from PIL import Image
 from pyarrow import csv
 from sklearn.datasets import load_digits
@@ -29,7 +29,7 @@ from otlabel_torch.system.processes import Processes
 
 
 def call(*words):
-    return subprocess.run([sys.executable, "-m", *map(str, words)], capture_output=True, text=True, timeout=300)
+    return called(*words)
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,11 @@ import base64
 import csv
 import io
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from commands import called
 from PIL import Image
 from pyarrow import parquet
 from sklearn.datasets import load_digits
@@ -29,8 +28,7 @@ K, HEADS, N = 6, 2, 120
 
 
 def call(command, *options):
-    words = [sys.executable, "-m", f"otlabel_torch.{command}", *map(str, options)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    done = called(f"otlabel_torch.{command}", *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from commands import called
 from PIL import Image
 from sklearn.datasets import load_digits
 
 
 def call(command, *options):
-    words = [sys.executable, "-m", f"otlabel_torch.{command}", *map(str, options)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+    return called(f"otlabel_torch.{command}", *options)
 
 
 @pytest.fixture(scope="module")

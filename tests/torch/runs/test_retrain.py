@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import yaml
+from commands import called
 
 from otlabel_torch import retrain
 from otlabel_torch.options.command import Typed
@@ -20,8 +20,7 @@ from otlabel_torch.training import checkpoint
 
 
 def call(command, *options):
-    words = [sys.executable, "-m", f"otlabel_torch.{command}", *map(str, options)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+    return called(f"otlabel_torch.{command}", *options)
 
 
 @pytest.fixture(scope="module")
