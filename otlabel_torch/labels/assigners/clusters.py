@@ -29,13 +29,15 @@ class Clusters(Sinkhorn):
 
     Every head has starts of its own, and others each time, so that an image's labels say something new of it at every
     solve. The centres are put into the heads, to score features instead of their inputs, and labelled as ``Sinkhorn``
-    labels them; training then begins with random heads. The last labels are SeLa's, of what those heads have learned,
-    so that they label other images. Why features, of the image and of views, and why white: docs/reproduce.md.
+    labels them; training then begins with random heads. The last clusters, which nothing is trained on, are of the
+    inputs of the heads, which so label other images. Why features, of the image and views, and why white:
+    docs/reproduce.md.
     """
 
     title: ClassVar[str | None] = "SeLa, equal clusters"
     needs: ClassVar[Needs] = "seen"
     solves: ClassVar[int] = 1 + STEPS
+    heads_know_labels: ClassVar[bool] = False
 
     @classmethod
     def looks_at(cls, config: Resolved, epoch: int) -> Needs:
@@ -43,8 +45,6 @@ class Clusters(Sinkhorn):
 
     def solve(self, context: Context) -> Labelling:
         config, team, head = context.config, context.team, context.network.head
-        if self.looks_at(config, context.epoch) == "hidden":
-            return super().solve(context)
         some = _sample(context)
         if team.is_first:
             sizes = shares(config.prior, config.k, config.heads)
@@ -54,6 +54,8 @@ class Clusters(Sinkhorn):
                 head.bias.copy_(bias)
         team.from_first(head.weight.detach(), head.bias.detach())
         found = super().solve(context)
+        if self.looks_at(config, context.epoch) == "hidden":
+            return found
         return replace(found, potentials=of_other_scores(found.potentials))  # heads will give scores of their own
 
     def after(self, state: Trained) -> None:
