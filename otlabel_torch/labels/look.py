@@ -44,10 +44,10 @@ def look(
             "Mend its needs (docs/extending.md)."
         )
     views = None if needs == "features" else labelling_views(config, seed)
-    if needs == "seen" and views is not None:
+    if needs == "averaged" and views is not None:
         views = replace(views, itself=network.size)
     values = torch.empty(0, 0)
-    if needs in ("hidden", "features", "seen"):
+    if needs in ("hidden", "features", "averaged"):
         values = collect(
             network,
             images,
@@ -55,7 +55,7 @@ def look(
             layer="hidden" if needs == "hidden" else "features",
             views=views,
             precision=config.precision,
-            train_mode=needs == "hidden" and config.label_mode == "train",
+            train_mode=needs != "features" and config.label_mode == "train",
         )
     return Context(config, network, images, team, epoch, values, table)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..images.images import Images
-from ..labels.assigners.base import Labelling
+from ..labels.assigners.base import Labelling, of_other_scores
 from ..network import weights
 from ..network.models import Network
 from ..options.config import Resolved
@@ -60,7 +60,7 @@ class State:
         """Random heads, and an optimiser and potentials that know nothing of those before."""
         self.network.head.reset_parameters()
         if self.potentials is not None:
-            self.potentials = np.where(np.isneginf(self.potentials), self.potentials, 0.0)  # no share stays none
+            self.potentials = of_other_scores(self.potentials)
         rest(self.optimiser, self.network.head.parameters())
 
     def save(self, path: Path) -> None:

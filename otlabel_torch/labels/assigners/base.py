@@ -15,7 +15,7 @@ from ...network.models import Network
 from ...options.config import Resolved
 from ...system.processes import Processes
 
-Needs = Literal["hidden", "features", "seen", "table", "nothing"]
+Needs = Literal["hidden", "features", "averaged", "table", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Assigner:
     title: ClassVar[str | None] = None  # in tables; None: "labels by" its name
     needs: ClassVar[Needs] = "features"
     """What it looks at (of this process's part of the images): "hidden", inputs of the heads in the views of the
-    labelling; "features" of the images themselves; "seen", features of both, of which each counts as much; the "table"
-    of labels that was given; or "nothing"."""
+    labelling; "features" of the images themselves; "averaged", features over the image and its views, each counting as
+    much; the "table" of labels that was given; or "nothing"."""
     updates: ClassVar[bool] = True  # whether labels are solved for again as the network learns
     uses_transport: ClassVar[bool] = False  # whether labels may be given shares of the images
     solves: ClassVar[int] = 1  # transports a head, for the estimate: all but one are the first process's

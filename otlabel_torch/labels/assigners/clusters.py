@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from ...network.collect import rows_of
 from ...options.config import Resolved
 from ..priors import shares
 from ..transport import partition
-from .base import Context, Labelling, Needs, Trained, of_other_scores
+from .base import Context, Labelling, Needs, Trained
 from .kmeans import COMPONENTS
 from .sinkhorn import Sinkhorn
 
@@ -35,13 +34,13 @@ class Clusters(Sinkhorn):
     """
 
     title: ClassVar[str | None] = "SeLa, equal clusters"
-    needs: ClassVar[Needs] = "seen"
+    needs: ClassVar[Needs] = "averaged"
     solves: ClassVar[int] = 1 + STEPS
     heads_know_labels: ClassVar[bool] = False
 
     @classmethod
     def looks_at(cls, config: Resolved, epoch: int) -> Needs:
-        return "hidden" if 0 < epoch == config.epochs else cls.needs
+        return "hidden" if epoch == config.epochs else cls.needs
 
     def solve(self, context: Context) -> Labelling:
         config, team, head = context.config, context.team, context.network.head
@@ -53,10 +52,7 @@ class Clusters(Sinkhorn):
                 head.weight.copy_(weight)
                 head.bias.copy_(bias)
         team.from_first(head.weight.detach(), head.bias.detach())
-        found = super().solve(context)
-        if self.looks_at(config, context.epoch) == "hidden":
-            return found
-        return replace(found, potentials=of_other_scores(found.potentials))  # heads will give scores of their own
+        return super().solve(context)
 
     def after(self, state: Trained) -> None:
         state.reset_heads()

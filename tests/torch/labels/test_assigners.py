@@ -56,7 +56,7 @@ def test_every_rule_labels_every_image_for_every_head(name, images, config):
     assert torch.equal(found.labels, assigner.solve(context).labels)
 
 
-@pytest.mark.parametrize("needs", ["features", "hidden", "seen", "table", "nothing"])
+@pytest.mark.parametrize("needs", ["features", "hidden", "averaged", "table", "nothing"])
 def test_the_network_looks_only_for_what_a_rule_needs(needs, images, config, monkeypatch):
     passes = []
     features = Network.features
@@ -64,7 +64,7 @@ def test_the_network_looks_only_for_what_a_rule_needs(needs, images, config, mon
     kind = type("Kind", (Assigner,), {"needs": needs})
     look(kind, config, start(config, images, ALONE).network, images, ALONE, seed=0)
     assert sum(passes) == {
-        "features": N, "hidden": config.views * N, "seen": (1 + config.views) * N, "table": 0, "nothing": 0
+        "features": N, "hidden": config.views * N, "averaged": (1 + config.views) * N, "table": 0, "nothing": 0
     }[needs]  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def test_numpy_labels_without_a_plan_are_taken():
 
 def test_a_rule_that_needs_what_there_is_not_is_refused(images, config):
     kind = type("Kind", (Assigner,), {"needs": "scores"})
-    with pytest.raises(UsageError, match="must need one of hidden, features, seen, table, nothing, got 'scores'"):
+    with pytest.raises(UsageError, match="must need one of hidden, features, averaged, table, nothing, got 'scores'"):
         look(
             kind,
             dataclasses.replace(config, assigner="kind"),

@@ -28,10 +28,6 @@ from otlabel_torch.system.errors import UsageError
 from otlabel_torch.system.processes import Processes
 
 
-def call(*words):
-    return called(*words)
-
-
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Scans in train/ and val/, a folder a class."""
@@ -113,17 +109,17 @@ def test_a_file_and_shards_are_the_same_and_shards_go_on(weights, images, tmp_pa
 def test_features_of_a_run_become_balanced_clusters(images, tmp_path):
     run = tmp_path / "run"
     small = "--image-size", 8, "--epochs", 1, "--k", 4
-    trained = call("otlabel_torch.train", "--data", "folder", "--root", images, *small, "--out", run)
+    trained = called("otlabel_torch.train", "--data", "folder", "--root", images, *small, "--out", run)
     assert trained.returncode == 0, trained.stderr
     out = tmp_path / "e.parquet"
-    done = call("otlabel_torch.embed", run, "--out", out)
+    done = called("otlabel_torch.embed", run, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "90 images" in done.stdout
     found, _ = vectors(out)
     own = RunFolder(run).open(torch.device("cpu"))
     truth = collect(own.network, images_of(own.config)[0], Processes(torch.device("cpu")))
     np.testing.assert_allclose(found[:60], truth.numpy(), rtol=1e-4, atol=1e-5)
-    done = call("otlabel.cli", "cluster", out, "--k", 9, "--seed", 0, "--out", tmp_path / "labels.csv")
+    done = called("otlabel.cli", "cluster", out, "--k", 9, "--seed", 0, "--out", tmp_path / "labels.csv")
     assert done.returncode == 0, done.stderr
     table = csv.read_csv(tmp_path / "labels.csv")
     assert table.column_names == ["path", "part", "class", "label", "confidence", "distance"]
@@ -133,7 +129,7 @@ def test_features_of_a_run_become_balanced_clusters(images, tmp_path):
 def test_two_processes_write_the_shards_of_one(weights, images, tmp_path):
     out = tmp_path / "shards"
     words = [weights, "--root", images, "--arch", "resnet18", "--device", "cpu", "--out", out]
-    done = call("torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "otlabel_torch.embed", *words)
+    done = called("torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "otlabel_torch.embed", *words)
     assert done.returncode == 0, done.stderr
     embed(options(weights, images, tmp_path / "e.parquet"))
     np.testing.assert_allclose(vectors(out)[0], vectors(tmp_path / "e.parquet")[0], rtol=1e-4, atol=1e-5)
